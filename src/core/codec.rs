@@ -1,0 +1,364 @@
+//! The canonical bytes of commands, events and state records.
+//!
+//! One value has one encoding: integers are little-endian and of fixed width, an option is a tag
+//! byte, a list is a `u32` count. The log, the journal and the state pages hold these bytes, so a
+//! change here is a change of every file format. Decoding never panics and never allocates more
+//! than the input could fill.
+
+/// Why bytes could not be read as a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecodeError {
+    /// The input ended inside the named value.
+    Truncated(&'static str),
+    /// A tag or flag of the named type has no meaning.
+    UnknownTag(&'static str, u8),
+    /// Bytes were left over behind the last value.
+    TrailingBytes(usize),
+}
+
+impl std::fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Truncated(what) => write!(f, "input ends inside {what}"),
+            Self::UnknownTag(what, tag) => write!(f, "{what} has no variant {tag}"),
+            Self::TrailingBytes(count) => write!(f, "{count} bytes left over"),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// A cursor over bytes that are being decoded.
+#[derive(Debug, Clone)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Starts at the first of `bytes`.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// Bytes not read yet.
+    #[must_use]
+    pub fn remaining(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// The next `count` bytes, of the value called `what`.
+    pub fn take(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
+        if self.rest.len() < count {
+            return Err(DecodeError::Truncated(what));
+        }
+        let (taken, rest) = self.rest.split_at(count);
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// Refuses bytes behind the last value.
+    pub fn finish(self) -> Result<(), DecodeError> {
+        match self.rest.len() {
+            0 => Ok(()),
+            count => Err(DecodeError::TrailingBytes(count)),
+        }
+    }
+}
+
+/// A value with canonical bytes.
+pub trait Encode {
+    /// Appends the value's bytes.
+    fn encode(&self, out: &mut Vec<u8>);
+
+    /// The value's bytes alone.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.encode(&mut out);
+        out
+    }
+}
+
+/// A value that can be read back from its canonical bytes.
+pub trait Decode: Sized {
+    /// Reads one value.
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError>;
+
+    /// Reads one value that fills `bytes`.
+    fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut input = Reader::new(bytes);
+        let value = Self::decode(&mut input)?;
+        input.finish()?;
+        Ok(value)
+    }
+}
+
+macro_rules! integers {
+    ($($int:ty),*) => {$(
+        impl Encode for $int {
+            #[inline]
+            fn encode(&self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.to_le_bytes());
+            }
+        }
+        impl Decode for $int {
+            #[inline]
+            fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                let mut bytes = [0; size_of::<$int>()];
+                bytes.copy_from_slice(input.take(size_of::<$int>(), stringify!($int))?);
+                Ok(<$int>::from_le_bytes(bytes))
+            }
+        }
+    )*};
+}
+integers!(u8, u16, u32, u64, u128, i32, i64, i128);
+
+impl Encode for bool {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(*self));
+    }
+}
+
+impl Decode for bool {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match u8::decode(input)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            tag => Err(DecodeError::UnknownTag("bool", tag)),
+        }
+    }
+}
+
+impl<const N: usize> Encode for [u8; N] {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self);
+    }
+}
+
+impl<const N: usize> Decode for [u8; N] {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(input.take(N, "byte array")?);
+        Ok(bytes)
+    }
+}
+
+impl<T: Encode> Encode for Option<T> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            None => out.push(0),
+            Some(value) => {
+                out.push(1);
+                value.encode(out);
+            }
+        }
+    }
+}
+
+impl<T: Decode> Decode for Option<T> {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match u8::decode(input)? {
+            0 => Ok(None),
+            1 => Ok(Some(T::decode(input)?)),
+            tag => Err(DecodeError::UnknownTag("option", tag)),
+        }
+    }
+}
+
+impl<T: Encode> Encode for Vec<T> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let count = u32::try_from(self.len()).expect("a list is bounded far below 2^32 by the limits of the service");
+        count.encode(out);
+        for item in self {
+            item.encode(out);
+        }
+    }
+}
+
+impl<T: Decode> Decode for Vec<T> {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let count = u32::decode(input)? as usize;
+        // Every item takes at least a byte, so a lying count cannot reserve more than the input.
+        let mut items = Self::with_capacity(count.min(input.remaining().len()));
+        for _ in 0..count {
+            items.push(T::decode(input)?);
+        }
+        Ok(items)
+    }
+}
+
+/// Declares a newtype over an integer, with its bytes and its text form.
+macro_rules! newtype {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident($int:ty);) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        $vis struct $name(pub $int);
+
+        impl $crate::core::codec::Encode for $name {
+            #[inline]
+            fn encode(&self, out: &mut Vec<u8>) {
+                self.0.encode(out);
+            }
+        }
+        impl $crate::core::codec::Decode for $name {
+            #[inline]
+            fn decode(
+                input: &mut $crate::core::codec::Reader<'_>,
+            ) -> Result<Self, $crate::core::codec::DecodeError> {
+                <$int>::decode(input).map(Self)
+            }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+/// Declares a struct whose bytes are its fields in order.
+macro_rules! record {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $ty:ty,)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        $vis struct $name { $($(#[$field_meta])* $field_vis $field: $ty,)* }
+
+        impl $crate::core::codec::Encode for $name {
+            #[allow(unused_variables)]
+            fn encode(&self, out: &mut Vec<u8>) {
+                $($crate::core::codec::Encode::encode(&self.$field, out);)*
+            }
+        }
+        impl $crate::core::codec::Decode for $name {
+            #[allow(unused_variables)]
+            fn decode(
+                input: &mut $crate::core::codec::Reader<'_>,
+            ) -> Result<Self, $crate::core::codec::DecodeError> {
+                Ok(Self { $($field: $crate::core::codec::Decode::decode(input)?,)* })
+            }
+        }
+    };
+}
+
+/// Declares an enum of plain variants, each with the stable number it has on disk and on the wire.
+macro_rules! numbered {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident {
+        $($(#[$variant_meta:meta])* $variant:ident = $number:literal,)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        $vis enum $name { $($(#[$variant_meta])* $variant = $number,)* }
+
+        impl $name {
+            /// Every variant, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable number of this variant.
+            #[must_use]
+            pub const fn number(self) -> u8 {
+                self as u8
+            }
+
+            /// The variant with this number.
+            #[must_use]
+            pub const fn from_number(number: u8) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+        impl $crate::core::codec::Encode for $name {
+            #[inline]
+            fn encode(&self, out: &mut Vec<u8>) {
+                out.push(self.number());
+            }
+        }
+        impl $crate::core::codec::Decode for $name {
+            #[inline]
+            fn decode(
+                input: &mut $crate::core::codec::Reader<'_>,
+            ) -> Result<Self, $crate::core::codec::DecodeError> {
+                let number = u8::decode(input)?;
+                Self::from_number(number)
+                    .ok_or($crate::core::codec::DecodeError::UnknownTag(stringify!($name), number))
+            }
+        }
+    };
+}
+
+/// Declares an enum whose variants each hold one value, behind a stable tag byte.
+macro_rules! tagged {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident {
+        $($(#[$variant_meta:meta])* $tag:literal => $variant:ident($ty:ty),)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        $vis enum $name { $($(#[$variant_meta])* $variant($ty),)* }
+
+        impl $crate::core::codec::Encode for $name {
+            fn encode(&self, out: &mut Vec<u8>) {
+                match self {
+                    $(Self::$variant(value) => {
+                        out.push($tag);
+                        $crate::core::codec::Encode::encode(value, out);
+                    })*
+                }
+            }
+        }
+        impl $crate::core::codec::Decode for $name {
+            fn decode(
+                input: &mut $crate::core::codec::Reader<'_>,
+            ) -> Result<Self, $crate::core::codec::DecodeError> {
+                match u8::decode(input)? {
+                    $($tag => Ok(Self::$variant($crate::core::codec::Decode::decode(input)?)),)*
+                    tag => Err($crate::core::codec::DecodeError::UnknownTag(stringify!($name), tag)),
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use {newtype, numbered, record, tagged};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    record! {
+        /// A record of every shape.
+        struct Sample {
+            id: u64,
+            note: Option<u16>,
+            list: Vec<u8>,
+        }
+    }
+
+    #[test]
+    fn a_value_reads_back_from_its_bytes() {
+        let sample = Sample { id: 7, note: Some(300), list: vec![1, 2, 3] };
+        let bytes = sample.to_bytes();
+        assert_eq!(bytes, [7, 0, 0, 0, 0, 0, 0, 0, 1, 44, 1, 3, 0, 0, 0, 1, 2, 3]);
+        assert_eq!(Sample::from_bytes(&bytes), Ok(sample));
+    }
+
+    #[test]
+    fn every_cut_and_every_extra_byte_is_refused() {
+        let bytes = Sample { id: 7, note: Some(300), list: vec![1, 2, 3] }.to_bytes();
+        for cut in 0..bytes.len() {
+            assert!(Sample::from_bytes(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+        let mut longer = bytes;
+        longer.push(0);
+        assert_eq!(Sample::from_bytes(&longer), Err(DecodeError::TrailingBytes(1)));
+    }
+
+    #[test]
+    fn a_lying_count_does_not_reserve_memory() {
+        let bytes = u32::MAX.to_bytes();
+        assert_eq!(Vec::<u64>::from_bytes(&bytes), Err(DecodeError::Truncated("u64")));
+    }
+}

@@ -1,0 +1,375 @@
+//! What a client can ask of the ledger.
+//!
+//! A command that cannot be valid in any state (a zero id, an amount below one) is not built at
+//! all: the service's conversion checks the shape. What depends on the state is the ledger's to
+//! refuse, as a [`Rejection`](super::Rejection).
+
+use super::codec::{Encode, numbered, record, tagged};
+use super::digest::hash64;
+use super::types::{
+    AccountId, AccountState, Amount, AssetId, AssetKind, Code, CommandId, FeeRate, MarketId, OrderId, Phase, Price,
+    Quantity, SelfTradePrevention, Side, TimeInForce, Timestamp,
+};
+
+record! {
+    /// One command with its idempotency key.
+    pub struct Command {
+        /// Unique within its scope for ever; see [`Command::key`].
+        pub id: CommandId,
+        /// Chained to the next command of the same batch: the chain is applied whole or not at all.
+        /// Only transfers, posts and voids can be chained.
+        pub linked: bool,
+        /// What is asked.
+        pub body: Body,
+    }
+}
+
+tagged! {
+    /// What a command asks.
+    pub enum Body {
+        /// Adds an asset.
+        1 => CreateAsset(CreateAsset),
+        /// Adds an account.
+        2 => CreateAccount(CreateAccount),
+        /// Freezes, unfreezes or closes an account.
+        3 => SetAccountState(SetAccountState),
+        /// Allows an account an asset, and sets how far it may go below zero in it.
+        4 => SetAccountAsset(SetAccountAsset),
+        /// Adds a market.
+        5 => CreateMarket(CreateMarket),
+        /// Moves a market to another trading phase.
+        6 => SetMarketPhase(SetMarketPhase),
+        /// Moves an amount between two accounts, at once or pending.
+        10 => Transfer(Transfer),
+        /// Settles a pending transfer, whole or in part.
+        11 => PostPending(PostPending),
+        /// Gives a pending transfer's reservation back.
+        12 => VoidPending(VoidPending),
+        /// Enters an order (FIX NewOrderSingle).
+        20 => NewOrder(NewOrder),
+        /// Changes price or quantity of an open order (FIX OrderCancelReplaceRequest).
+        21 => ReplaceOrder(ReplaceOrder),
+        /// Cancels an open order (FIX OrderCancelRequest).
+        22 => CancelOrder(CancelOrder),
+        /// Cancels open orders of an account (FIX OrderMassCancelRequest).
+        23 => MassCancel(MassCancel),
+    }
+}
+
+record! {
+    /// Adds an asset.
+    pub struct CreateAsset {
+        /// The new asset's id.
+        pub asset: AssetId,
+        /// Its unique code.
+        pub code: Code,
+        /// Decimal places of a whole unit, 0 to [`CreateAsset::SCALE_MAX`].
+        pub scale: u8,
+        /// What it is.
+        pub kind: AssetKind,
+    }
+}
+
+impl CreateAsset {
+    /// More decimal places would leave no room for whole units in 63 bits.
+    pub const SCALE_MAX: u8 = 12;
+}
+
+record! {
+    /// Adds an account.
+    pub struct CreateAccount {
+        /// The new account's id.
+        pub account: AccountId,
+        /// May go below zero in every asset: where value enters the books.
+        pub issuer: bool,
+        /// May hold only assets that [`SetAccountAsset`] allows.
+        pub restricted: bool,
+        /// A number of the client's own, such as a customer's in another system.
+        pub user_data: u128,
+    }
+}
+
+record! {
+    /// Freezes, unfreezes or closes an account.
+    pub struct SetAccountState {
+        /// The account.
+        pub account: AccountId,
+        /// Its new state. Closing needs every balance at zero; a closed account stays closed.
+        pub state: AccountState,
+    }
+}
+
+record! {
+    /// Sets an account's terms for one asset.
+    pub struct SetAccountAsset {
+        /// The account.
+        pub account: AccountId,
+        /// The asset.
+        pub asset: AssetId,
+        /// Whether a restricted account may hold it.
+        pub allowed: bool,
+        /// How far below zero its available balance may go; zero or more.
+        pub credit_limit: Amount,
+    }
+}
+
+record! {
+    /// Adds a market, which opens in the phase it names.
+    pub struct CreateMarket {
+        /// The new market's id.
+        pub market: MarketId,
+        /// Its unique symbol.
+        pub symbol: Code,
+        /// What is traded.
+        pub base: AssetId,
+        /// What it is traded for.
+        pub quote: AssetId,
+        /// Prices are multiples of this.
+        pub tick: Price,
+        /// Quantities are multiples of this. `tick × lot` divides by 10^base-scale.
+        pub lot: Quantity,
+        /// What the resting side of a trade pays, of the notional.
+        pub maker_fee: FeeRate,
+        /// What the incoming side of a trade pays, of the notional; with the maker's never below zero.
+        pub taker_fee: FeeRate,
+        /// The account that fees go to.
+        pub fee_account: AccountId,
+        /// The largest quantity of one order.
+        pub quantity_max: Quantity,
+        /// The largest price × quantity of one order.
+        pub notional_max: Amount,
+        /// The phase it opens in.
+        pub phase: Phase,
+    }
+}
+
+record! {
+    /// Moves a market to another trading phase.
+    pub struct SetMarketPhase {
+        /// The market.
+        pub market: MarketId,
+        /// Its new phase.
+        pub phase: Phase,
+    }
+}
+
+record! {
+    /// Moves an amount of one asset from the debit to the credit account.
+    pub struct Transfer {
+        /// Gives.
+        pub debit: AccountId,
+        /// Receives.
+        pub credit: AccountId,
+        /// What is moved.
+        pub asset: AssetId,
+        /// How much, at least 1.
+        pub amount: Amount,
+        /// Whether it settles at once.
+        pub mode: TransferMode,
+        /// A number of the client's own.
+        pub user_data: u128,
+        /// A reason of the client's own.
+        pub code: u32,
+    }
+}
+
+/// Whether a transfer settles at once or waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferMode {
+    /// Settles at once.
+    Immediate,
+    /// Reserves the amount until it is posted, voided, or expires.
+    Pending {
+        /// Gives the reservation back at this time; never, when `None`.
+        expires_at: Option<Timestamp>,
+    },
+}
+
+impl Encode for TransferMode {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Immediate => out.push(0),
+            Self::Pending { expires_at } => {
+                out.push(1);
+                expires_at.encode(out);
+            }
+        }
+    }
+}
+
+impl super::codec::Decode for TransferMode {
+    fn decode(input: &mut super::codec::Reader<'_>) -> Result<Self, super::codec::DecodeError> {
+        match u8::decode(input)? {
+            0 => Ok(Self::Immediate),
+            1 => Ok(Self::Pending { expires_at: Option::decode(input)? }),
+            tag => Err(super::codec::DecodeError::UnknownTag("TransferMode", tag)),
+        }
+    }
+}
+
+record! {
+    /// Settles a pending transfer.
+    pub struct PostPending {
+        /// The pending transfer's id.
+        pub transfer: CommandId,
+        /// How much of it; all of it when `None`. The rest of the reservation is given back.
+        pub amount: Option<Amount>,
+    }
+}
+
+record! {
+    /// Gives a pending transfer's reservation back.
+    pub struct VoidPending {
+        /// The pending transfer's id.
+        pub transfer: CommandId,
+    }
+}
+
+tagged! {
+    /// What bounds the price of an order (FIX tag 40).
+    #[derive(Copy)]
+    pub enum Pricing {
+        /// Trades at this price or better, and rests at it.
+        1 => Limit(Price),
+        /// Trades at this price or better; the rest is cancelled.
+        2 => MarketToPrice(Price),
+        /// Buys for at most this much of the quote asset, fees included; the rest is cancelled.
+        3 => MarketForBudget(Amount),
+    }
+}
+
+record! {
+    /// Enters an order. The command's id is the client order id.
+    pub struct NewOrder {
+        /// Who trades.
+        pub account: AccountId,
+        /// Where.
+        pub market: MarketId,
+        /// Which way.
+        pub side: Side,
+        /// How much of the base asset; for [`Pricing::MarketForBudget`] the most.
+        pub quantity: Quantity,
+        /// At what price.
+        pub pricing: Pricing,
+        /// For how long. Market orders are [`TimeInForce::ImmediateOrCancel`] or [`TimeInForce::FillOrKill`].
+        pub time_in_force: TimeInForce,
+        /// When a [`TimeInForce::GoodTillDate`] order ends; `None` for every other.
+        pub expires_at: Option<Timestamp>,
+        /// Refused when it would trade on entry.
+        pub post_only: bool,
+        /// What to do before it trades with its own account.
+        pub self_trade_prevention: SelfTradePrevention,
+    }
+}
+
+tagged! {
+    /// How a command names an open order.
+    #[derive(Copy)]
+    pub enum OrderRef {
+        /// By the ledger's id (FIX tag 37).
+        1 => OrderId(OrderId),
+        /// By the client order id it was entered with (FIX tag 41).
+        2 => ClientOrderId(CommandId),
+    }
+}
+
+record! {
+    /// Changes price or quantity of an open order. The order keeps its ids; it keeps its priority
+    /// only when the price stays and the quantity does not grow.
+    pub struct ReplaceOrder {
+        /// Whose order.
+        pub account: AccountId,
+        /// Which order.
+        pub order: OrderRef,
+        /// The new total quantity, what is filled already included; what was filled meanwhile is
+        /// netted, and an order that it fills whole or more ends.
+        pub quantity: Quantity,
+        /// The new limit price; unchanged when `None`.
+        pub price: Option<Price>,
+    }
+}
+
+record! {
+    /// Cancels an open order.
+    pub struct CancelOrder {
+        /// Whose order.
+        pub account: AccountId,
+        /// Which order.
+        pub order: OrderRef,
+    }
+}
+
+record! {
+    /// Cancels every open order of an account, of one market and side where they are named.
+    pub struct MassCancel {
+        /// Whose orders.
+        pub account: AccountId,
+        /// Of this market alone.
+        pub market: Option<MarketId>,
+        /// Of this side alone.
+        pub side: Option<Side>,
+    }
+}
+
+numbered! {
+    /// Which commands share a space of ids.
+    pub enum Scope {
+        /// Assets, accounts, markets and their terms.
+        Admin = 1,
+        /// Transfers, posts and voids.
+        Transfer = 2,
+        /// Orders, replaces and cancels of one account.
+        Trading = 3,
+    }
+}
+
+record! {
+    /// A command's idempotency key: its id within its scope.
+    #[derive(Copy, PartialOrd, Ord, Hash)]
+    pub struct CommandKey {
+        /// The space of ids.
+        pub scope: Scope,
+        /// The account, in [`Scope::Trading`]; otherwise zero.
+        pub account: AccountId,
+        /// The client's id.
+        pub id: CommandId,
+    }
+}
+
+impl Command {
+    /// The key that makes this command take effect once, however often it is sent.
+    #[must_use]
+    pub fn key(&self) -> CommandKey {
+        let (scope, account) = match &self.body {
+            Body::CreateAsset(_)
+            | Body::CreateAccount(_)
+            | Body::SetAccountState(_)
+            | Body::SetAccountAsset(_)
+            | Body::CreateMarket(_)
+            | Body::SetMarketPhase(_) => (Scope::Admin, AccountId(0)),
+            Body::Transfer(_) | Body::PostPending(_) | Body::VoidPending(_) => (Scope::Transfer, AccountId(0)),
+            Body::NewOrder(order) => (Scope::Trading, order.account),
+            Body::ReplaceOrder(replace) => (Scope::Trading, replace.account),
+            Body::CancelOrder(cancel) => (Scope::Trading, cancel.account),
+            Body::MassCancel(cancel) => (Scope::Trading, cancel.account),
+        };
+        CommandKey { scope, account, id: self.id }
+    }
+
+    /// A digest of the whole content: tells a command sent again from another one under its id.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        hash64(&self.to_bytes())
+    }
+}
+
+record! {
+    /// What the leader puts into one log entry: commands of any number of clients, and the time.
+    /// Without commands it is a tick, which ends what is due.
+    pub struct Proposal {
+        /// The leader's clock.
+        pub time: Timestamp,
+        /// In the order of their arrival. A chain of linked commands is never cut.
+        pub commands: Vec<Command>,
+    }
+}

@@ -1,0 +1,113 @@
+//! Digests of content: 64 bits to recognise a command sent again, 128 bits to compare states.
+//!
+//! They find faults (a replica that differs, a flipped bit), not forgeries: the mixing function is
+//! the 64 × 64 → 128-bit folded multiply of the wyhash family, written here because the core
+//! depends on nothing and the value is part of the file format.
+
+const SECRETS: [u64; 4] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db, 0x8ebc_6af0_9c88_c6e3, 0x5899_65cc_7537_4cc3];
+
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(word)
+}
+
+fn hash_seeded(seed: u64, bytes: &[u8]) -> u64 {
+    let mut state = fold(seed ^ SECRETS[0], bytes.len() as u64 ^ SECRETS[1]);
+    for chunk in bytes.chunks(16) {
+        let (low, high) = chunk.split_at(chunk.len().min(8));
+        state = fold(word(low) ^ SECRETS[2] ^ state, word(high) ^ SECRETS[3] ^ state.rotate_left(23));
+    }
+    fold(state ^ SECRETS[1], SECRETS[0])
+}
+
+/// A 64-bit digest of `bytes`.
+#[must_use]
+pub fn hash64(bytes: &[u8]) -> u64 {
+    hash_seeded(0, bytes)
+}
+
+/// A digest of a whole state: the sum of its records' digests, so that it does not depend on their
+/// order and costs two hashes per changed record to keep.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct StateDigest(u128);
+
+impl StateDigest {
+    /// Adds a record of the numbered table.
+    pub fn add(&mut self, table: u8, record: &[u8]) {
+        self.0 = self.0.wrapping_add(Self::of(table, record));
+    }
+
+    /// Takes a record of the numbered table away.
+    pub fn remove(&mut self, table: u8, record: &[u8]) {
+        self.0 = self.0.wrapping_sub(Self::of(table, record));
+    }
+
+    fn of(table: u8, record: &[u8]) -> u128 {
+        let low = hash_seeded(u64::from(table) + 1, record);
+        let high = hash_seeded(u64::from(table) + 0x0101, record);
+        u128::from(high) << 64 | u128::from(low)
+    }
+
+    /// The digest as a number, to store or send.
+    #[must_use]
+    pub const fn to_u128(self) -> u128 {
+        self.0
+    }
+
+    /// The digest that was stored or sent as this number.
+    #[must_use]
+    pub const fn from_u128(number: u128) -> Self {
+        Self(number)
+    }
+}
+
+impl std::fmt::Debug for StateDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl std::fmt::Display for StateDigest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bit_and_every_length_counts() {
+        let base = [7_u8; 40];
+        let mut seen = std::collections::BTreeSet::new();
+        for len in 0..=base.len() {
+            assert!(seen.insert(hash64(&base[..len])), "length {len}");
+        }
+        for bit in 0..base.len() * 8 {
+            let mut flipped = base;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(seen.insert(hash64(&flipped)), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_state_digest_forgets_what_is_taken_away_and_ignores_order() {
+        let mut one = StateDigest::default();
+        one.add(1, b"a");
+        one.add(2, b"b");
+        let mut other = StateDigest::default();
+        other.add(2, b"b");
+        other.add(3, b"c");
+        other.add(1, b"a");
+        assert_ne!(one, other);
+        other.remove(3, b"c");
+        assert_eq!(one, other);
+    }
+}

@@ -1,0 +1,461 @@
+//! What the ledger says happened.
+//!
+//! One command makes one [`Record`] of one or more events, numbered without gaps. Every change of a
+//! balance is a [`Posting`] of the event that caused it, with the balance it left, so that the
+//! state is a fold over records, and any balance at any past sequence can be read from one posting.
+
+use super::codec::{Decode, DecodeError, Encode, Reader, record, tagged};
+use super::command::{
+    CommandKey, CreateAccount, CreateAsset, CreateMarket, NewOrder, SetAccountAsset, SetAccountState, SetMarketPhase,
+    Transfer,
+};
+use super::rejection::Rejection;
+use super::types::{
+    AccountId, Amount, AssetId, CancelReason, CommandId, MarketId, OrderId, Price, Quantity, Sequence, Side, Stamp,
+};
+
+record! {
+    /// One signed change of one balance, and what it left.
+    #[derive(Copy)]
+    pub struct Posting {
+        /// Whose balance.
+        pub account: AccountId,
+        /// Of what.
+        pub asset: AssetId,
+        /// Change of `posted`. Over the postings of one event these sum to zero per asset.
+        pub amount: Amount,
+        /// Change of `reserved`.
+        pub hold: Amount,
+        /// `posted` afterwards.
+        pub posted: Amount,
+        /// `reserved` afterwards.
+        pub reserved: Amount,
+    }
+}
+
+tagged! {
+    /// What happened.
+    pub enum EventBody {
+        /// The command was refused; nothing else changed.
+        1 => Rejected(Rejection),
+        /// An asset was added.
+        2 => AssetCreated(CreateAsset),
+        /// An account was added.
+        3 => AccountCreated(CreateAccount),
+        /// An account changed state.
+        4 => AccountStateSet(SetAccountState),
+        /// An account's terms for an asset changed.
+        5 => AccountAssetSet(SetAccountAsset),
+        /// A market was added.
+        6 => MarketCreated(CreateMarket),
+        /// A market changed phase.
+        7 => MarketPhaseSet(SetMarketPhase),
+        /// A transfer settled, or reserved its amount if it is pending.
+        10 => Transferred(Transferred),
+        /// A pending transfer settled, whole or in part.
+        11 => PendingPosted(PendingPosted),
+        /// A pending transfer was voided.
+        12 => PendingVoided(PendingEnded),
+        /// A pending transfer expired.
+        13 => PendingExpired(PendingEnded),
+        /// An order was accepted; the event's sequence is its order id.
+        20 => OrderAccepted(OrderAccepted),
+        /// Two orders traded; the event's sequence is the trade id.
+        21 => Trade(Trade),
+        /// An order's price or quantity changed.
+        22 => OrderReplaced(OrderReplaced),
+        /// Self-trade prevention took quantity off an order, which stays open.
+        23 => OrderReduced(OrderReduced),
+        /// An order ended before it was filled.
+        24 => OrderCancelled(OrderCancelled),
+        /// A mass cancel was carried out; the orders' own events stand before it.
+        25 => MassCancelled(MassCancelled),
+    }
+}
+
+record! {
+    /// A transfer settled, or reserved its amount if it is pending.
+    pub struct Transferred {
+        /// The transfer's id.
+        pub id: CommandId,
+        /// Its content.
+        pub transfer: Transfer,
+    }
+}
+
+record! {
+    /// A pending transfer settled.
+    pub struct PendingPosted {
+        /// The pending transfer.
+        pub transfer: CommandId,
+        /// How much of it settled; the rest of the reservation was given back.
+        pub amount: Amount,
+    }
+}
+
+record! {
+    /// A pending transfer ended without settling.
+    pub struct PendingEnded {
+        /// The pending transfer.
+        pub transfer: CommandId,
+        /// The reservation that was given back.
+        pub amount: Amount,
+    }
+}
+
+record! {
+    /// An order was accepted.
+    pub struct OrderAccepted {
+        /// The client order id.
+        pub id: CommandId,
+        /// Its content.
+        pub order: NewOrder,
+    }
+}
+
+record! {
+    /// Two orders traded. The trade settles in this event's postings.
+    pub struct Trade {
+        /// Where.
+        pub market: MarketId,
+        /// The maker's price.
+        pub price: Price,
+        /// How much of the base asset.
+        pub quantity: Quantity,
+        /// The incoming order's side.
+        pub taker_side: Side,
+        /// The resting order.
+        pub maker: OrderId,
+        /// Its account.
+        pub maker_account: AccountId,
+        /// The incoming order.
+        pub taker: OrderId,
+        /// Its account.
+        pub taker_account: AccountId,
+        /// What the maker paid, in quote units; negative is a rebate.
+        pub maker_fee: Amount,
+        /// What the taker paid, in quote units.
+        pub taker_fee: Amount,
+        /// What the maker still has open.
+        pub maker_open: Quantity,
+        /// What the taker still has open.
+        pub taker_open: Quantity,
+    }
+}
+
+record! {
+    /// An order's price or quantity changed. Trades of the new price follow as events of their own.
+    pub struct OrderReplaced {
+        /// The order.
+        pub order: OrderId,
+        /// Its account.
+        pub account: AccountId,
+        /// Its market.
+        pub market: MarketId,
+        /// Its side.
+        pub side: Side,
+        /// Its total quantity now.
+        pub quantity: Quantity,
+        /// Its limit price now.
+        pub price: Price,
+        /// What is open now, before any trade.
+        pub open: Quantity,
+        /// Whether it kept its place in the queue.
+        pub priority_kept: bool,
+    }
+}
+
+record! {
+    /// Self-trade prevention took quantity off an order.
+    pub struct OrderReduced {
+        /// The order.
+        pub order: OrderId,
+        /// Its account.
+        pub account: AccountId,
+        /// Its market.
+        pub market: MarketId,
+        /// How much was taken off.
+        pub reduced: Quantity,
+        /// What is open now.
+        pub open: Quantity,
+    }
+}
+
+record! {
+    /// An order ended before it was filled.
+    pub struct OrderCancelled {
+        /// The order.
+        pub order: OrderId,
+        /// Its account.
+        pub account: AccountId,
+        /// Its market.
+        pub market: MarketId,
+        /// The quantity that was open.
+        pub open: Quantity,
+        /// Why.
+        pub reason: CancelReason,
+    }
+}
+
+record! {
+    /// A mass cancel was carried out.
+    pub struct MassCancelled {
+        /// Whose orders.
+        pub account: AccountId,
+        /// Of which market; of all when `None`.
+        pub market: Option<MarketId>,
+        /// Of which side; of both when `None`.
+        pub side: Option<Side>,
+        /// How many orders it cancelled.
+        pub count: u32,
+    }
+}
+
+/// One event of a record: what happened, and where its postings end in the record's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What happened.
+    pub body: EventBody,
+    /// The end of this event's postings; they begin where the event before ends.
+    pub postings_end: u32,
+}
+
+record! {
+    /// Which command a record answers.
+    #[derive(Copy)]
+    pub struct Origin {
+        /// Its idempotency key.
+        pub key: CommandKey,
+        /// Its content's digest; see [`Command::fingerprint`](super::Command::fingerprint).
+        pub fingerprint: u64,
+    }
+}
+
+/// All that one command did; a time-out (an expiry) makes a record without an origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The number of its first event; the others follow without gaps.
+    pub sequence: Sequence,
+    /// Where in the log, and when.
+    pub stamp: Stamp,
+    /// The command, or `None` for what time brought about.
+    pub origin: Option<Origin>,
+    /// What happened, in order. Never empty.
+    pub events: Vec<Event>,
+    /// The postings of all events, in order.
+    pub postings: Vec<Posting>,
+}
+
+/// A [`Record`] that borrows its lists from the [`Effects`] it is part of.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordView<'a> {
+    /// See [`Record::sequence`].
+    pub sequence: Sequence,
+    /// See [`Record::stamp`].
+    pub stamp: Stamp,
+    /// See [`Record::origin`].
+    pub origin: Option<Origin>,
+    events: &'a [Event],
+    postings: &'a [Posting],
+    postings_start: u32,
+}
+
+impl Record {
+    /// The same record, borrowed.
+    #[must_use]
+    pub fn view(&self) -> RecordView<'_> {
+        RecordView {
+            sequence: self.sequence,
+            stamp: self.stamp,
+            origin: self.origin,
+            events: &self.events,
+            postings: &self.postings,
+            postings_start: 0,
+        }
+    }
+}
+
+impl<'a> RecordView<'a> {
+    /// How many events it holds.
+    #[must_use]
+    pub fn event_count(&self) -> u64 {
+        self.events.len() as u64
+    }
+
+    /// The sequence of its last event.
+    #[must_use]
+    pub fn last_sequence(&self) -> Sequence {
+        Sequence(self.sequence.0 + self.event_count() - 1)
+    }
+
+    /// Each event with its number and its postings.
+    pub fn events(self) -> impl Iterator<Item = (Sequence, &'a EventBody, &'a [Posting])> {
+        let mut start = 0;
+        self.events.iter().zip(self.sequence.0..).map(move |(event, sequence)| {
+            let end = (event.postings_end - self.postings_start) as usize;
+            let postings = &self.postings[start..end];
+            start = end;
+            (Sequence(sequence), &event.body, postings)
+        })
+    }
+
+    /// All postings, in order.
+    #[must_use]
+    pub fn postings(&self) -> &'a [Posting] {
+        self.postings
+    }
+
+    /// An owned copy.
+    #[must_use]
+    pub fn to_record(self) -> Record {
+        let events = self
+            .events
+            .iter()
+            .map(|event| Event { body: event.body.clone(), postings_end: event.postings_end - self.postings_start });
+        Record {
+            sequence: self.sequence,
+            stamp: self.stamp,
+            origin: self.origin,
+            events: events.collect(),
+            postings: self.postings.to_vec(),
+        }
+    }
+}
+
+impl Encode for RecordView<'_> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.sequence.encode(out);
+        self.stamp.encode(out);
+        self.origin.encode(out);
+        (self.events.len() as u32).encode(out);
+        for (_, body, postings) in self.events() {
+            body.encode(out);
+            (postings.len() as u32).encode(out);
+            for posting in postings {
+                posting.encode(out);
+            }
+        }
+    }
+}
+
+impl Decode for Record {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let sequence = Sequence::decode(input)?;
+        let stamp = Stamp::decode(input)?;
+        let origin = Option::decode(input)?;
+        let count = u32::decode(input)?;
+        if count == 0 {
+            return Err(DecodeError::UnknownTag("Record", 0));
+        }
+        let mut events = Vec::with_capacity((count as usize).min(input.remaining().len()));
+        let mut postings = Vec::new();
+        for _ in 0..count {
+            let body = EventBody::decode(input)?;
+            postings.append(&mut Vec::decode(input)?);
+            events.push(Event { body, postings_end: postings.len() as u32 });
+        }
+        Ok(Self { sequence, stamp, origin, events, postings })
+    }
+}
+
+/// What became of one command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was applied now, or rejected now: its record is this one of the [`Effects`].
+    Applied {
+        /// The place in [`Effects::records`].
+        record: u32,
+    },
+    /// It had been applied before: the record that begins at this sequence is its answer.
+    Duplicate {
+        /// The first event of the first answer.
+        sequence: Sequence,
+    },
+    /// It is refused without a record: its id belongs to a command of other content.
+    IdReused {
+        /// The first event of the command that has the id.
+        sequence: Sequence,
+    },
+}
+
+/// Everything that applying one proposal did. Kept and cleared, so that the hot path does not allocate.
+#[derive(Debug, Clone, Default)]
+pub struct Effects {
+    /// One per command, in order.
+    pub outcomes: Vec<Outcome>,
+    heads: Vec<RecordHead>,
+    events: Vec<Event>,
+    postings: Vec<Posting>,
+}
+
+#[derive(Debug, Clone)]
+struct RecordHead {
+    sequence: Sequence,
+    stamp: Stamp,
+    origin: Option<Origin>,
+    events_start: u32,
+    postings_start: u32,
+}
+
+impl Effects {
+    /// Forgets everything, keeps the memory.
+    pub fn clear(&mut self) {
+        self.outcomes.clear();
+        self.heads.clear();
+        self.events.clear();
+        self.postings.clear();
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub fn record_count(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// The record at this place.
+    ///
+    /// # Panics
+    /// When there is no such record.
+    #[must_use]
+    pub fn record(&self, place: usize) -> RecordView<'_> {
+        let head = &self.heads[place];
+        let next = self.heads.get(place + 1);
+        let events_end = next.map_or(self.events.len(), |next| next.events_start as usize);
+        let postings_end = next.map_or(self.postings.len(), |next| next.postings_start as usize);
+        RecordView {
+            sequence: head.sequence,
+            stamp: head.stamp,
+            origin: head.origin,
+            events: &self.events[head.events_start as usize..events_end],
+            postings: &self.postings[head.postings_start as usize..postings_end],
+            postings_start: head.postings_start,
+        }
+    }
+
+    /// Every record, in order.
+    pub fn records(&self) -> impl Iterator<Item = RecordView<'_>> {
+        (0..self.heads.len()).map(|place| self.record(place))
+    }
+
+    /// Begins a record; the events pushed from now on are its own. Returns its place.
+    pub(crate) fn begin_record(&mut self, sequence: Sequence, stamp: Stamp, origin: Option<Origin>) -> u32 {
+        self.heads.push(RecordHead {
+            sequence,
+            stamp,
+            origin,
+            events_start: self.events.len() as u32,
+            postings_start: self.postings.len() as u32,
+        });
+        (self.heads.len() - 1) as u32
+    }
+
+    /// Adds a posting to the event that is pushed next.
+    pub(crate) fn push_posting(&mut self, posting: Posting) {
+        self.postings.push(posting);
+    }
+
+    /// Adds an event, with the postings pushed since the last one.
+    pub(crate) fn push_event(&mut self, body: EventBody) {
+        self.events.push(Event { body, postings_end: self.postings.len() as u32 });
+    }
+}

@@ -1,0 +1,22 @@
+//! The product: matching, the ledger, its rules. Pure and deterministic.
+//!
+//! There is no clock, no randomness, no I/O, no async and no iteration in hash order here; time and
+//! ids come in with the command. The same commands at the same stamps give the same events, bit for
+//! bit, on every node and in every test. Everything else may call the core; the core calls nobody.
+
+pub(crate) mod codec;
+pub mod command;
+pub mod digest;
+pub mod event;
+pub mod ledger;
+pub mod rejection;
+pub mod state;
+pub mod types;
+
+pub use codec::{Decode, DecodeError, Encode, Reader};
+pub use command::Command;
+pub use digest::StateDigest;
+pub use event::{Effects, Outcome, Record};
+pub use ledger::Ledger;
+pub use rejection::Rejection;
+pub use state::{History, RecordKey, RestoreError, Table, Used};

@@ -1,0 +1,99 @@
+//! Why the ledger refuses a command. A rejection is a result, not a fault.
+
+use super::codec::numbered;
+
+numbered! {
+    /// One reason, with its stable number on the wire and on disk.
+    pub enum Rejection {
+        /// The id belongs to a command of other content.
+        IdReused = 1,
+        /// Another command of the linked chain was refused.
+        LinkedChainFailed = 2,
+
+        /// No such asset.
+        UnknownAsset = 10,
+        /// The asset id or code is taken.
+        AssetExists = 11,
+
+        /// No such account.
+        UnknownAccount = 20,
+        /// The account id is taken.
+        AccountExists = 21,
+        /// The account is frozen.
+        AccountFrozen = 22,
+        /// The account is closed.
+        AccountClosed = 23,
+        /// The account cannot be closed: a balance is not zero.
+        AccountNotEmpty = 24,
+        /// The restricted account may not hold the asset.
+        AssetNotAllowed = 25,
+
+        /// Debit and credit account are the same.
+        SameAccount = 30,
+        /// Less is available than the command needs.
+        InsufficientAvailable = 31,
+        /// A balance, a notional or a sum would not fit 63 bits.
+        Overflow = 32,
+        /// No such pending transfer.
+        UnknownTransfer = 33,
+        /// The pending transfer was posted, voided or expired before.
+        TransferNotPending = 34,
+        /// More than the pending amount.
+        AmountExceedsPending = 35,
+        /// The expiry lies in the past.
+        AlreadyExpired = 36,
+
+        /// No such market.
+        UnknownMarket = 40,
+        /// The market id or symbol is taken.
+        MarketExists = 41,
+        /// Base and quote are the same asset.
+        SameAsset = 42,
+        /// Tick × lot does not divide by 10^base-scale, so that a fill could need rounding.
+        TickLotInexact = 43,
+        /// A fee above the whole, or a rebate above the taker's fee.
+        FeeOutOfRange = 44,
+        /// The market is halted.
+        MarketHalted = 45,
+        /// The market is closed.
+        MarketClosed = 46,
+
+        /// The price is not a multiple of the tick.
+        PriceNotOnTick = 50,
+        /// The quantity is not a multiple of the lot.
+        QuantityNotInLots = 51,
+        /// The quantity exceeds the market's maximum.
+        QuantityAboveMax = 52,
+        /// Price × quantity exceeds the market's maximum.
+        NotionalAboveMax = 53,
+        /// A post-only order would trade on entry.
+        PostOnlyWouldTrade = 54,
+        /// A fill-or-kill order cannot be filled whole.
+        NotFillable = 55,
+        /// No such order, or it is another account's.
+        UnknownOrder = 56,
+        /// The order is filled, cancelled or expired.
+        OrderNotOpen = 57,
+    }
+}
+
+impl Rejection {
+    /// The reason in the words of the wire, `UPPER_SNAKE_CASE`, and of the command line.
+    #[must_use]
+    pub fn code(self) -> String {
+        let mut code = String::new();
+        for (place, letter) in format!("{self:?}").char_indices() {
+            if letter.is_ascii_uppercase() && place > 0 {
+                code.push('_');
+            }
+            code.push(letter.to_ascii_uppercase());
+        }
+        code
+    }
+}
+
+impl std::fmt::Display for Rejection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.code())
+    }
+}

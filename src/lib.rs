@@ -1,0 +1,3 @@
+//! Counterfoil: a replicated trading ledger.
+
+pub mod core;
