@@ -1,3 +1,5 @@
 //! Counterfoil: a replicated trading ledger.
 
+pub mod config;
 pub mod core;
+pub mod telemetry;
