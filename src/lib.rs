@@ -1,3 +1,4 @@
 //! Counterfoil: a replicated trading ledger.
 
 pub mod core;
+pub mod store;
