@@ -2,4 +2,7 @@
 
 pub mod config;
 pub mod core;
+pub mod proto;
+pub mod replication;
+pub mod store;
 pub mod telemetry;

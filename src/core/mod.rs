@@ -6,11 +6,14 @@
 
 pub(crate) mod codec;
 pub mod command;
+pub mod decimal;
 pub mod digest;
 pub mod event;
 pub mod ledger;
 pub mod rejection;
+pub mod reply;
 pub mod state;
+pub mod trading;
 pub mod types;
 
 pub use codec::{Decode, DecodeError, Encode, Reader};

@@ -1,6 +1,11 @@
 //! The ledger: the whole state, and the one function that changes it.
 
+mod invariants;
+mod query;
 pub mod records;
+
+pub use invariants::BrokenInvariant;
+pub use query::Hold;
 
 use crate::core::command::Proposal;
 use crate::core::event::Effects;

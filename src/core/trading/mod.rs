@@ -1,0 +1,5 @@
+//! Markets: order entry, the book, matching, settlement.
+
+pub mod book;
+
+pub use book::{BookLevel, BookView};
