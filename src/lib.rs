@@ -1,6 +1,6 @@
 //! Counterfoil: a replicated trading ledger.
 
 pub mod core;
-
 pub mod proto;
 pub mod replication;
+pub mod store;
