@@ -12,4 +12,4 @@ mod types;
 pub use replica::{
     Leadership, PeerStatus, Pending, ProposeError, Published, ReadError, Replica, Role, StateReader, Status, TransferError,
 };
-pub use types::{Applied, ClusterId, Node, NodeId, ProposalBytes};
+pub use types::{Applied, Node, NodeId, ProposalBytes};
