@@ -11,16 +11,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http;
 
 use super::errors::Refusal;
 use super::limits::ServerConfig;
-use crate::replication::ClusterId;
+use crate::store::identity::ClusterId;
 
 /// The request metadata that names the cluster the client means, in hexadecimal.
 pub const CLUSTER_METADATA: &str = "counterfoil-cluster-id";
@@ -113,6 +114,7 @@ pub const RPCS: &[(&str, Permission, Kind)] = &[
 #[derive(Debug, Clone)]
 pub struct StreamPlace {
     _permit: Arc<OwnedSemaphorePermit>,
+    stopping: CancellationToken,
 }
 
 impl StreamPlace {
@@ -120,6 +122,30 @@ impl StreamPlace {
     #[must_use]
     pub fn of<T>(request: &tonic::Request<T>) -> Option<Self> {
         request.extensions().get::<Self>().cloned()
+    }
+
+    /// Completes when the service stops, and its streams with it.
+    #[must_use]
+    pub fn stopping(&self) -> CancellationToken {
+        self.stopping.clone()
+    }
+}
+
+/// When a call has to be answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The deadline that the layer set for this request.
+    #[must_use]
+    pub fn of<T>(request: &tonic::Request<T>) -> Option<Self> {
+        request.extensions().get::<Self>().copied()
+    }
+
+    /// The time that is left.
+    #[must_use]
+    pub fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
     }
 }
 
@@ -129,6 +155,7 @@ struct Gate {
     cluster: String,
     calls: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    stopping: CancellationToken,
     call_timeout: Duration,
 }
 
@@ -139,13 +166,14 @@ pub struct AccessLayer {
 }
 
 impl AccessLayer {
-    /// The layer of this cluster's service.
+    /// The layer of this cluster's service; `stopping` ends its streams.
     #[must_use]
-    pub fn new(cluster: ClusterId, config: &ServerConfig) -> Self {
+    pub fn new(cluster: ClusterId, config: &ServerConfig, stopping: CancellationToken) -> Self {
         let gate = Gate {
             cluster: cluster.to_string(),
             calls: Arc::new(Semaphore::new(config.calls_max)),
             streams: Arc::new(Semaphore::new(config.streams_max)),
+            stopping,
             call_timeout: config.call_timeout,
         };
         Self { gate: Arc::new(gate) }
@@ -217,11 +245,13 @@ impl Gate {
             let full = |_| Refusal::Overloaded("calls");
             let permit = self.calls.clone().try_acquire_owned().map_err(full)?;
             let asked = request.headers().get("grpc-timeout").and_then(|text| grpc_timeout(text.as_bytes()));
-            return Ok(Some((permit, asked.unwrap_or(Duration::MAX).min(self.call_timeout))));
+            let time = asked.unwrap_or(Duration::MAX).min(self.call_timeout);
+            request.extensions_mut().insert(Deadline(Instant::now() + time));
+            return Ok(Some((permit, time)));
         }
         let full = |_| Refusal::Overloaded("streams");
         let permit = self.streams.clone().try_acquire_owned().map_err(full)?;
-        request.extensions_mut().insert(StreamPlace { _permit: Arc::new(permit) });
+        request.extensions_mut().insert(StreamPlace { _permit: Arc::new(permit), stopping: self.stopping.clone() });
         Ok(None)
     }
 

@@ -88,6 +88,7 @@ pub fn trade(sequence: Sequence, time: Timestamp, trade: &Trade) -> pb::Trade {
         market_id: trade.market.0,
         price: trade.price.0,
         quantity: trade.quantity.0,
+        notional: unsigned(trade.notional),
         taker_side: wire_number!(trade.taker_side),
         maker_order_id: trade.maker.0,
         maker_account_id: trade.maker_account.0,

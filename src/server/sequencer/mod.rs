@@ -215,23 +215,21 @@ impl SequencerTask {
         self.gatherer.refuse_all(&refusal);
     }
 
+    /// The deadline that is to come and that nothing in flight takes care of.
+    fn next_deadline(&self) -> Option<Timestamp> {
+        let deadline = self.published.borrow().next_deadline.filter(|deadline| *deadline > self.time);
+        deadline.filter(|_| self.leadership.borrow().serving)
+    }
+
     /// How long until the next deadline has to be looked at.
     fn next_look(&self) -> Duration {
-        match self.published.borrow().next_deadline {
-            // What was proposed for this deadline is still in flight.
-            Some(deadline) if deadline <= self.time => DEADLINE_LOOK_INTERVAL,
-            Some(deadline) => {
-                Duration::from_nanos(deadline.0.saturating_sub(now().0)).min(DEADLINE_LOOK_INTERVAL)
-            }
-            None => DEADLINE_LOOK_INTERVAL,
-        }
+        let left = self.next_deadline().map(|deadline| Duration::from_nanos(deadline.0.saturating_sub(now().0)));
+        left.map_or(DEADLINE_LOOK_INTERVAL, |left| left.min(DEADLINE_LOOK_INTERVAL))
     }
 
     /// Proposes an empty proposal, which ends what is due.
     fn tick_if_due(&mut self) {
-        let due = self.published.borrow().next_deadline.is_some_and(|deadline| deadline <= now());
-        let nothing_in_flight = self.flights.is_empty();
-        if due && nothing_in_flight && self.leadership.borrow().serving {
+        if self.next_deadline().is_some_and(|deadline| deadline <= now()) {
             self.propose();
         }
     }
