@@ -122,7 +122,10 @@ impl ReplicationConfig {
             return wrong("heartbeat", "below 5 ms the heartbeats alone keep the nodes busy");
         }
         if self.heartbeat * 3 > self.election_min {
-            return wrong("election_min", "must be at least three heartbeats, or one late heartbeat starts an election");
+            return wrong(
+                "election_min",
+                "must be at least three heartbeats, or one late heartbeat starts an election",
+            );
         }
         if self.election_min >= self.election_max {
             return wrong("election_max", "must be above election_min, or followers elect against each other");
