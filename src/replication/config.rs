@@ -17,6 +17,10 @@ pub const MESSAGE_BYTES_MAX: usize = ENTRIES_BYTES_MAX + PROPOSAL_BYTES_MAX + (6
 /// Bytes of a snapshot's file, or of journal records, in one message.
 pub const SNAPSHOT_PART_BYTES_MAX: usize = 1 << 20;
 
+/// The largest batch of journal records a snapshot's receiver puts together: one record of the
+/// largest size there is, of a mass cancel.
+pub const JOURNAL_BATCH_BYTES_MAX: usize = 257 << 20;
+
 /// Proposals in flight, in bytes together.
 pub const PROPOSALS_BYTES_MAX: usize = 64 << 20;
 

@@ -10,7 +10,7 @@ use tonic::{Status, Streaming};
 
 use super::apply::ApplyHandle;
 use super::codec;
-use super::config::ReplicationConfig;
+use super::config::{JOURNAL_BATCH_BYTES_MAX, ReplicationConfig};
 use super::fault::Fault;
 use super::state_machine::{RaftSnapshot, SnapshotData, blocking};
 use super::types::Vote;
@@ -91,6 +91,7 @@ impl Receiver {
     ) -> Result<SnapshotData, Status> {
         let snapshots = self.apply.snapshots().clone();
         let mut inbox = self.blocking(move || snapshots.receive(incoming)).await?;
+        let mut batch = Vec::new();
         loop {
             let Some(part) = self.next(&mut parts).await? else {
                 return Err(Status::cancelled("the transfer ended before its end"));
@@ -98,7 +99,17 @@ impl Receiver {
             inbox = match part {
                 Part::Begin(_) => return Err(WireError("a transfer begins once").into()),
                 Part::File(file) => self.keep(inbox, move |inbox| inbox.write_chunk(file.offset, &file.data)).await?,
-                Part::Journal(journal) => self.keep(inbox, move |inbox| inbox.append_journal(&journal.records)).await?,
+                Part::Journal(journal) => {
+                    if batch.len() + journal.records.len() > JOURNAL_BATCH_BYTES_MAX {
+                        return Err(WireError("a journal record is too large").into());
+                    }
+                    batch.extend_from_slice(&journal.records);
+                    if journal.cut {
+                        continue;
+                    }
+                    let records = std::mem::take(&mut batch);
+                    self.keep(inbox, move |inbox| inbox.append_journal(&records)).await?
+                }
                 Part::End(_) => {
                     let received = self.blocking(move || inbox.finish()).await?;
                     return Ok(SnapshotData::Received(Box::new(received)));

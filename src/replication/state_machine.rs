@@ -51,25 +51,24 @@ impl LocalSnapshot {
     }
 }
 
-/// One step through a journal that is sent: encoded records from `from` on, and the sequence that
-/// follows them. Blocks.
+/// One step through a journal that is sent: encoded records from `from` on, each behind its length
+/// as [`JournalReader::read_encoded`] gives them, and the sequence that follows them. Blocks.
 pub(super) fn read_journal(
     journal: &JournalReader,
     from: Sequence,
     to: Sequence,
 ) -> Result<(Vec<u8>, Sequence), StoreError> {
+    let malformed = |reason: String| StoreError::Malformed { reason };
     let bytes = journal.read_encoded(from, to, SNAPSHOT_PART_BYTES_MAX)?;
     let mut input = Reader::new(&bytes);
-    let mut next = from;
+    let mut last = None;
     while !input.remaining().is_empty() {
-        let record = Record::decode(&mut input).map_err(|error| StoreError::Malformed { reason: error.to_string() })?;
-        next = record.view().last_sequence().plus(1);
+        let record = u32::decode(&mut input).and_then(|len| input.take(len as usize, "journal record"));
+        last = Some(record.map_err(|error| malformed(error.to_string()))?);
     }
-    if next == from {
-        let reason = format!("the journal has no event {from}, which belongs to a snapshot");
-        return Err(StoreError::Malformed { reason });
-    }
-    Ok((bytes, next))
+    let last = last.ok_or_else(|| malformed(format!("event {from}, which belongs to a snapshot, is missing")))?;
+    let last = Record::from_bytes(last).map_err(|error| malformed(error.to_string()))?;
+    Ok((bytes, last.view().last_sequence().plus(1)))
 }
 
 /// The state machine. Clones share it.

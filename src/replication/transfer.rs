@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::stream::unfold;
 use futures::{Stream, StreamExt};
 use openraft::StorageError;
@@ -129,7 +130,8 @@ impl Pulse {
 enum Stage {
     Begin(pb::OfferSnapshotRequest),
     File(Arc<Outbox>, u64),
-    Journal(Sequence),
+    /// The next event, and what is left of a batch that was cut.
+    Journal(Sequence, Bytes),
     Done,
 }
 
@@ -176,20 +178,28 @@ async fn next_part(
             let data = off_runtime(move || reader.read_chunk(offset, SNAPSHOT_PART_BYTES_MAX)).await?;
             let next = offset + data.len() as u64;
             let stage = if next >= local.meta.bytes || data.is_empty() {
-                Stage::Journal(journal_next)
+                Stage::Journal(journal_next, Bytes::new())
             } else {
                 Stage::File(outbox, next)
             };
             Ok(Some((Part::File(pb::FilePart { offset, data }), stage)))
         }
-        Stage::Journal(from) if from <= last => {
+        Stage::Journal(from, rest) if !rest.is_empty() => Ok(Some(journal_part(rest, from))),
+        Stage::Journal(from, _) if from <= last => {
             let journal = local.journal.clone();
             let (records, next) = off_runtime(move || read_journal(&journal, from, last)).await?;
-            Ok(Some((Part::Journal(pb::JournalPart { records: records.into() }), Stage::Journal(next))))
+            Ok(Some(journal_part(records.into(), next)))
         }
-        Stage::Journal(_) => Ok(Some((Part::End(pb::SnapshotEnd {}), Stage::Done))),
+        Stage::Journal(..) => Ok(Some((Part::End(pb::SnapshotEnd {}), Stage::Done))),
         Stage::Done => Ok(None),
     }
+}
+
+/// As much of a batch as fits a message; a single record can be larger than that.
+fn journal_part(mut batch: Bytes, next: Sequence) -> (Part, Stage) {
+    let records = batch.split_to(batch.len().min(SNAPSHOT_PART_BYTES_MAX));
+    let part = pb::JournalPart { records, cut: !batch.is_empty() };
+    (Part::Journal(part), Stage::Journal(next, batch))
 }
 
 async fn off_runtime<T: Send + 'static>(
