@@ -15,9 +15,11 @@ pub mod index;
 pub mod journal;
 pub mod log;
 pub mod persister;
+mod recovery;
 mod segment;
 mod sled_sync;
 pub mod snapshot;
+mod state;
 pub mod verify;
 
 pub use error::StoreError;
