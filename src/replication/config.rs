@@ -17,6 +17,10 @@ pub const MESSAGE_BYTES_MAX: usize = ENTRIES_BYTES_MAX + PROPOSAL_BYTES_MAX + (6
 /// Bytes of a snapshot's file, or of journal records, in one message.
 pub const SNAPSHOT_PART_BYTES_MAX: usize = 1 << 20;
 
+/// The largest batch of journal records a snapshot's receiver puts together: one record of the
+/// largest size there is, of a mass cancel.
+pub const JOURNAL_BATCH_BYTES_MAX: usize = 257 << 20;
+
 /// Proposals in flight, in bytes together.
 pub const PROPOSALS_BYTES_MAX: usize = 64 << 20;
 
@@ -122,7 +126,10 @@ impl ReplicationConfig {
             return wrong("heartbeat", "below 5 ms the heartbeats alone keep the nodes busy");
         }
         if self.heartbeat * 3 > self.election_min {
-            return wrong("election_min", "must be at least three heartbeats, or one late heartbeat starts an election");
+            return wrong(
+                "election_min",
+                "must be at least three heartbeats, or one late heartbeat starts an election",
+            );
         }
         if self.election_min >= self.election_max {
             return wrong("election_max", "must be above election_min, or followers elect against each other");

@@ -53,10 +53,7 @@ impl LogStore {
         if from >= to {
             return Ok(Vec::new());
         }
-        let found = self
-            .log
-            .read(LogIndex(from), LogIndex(to), ENTRIES_BYTES_MAX)
-            .map_err(|error| self.fail(error))?;
+        let found = self.log.read(LogIndex(from), LogIndex(to), ENTRIES_BYTES_MAX).map_err(|error| self.fail(error))?;
         found.into_iter().map(|entry| self.decode(entry)).collect()
     }
 

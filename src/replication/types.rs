@@ -112,3 +112,5 @@ pub(crate) type Membership = openraft::Membership<NodeId, Node>;
 pub(crate) type StoredMembership = alias::StoredMembershipOf<TypeConfig>;
 /// What a snapshot contains.
 pub(crate) type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
+/// openraft's handle, with this state machine.
+pub(crate) type Raft = openraft::Raft<TypeConfig, super::state_machine::StateMachine>;

@@ -47,7 +47,8 @@ impl Route {
 /// Refuses a request for another cluster or another node. Returns the speaker.
 pub(super) fn check_header(header: Option<&pb::Header>, cluster: ClusterId, me: NodeId) -> Result<NodeId, Status> {
     let header = header.ok_or(WireError("no header"))?;
-    let theirs = <[u8; 16]>::try_from(header.cluster_id.as_ref()).map_err(|_| WireError("cluster id is not 16 bytes"))?;
+    let theirs =
+        <[u8; 16]>::try_from(header.cluster_id.as_ref()).map_err(|_| WireError("cluster id is not 16 bytes"))?;
     let theirs = ClusterId(u128::from_be_bytes(theirs));
     if theirs != cluster {
         return Err(Status::failed_precondition(format!(
@@ -79,10 +80,8 @@ pub(super) fn parse_vote(vote: Option<pb::Vote>) -> Result<Vote, WireError> {
 }
 
 pub(super) fn append(route: &Route, request: AppendEntriesRequest<TypeConfig>) -> pb::AppendRequest {
-    let entry = |entry: Entry| pb::Entry {
-        id: Some(log_id(entry.log_id)),
-        payload: codec::encode_payload(&entry.payload),
-    };
+    let entry =
+        |entry: Entry| pb::Entry { id: Some(log_id(entry.log_id)), payload: codec::encode_payload(&entry.payload) };
     pb::AppendRequest {
         header: Some(route.header()),
         vote: Some(vote(&request.vote)),
@@ -200,14 +199,12 @@ pub(super) fn parse_transfer(
 pub(super) fn transfer_answer(answer: Result<(), TransferLeaderError<TypeConfig>>) -> pb::TransferLeaderResponse {
     use pb::transfer_leader_response::Refusal;
     let refusal = answer.err().map(|error| match error {
-        TransferLeaderError::VoteChanged { expected, actual } => Refusal::VoteChanged(pb::VoteChanged {
-            expected: Some(vote(&expected)),
-            actual: Some(vote(&actual)),
-        }),
-        TransferLeaderError::LogNotFlushed { expected, actual } => Refusal::NotFlushed(pb::NotFlushed {
-            expected: expected.map(log_id),
-            actual: actual.map(log_id),
-        }),
+        TransferLeaderError::VoteChanged { expected, actual } => {
+            Refusal::VoteChanged(pb::VoteChanged { expected: Some(vote(&expected)), actual: Some(vote(&actual)) })
+        }
+        TransferLeaderError::LogNotFlushed { expected, actual } => {
+            Refusal::NotFlushed(pb::NotFlushed { expected: expected.map(log_id), actual: actual.map(log_id) })
+        }
     });
     pb::TransferLeaderResponse { refusal }
 }
@@ -243,8 +240,7 @@ pub(super) fn snapshot_meta(meta: &SnapshotMeta, file_bytes: u64, sequence: Sequ
 }
 
 pub(super) fn parse_snapshot_meta(meta: &pb::SnapshotMeta) -> Result<SnapshotMeta, WireError> {
-    let membership =
-        codec::decode_membership(&meta.membership).map_err(|_| WireError("membership does not decode"))?;
+    let membership = codec::decode_membership(&meta.membership).map_err(|_| WireError("membership does not decode"))?;
     let last_log_id = meta.last.map(parse_log_id);
     if last_log_id.is_none() {
         return Err(WireError("a snapshot of nothing"));
@@ -297,12 +293,8 @@ mod tests {
     fn answers_survive_the_wire() {
         let id = LogId::new_term_index(2, 9);
         let vote = Vote { leader_id: RaftLeaderId::new(5, 3), committed: false };
-        let answers: [AppendAnswer; 4] = [
-            Ok(Some(id)),
-            Ok(None),
-            Err(StreamAppendError::Conflict(id)),
-            Err(StreamAppendError::HigherVote(vote)),
-        ];
+        let answers: [AppendAnswer; 4] =
+            [Ok(Some(id)), Ok(None), Err(StreamAppendError::Conflict(id)), Err(StreamAppendError::HigherVote(vote))];
         for answer in answers {
             assert_eq!(parse_append_answer(append_answer(answer.clone())).unwrap(), answer);
         }
