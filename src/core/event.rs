@@ -122,6 +122,8 @@ record! {
         pub price: Price,
         /// How much of the base asset.
         pub quantity: Quantity,
+        /// Price × quantity, in quote units.
+        pub notional: Amount,
         /// The incoming order's side.
         pub taker_side: Side,
         /// The resting order.
@@ -397,6 +399,21 @@ struct RecordHead {
     postings_start: u32,
 }
 
+/// How much an [`Effects`] held at some point.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EffectsMark {
+    heads: usize,
+    events: usize,
+    postings: usize,
+}
+
+impl EffectsMark {
+    /// The place of the record that is begun next.
+    pub(crate) fn record_count(&self) -> u32 {
+        self.heads as u32
+    }
+}
+
 impl Effects {
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
@@ -447,6 +464,23 @@ impl Effects {
             postings_start: self.postings.len() as u32,
         });
         (self.heads.len() - 1) as u32
+    }
+
+    /// A point to [`Self::rewind`] to.
+    pub(crate) fn mark(&self) -> EffectsMark {
+        EffectsMark { heads: self.heads.len(), events: self.events.len(), postings: self.postings.len() }
+    }
+
+    /// The postings pushed since the mark, in order.
+    pub(crate) fn postings_since(&self, mark: &EffectsMark) -> &[Posting] {
+        &self.postings[mark.postings..]
+    }
+
+    /// Forgets the records, events and postings pushed since the mark.
+    pub(crate) fn rewind(&mut self, mark: &EffectsMark) {
+        self.heads.truncate(mark.heads);
+        self.events.truncate(mark.events);
+        self.postings.truncate(mark.postings);
     }
 
     /// Adds a posting to the event that is pushed next.

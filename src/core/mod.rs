@@ -6,11 +6,15 @@
 
 pub(crate) mod codec;
 pub mod command;
+pub mod decimal;
 pub mod digest;
 pub mod event;
 pub mod ledger;
 pub mod rejection;
+pub mod reply;
 pub mod state;
+pub(crate) mod table;
+pub mod trading;
 pub mod types;
 
 pub use codec::{Decode, DecodeError, Encode, Reader};

@@ -27,6 +27,8 @@ numbered! {
         AccountNotEmpty = 24,
         /// The restricted account may not hold the asset.
         AssetNotAllowed = 25,
+        /// The account collects a market's fees, so that it must stay active and allowed the asset.
+        AccountInUse = 26,
 
         /// Debit and credit account are the same.
         SameAccount = 30,

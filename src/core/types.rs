@@ -244,6 +244,8 @@ numbered! {
         SelfTrade = 4,
         /// Its time in force ended.
         Expired = 5,
+        /// Its account was frozen.
+        AccountFrozen = 6,
     }
 }
 
