@@ -53,8 +53,8 @@ impl Cluster {
         let members = (1..=count).map(|id| Member {
             id,
             folder: root.path().join(format!("node-{id}")),
-            client_endpoint: format!("http://127.0.0.1:{}", free_port()),
-            raft_endpoint: format!("http://127.0.0.1:{}", free_port()),
+            client_endpoint: format!("127.0.0.1:{}", free_port()),
+            raft_endpoint: format!("127.0.0.1:{}", free_port()),
             process: None,
         });
         let mut cluster = Self { members: members.collect(), root };
@@ -72,13 +72,12 @@ impl Cluster {
 
     fn config_text(&self, place: usize, settings: &str) -> String {
         let member = &self.members[place];
-        let listen = |endpoint: &str| endpoint.trim_start_matches("http://").to_owned();
         let mut text = format!(
             "[node]\nid = {}\ndata_dir = {:?}\nclient_listen = \"{}\"\nraft_listen = \"{}\"\n\n{settings}\n[cluster]\nname = \"test\"\n",
             member.id,
             member.folder,
-            listen(&member.client_endpoint),
-            listen(&member.raft_endpoint),
+            member.client_endpoint,
+            member.raft_endpoint,
         );
         for member in &self.members {
             text += &format!(
@@ -236,7 +235,7 @@ impl Drop for Cluster {
 
 /// A connection that is made when it is first used, and again after it broke.
 pub fn channel(endpoint: &str) -> Channel {
-    Endpoint::from_shared(endpoint.to_owned())
+    Endpoint::from_shared(format!("http://{endpoint}"))
         .expect("an endpoint")
         .connect_timeout(Duration::from_millis(300))
         .connect_lazy()
