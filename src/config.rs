@@ -60,9 +60,9 @@ pub struct ClusterConfig {
 pub struct MemberConfig {
     /// Its node id.
     pub id: u64,
-    /// Where clients reach it, such as `http://10.0.0.1:7400`.
+    /// Where clients reach it, such as `10.0.0.1:7400`.
     pub client_endpoint: String,
-    /// Where the other nodes reach it, such as `http://10.0.0.1:7500`.
+    /// Where the other nodes reach it, such as `10.0.0.1:7500`.
     pub raft_endpoint: String,
 }
 
@@ -150,8 +150,8 @@ impl Default for ClusterConfig {
             name: "counterfoil".to_owned(),
             members: vec![MemberConfig {
                 id: 1,
-                client_endpoint: "http://127.0.0.1:7400".to_owned(),
-                raft_endpoint: "http://127.0.0.1:7500".to_owned(),
+                client_endpoint: "127.0.0.1:7400".to_owned(),
+                raft_endpoint: "127.0.0.1:7500".to_owned(),
             }],
         }
     }
@@ -348,9 +348,10 @@ impl Config {
         })?;
         for member in members {
             for endpoint in [&member.client_endpoint, &member.raft_endpoint] {
-                let parsed = endpoint.parse::<tonic::transport::Uri>();
-                let good = parsed.is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.port().is_some());
-                require(good, "cluster.members", || format!("{endpoint:?} is not of the form http://HOST:PORT"))?;
+                let good = endpoint.rsplit_once(':').is_some_and(|(host, port)| {
+                    !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0)
+                });
+                require(good, "cluster.members", || format!("{endpoint:?} is not of the form HOST:PORT"))?;
             }
         }
         Ok(())
@@ -461,14 +462,14 @@ mod tests {
     #[test]
     fn members_are_read_and_checked() {
         let member = |id: u64, endpoint: &str| {
-            format!("[[cluster.members]]\nid = {id}\nclient_endpoint = \"{endpoint}\"\nraft_endpoint = \"http://b:2\"\n")
+            format!("[[cluster.members]]\nid = {id}\nclient_endpoint = \"{endpoint}\"\nraft_endpoint = \"b:2\"\n")
         };
-        let config = load(&(member(1, "http://a:1") + &member(2, "http://c:1")), &[], &[]).unwrap();
+        let config = load(&(member(1, "a:1") + &member(2, "c:1")), &[], &[]).unwrap();
         assert_eq!(config.cluster.members.len(), 2);
-        let error = load(&(member(1, "http://a:1") + &member(1, "http://c:1")), &[], &[]).unwrap_err();
+        let error = load(&(member(1, "a:1") + &member(1, "c:1")), &[], &[]).unwrap_err();
         assert_eq!(error, "`cluster.members`: two members have one id");
-        let error = load(&member(1, "a:1"), &[], &[]).unwrap_err();
-        assert_eq!(error, "`cluster.members`: \"a:1\" is not of the form http://HOST:PORT");
+        let error = load(&member(1, "http://a:1/"), &[], &[]).unwrap_err();
+        assert_eq!(error, "`cluster.members`: \"http://a:1/\" is not of the form HOST:PORT");
     }
 
     /// The documented file is the list of keys: it names every one of them, with its default.

@@ -7,21 +7,12 @@ use bytes::Bytes;
 use openraft::impls::leader_id_std;
 use openraft::type_config::alias;
 
+use super::codec::TAG_PROPOSAL;
 use crate::core::Effects;
 use crate::core::types::Stamp;
 
 /// A member of the cluster, numbered by its operator. An id is never used twice.
 pub type NodeId = u64;
-
-/// The cluster's identity, chosen once; a message of another cluster is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClusterId(pub [u8; 16]);
-
-impl fmt::Display for ClusterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
-    }
-}
 
 /// Where a member is reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -41,17 +32,48 @@ impl fmt::Display for Node {
 /// A proposal in its canonical bytes ([`crate::core::command::Proposal`]). Replication carries
 /// them as they are and never looks inside.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ProposalBytes(pub Bytes);
+pub struct ProposalBytes {
+    /// The tag of a proposal's log entry, and the proposal: the entry's bytes are ready as they are.
+    tagged: Bytes,
+}
+
+impl ProposalBytes {
+    /// Takes a proposal's encoding.
+    #[must_use]
+    pub fn new(proposal: &[u8]) -> Self {
+        let mut tagged = Vec::with_capacity(1 + proposal.len());
+        tagged.push(TAG_PROPOSAL);
+        tagged.extend_from_slice(proposal);
+        Self { tagged: tagged.into() }
+    }
+
+    /// Takes a log entry's bytes, whose first is the tag.
+    pub(super) fn from_tagged(tagged: Bytes) -> Self {
+        debug_assert_eq!(tagged.first(), Some(&TAG_PROPOSAL));
+        Self { tagged }
+    }
+
+    /// The log entry's bytes.
+    pub(super) fn tagged(&self) -> Bytes {
+        self.tagged.clone()
+    }
+
+    /// The proposal's encoding.
+    #[must_use]
+    pub fn proposal(&self) -> &[u8] {
+        &self.tagged[1..]
+    }
+}
 
 impl fmt::Debug for ProposalBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0.len())
+        write!(f, "{} bytes", self.proposal().len())
     }
 }
 
 impl fmt::Display for ProposalBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0.len())
+        write!(f, "{} bytes", self.proposal().len())
     }
 }
 
@@ -90,3 +112,5 @@ pub(crate) type Membership = openraft::Membership<NodeId, Node>;
 pub(crate) type StoredMembership = alias::StoredMembershipOf<TypeConfig>;
 /// What a snapshot contains.
 pub(crate) type SnapshotMeta = alias::SnapshotMetaOf<TypeConfig>;
+/// openraft's handle, with this state machine.
+pub(crate) type Raft = openraft::Raft<TypeConfig, super::state_machine::StateMachine>;

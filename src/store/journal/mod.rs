@@ -1,11 +1,38 @@
 //! Every record of the core for ever: hash-chained, compressed blocks, the same bytes on every node.
+//!
+//! [`Journal::append`] only encodes into the open block in memory, since it runs on the apply
+//! thread. [`JournalFlusher`] compresses and writes full blocks on another one; what is not a full
+//! block yet goes to a tail file at each sync. [`JournalReader`] sees all of it at once.
+//!
+//! The journal lies behind the state, not before it: a start names the sequence that the state has
+//! reached, and everything behind it is cut, whole or torn. So there is no guessing about torn tails:
+//! what is needed is there and whole, or the start fails.
+//!
+//! `block` is a block's bytes, `files` are the files', `shared` what is in memory, `output` the
+//! writing, `scan` the walk over the files, `recovery` the opening, `reader` and `verify` say themselves.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::StoreError;
-use super::file::Disk;
-use crate::core::event::{Record, RecordView};
-use crate::core::types::{Sequence, Timestamp};
+use super::file::{Disk, FolderLock};
+use crate::core::event::RecordView;
+use crate::core::types::Sequence;
+
+mod block;
+mod files;
+mod output;
+mod reader;
+mod recovery;
+mod scan;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use reader::JournalReader;
+use shared::Shared;
+pub use verify::{JournalReport, verify_journal};
 
 /// A blake3 digest of a block and all before it.
 pub type BlockDigest = [u8; 32];
@@ -27,52 +54,57 @@ impl Default for JournalOptions {
 
 /// The journal's one writer.
 #[derive(Debug)]
-pub struct Journal {}
+pub struct Journal {
+    shared: Arc<Shared>,
+    output: Arc<output::Output>,
+    reader: JournalReader,
+}
 
 /// Brings appended records to disk, on a thread of its own.
 #[derive(Debug, Clone)]
-pub struct JournalFlusher {}
-
-/// Reads the journal, also what is not on disk yet.
-#[derive(Debug, Clone)]
-pub struct JournalReader {}
-
-/// What [`verify_journal`] found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JournalReport {
-    /// Segment files.
-    pub segments: u64,
-    /// Full blocks.
-    pub blocks: u64,
-    /// Records, those of the unfinished block included.
-    pub records: u64,
-    /// The last event's sequence; zero when there is none.
-    pub last: Sequence,
-    /// The digest of the last full block.
-    pub digest: BlockDigest,
-    /// Bytes behind the last whole block, as a crash leaves them; the next start cuts them.
-    pub torn_bytes: u64,
+pub struct JournalFlusher {
+    shared: Arc<Shared>,
+    output: Arc<output::Output>,
 }
 
-/// Checks every block of the journal in `dir`: length, checksum, chain, records, numbering.
-///
-/// # Errors
-/// [`StoreError::Corrupt`] at the first thing that is wrong; I/O.
-#[allow(unused_variables)]
-pub fn verify_journal(disk: &Disk, dir: &Path) -> Result<JournalReport, StoreError> {
-    todo!()
-}
-
-#[allow(unused_variables)]
 impl Journal {
     /// Opens the journal in `dir`, creating it if there is none, and cuts everything behind `keep`,
     /// the sequence of the last event to be kept.
     ///
     /// # Errors
-    /// [`StoreError::JournalShort`] when it ends before `keep`; [`StoreError::Corrupt`] when it
-    /// does because of damage; [`StoreError::Locked`]; I/O.
+    /// [`StoreError::JournalShort`] when it ends before `keep`, or has no record that ends there;
+    /// [`StoreError::Corrupt`] when it does because of damage; [`StoreError::Locked`]; I/O.
     pub fn open(dir: &Path, options: JournalOptions, keep: Sequence) -> Result<Self, StoreError> {
-        todo!()
+        Self::recover(dir, &options, recovery::Keep::UpTo(keep))
+    }
+
+    /// Opens the journal in `dir`, creating it if there is none, and keeps all that is whole from its
+    /// beginning on. For a journal that is known to lie behind the state, and is then filled up from a
+    /// peer with [`Journal::append_encoded`].
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`]; I/O.
+    pub fn open_whole(dir: &Path, options: JournalOptions) -> Result<Self, StoreError> {
+        Self::recover(dir, &options, recovery::Keep::AllWhole)
+    }
+
+    fn recover(dir: &Path, options: &JournalOptions, keep: recovery::Keep) -> Result<Self, StoreError> {
+        options.disk.create_folder(dir)?;
+        let lock = options.disk.lock_folder(dir)?;
+        let recovered = recovery::recover(&options.disk, dir, keep)?;
+        Ok(Self::assemble(dir, options, recovered, Some(lock)))
+    }
+
+    fn assemble(
+        dir: &Path,
+        options: &JournalOptions,
+        recovered: recovery::Recovered,
+        lock: Option<FolderLock>,
+    ) -> Self {
+        let shared = Arc::new(Shared::new(dir, &options.disk, options.cache_bytes, recovered.inner, lock));
+        let output = Arc::new(output::Output::new(recovered.output));
+        let reader = JournalReader::new(Arc::clone(&shared));
+        Self { shared, output, reader }
     }
 
     /// Appends the next record: in memory, for the flusher to write.
@@ -80,7 +112,7 @@ impl Journal {
     /// # Panics
     /// When it does not follow the last one.
     pub fn append(&mut self, record: RecordView<'_>) {
-        todo!()
+        self.shared.lock().push(record);
     }
 
     /// Appends records as [`JournalReader::read_encoded`] gave them on another node. Returns the last sequence.
@@ -88,48 +120,52 @@ impl Journal {
     /// # Errors
     /// [`StoreError::Malformed`] or [`StoreError::RecordOutOfOrder`]; nothing is appended then.
     pub fn append_encoded(&mut self, bytes: &[u8]) -> Result<Sequence, StoreError> {
-        todo!()
+        let records = block::split_shipped(bytes, self.last_sequence().plus(1))?;
+        let mut inner = self.shared.lock();
+        for record in &records {
+            inner.push(record.view());
+        }
+        Ok(inner.last())
     }
 
     /// The last event's sequence; zero when there is none.
     #[must_use]
     pub fn last_sequence(&self) -> Sequence {
-        todo!()
+        self.shared.lock().last()
     }
 
     /// The last sequence of the last full block written, and the digest of the chain there.
     #[must_use]
     pub fn head(&self) -> (Sequence, BlockDigest) {
-        todo!()
+        self.shared.lock().head()
     }
 
     /// Bytes appended in full blocks that the flusher has not written yet.
     #[must_use]
     pub fn backlog_bytes(&self) -> usize {
-        todo!()
+        self.shared.lock().backlog_bytes()
     }
 
     /// What brings the records to disk.
     #[must_use]
     pub fn flusher(&self) -> JournalFlusher {
-        todo!()
+        JournalFlusher { shared: Arc::clone(&self.shared), output: Arc::clone(&self.output) }
     }
 
     /// What reads them.
     #[must_use]
     pub fn reader(&self) -> JournalReader {
-        todo!()
+        self.reader.clone()
     }
 }
 
-#[allow(unused_variables)]
 impl JournalFlusher {
     /// Compresses and writes the full blocks that are waiting, without a sync.
     ///
     /// # Errors
     /// I/O, final: every later call fails too.
     pub fn write_out(&self) -> Result<(), StoreError> {
-        todo!()
+        self.output.write_out(&self.shared)
     }
 
     /// On return everything up to `upto` is on disk for good; what is returned is up to where it is.
@@ -137,70 +173,12 @@ impl JournalFlusher {
     /// # Errors
     /// I/O, final: every later call fails too. [`StoreError::JournalShort`] when `upto` was never appended.
     pub fn sync(&self, upto: Sequence) -> Result<Sequence, StoreError> {
-        todo!()
+        self.output.sync(&self.shared, upto)
     }
 
     /// Bytes appended in full blocks that are not written yet.
     #[must_use]
     pub fn backlog_bytes(&self) -> usize {
-        todo!()
-    }
-}
-
-#[allow(unused_variables)]
-impl JournalReader {
-    /// The first event's sequence, `None` when the journal is empty.
-    #[must_use]
-    pub fn first(&self) -> Option<Sequence> {
-        todo!()
-    }
-
-    /// The last event's sequence, `None` when the journal is empty.
-    #[must_use]
-    pub fn last(&self) -> Option<Sequence> {
-        todo!()
-    }
-
-    /// The record that holds this event, `None` when there is no such event.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] where a block is not what was written; I/O.
-    pub fn record_at(&self, sequence: Sequence) -> Result<Option<Record>, StoreError> {
-        todo!()
-    }
-
-    /// Records in order, from the one that holds the event `from`: at most `records_max`, and as many as
-    /// fit `bytes_max` of encoding but at least one. Empty when `from` is not there yet.
-    ///
-    /// # Errors
-    /// As [`JournalReader::record_at`].
-    pub fn read(&self, from: Sequence, records_max: usize, bytes_max: usize) -> Result<Vec<Record>, StoreError> {
-        todo!()
-    }
-
-    /// The encoded records from the one that holds `from` to the one that holds `to`, as many as fit
-    /// `bytes_max` but at least one, for [`Journal::append_encoded`]. Empty when `from` is not there yet.
-    ///
-    /// # Errors
-    /// As [`JournalReader::record_at`].
-    pub fn read_encoded(&self, from: Sequence, to: Sequence, bytes_max: usize) -> Result<Vec<u8>, StoreError> {
-        todo!()
-    }
-
-    /// The last event at or before this time, `None` when all are later.
-    ///
-    /// # Errors
-    /// As [`JournalReader::record_at`].
-    pub fn sequence_at_time(&self, time: Timestamp) -> Result<Option<Sequence>, StoreError> {
-        todo!()
-    }
-
-    /// The digest of the chain at the full block that ends with this event; `None` when no full block
-    /// that has been written does.
-    ///
-    /// # Errors
-    /// As [`JournalReader::record_at`].
-    pub fn digest_at(&self, sequence: Sequence) -> Result<Option<BlockDigest>, StoreError> {
-        todo!()
+        self.shared.lock().backlog_bytes()
     }
 }
