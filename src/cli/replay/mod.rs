@@ -5,9 +5,11 @@
 
 mod book;
 mod check;
+mod foresight;
 pub mod lobster;
 pub mod plan;
 mod run;
+mod shadow;
 mod stage;
 
 use std::collections::BTreeMap;

@@ -3,12 +3,16 @@
 //!
 //! The file shows a window of a few levels. Inside it every change of the book is an event of the
 //! file, and becomes a command of the same meaning. What happened outside of it, or before the file
-//! begins, shows only when the window moves: a level that comes into sight is taken from the record,
-//! by a seed order for what is missing, and by cancels for what has gone meanwhile.
+//! begins, shows only when the window moves: a level that comes into sight is taken from the
+//! recording, by seed orders for what is missing, and by cancels for what has gone meanwhile. Nothing
+//! else is ever corrected: a level that stays in sight is what the events made of it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::HashMap;
 
+use super::foresight::Foresight;
 use super::lobster::{Day, Kind, Level, Message, NasdaqOrder, Row};
+use super::shadow::{Resting, Shadow};
 use crate::core::types::{Price, Quantity, Side};
 
 /// A command's place in the plan: the event it belongs to, from 0, and its number within that event.
@@ -32,7 +36,7 @@ pub enum Action {
         price: Price,
         /// Its quantity.
         quantity: Quantity,
-        /// Whether it stands for orders that the file does not show.
+        /// Whether it stands for what the file does not show entering.
         seed: bool,
     },
     /// Lowers an order to this total quantity, what is filled included.
@@ -59,7 +63,7 @@ pub enum Action {
         price: Price,
         /// Its quantity.
         quantity: Quantity,
-        /// The order that Nasdaq executed, when the file showed how it was entered.
+        /// The order that Nasdaq executed, when the file showed it entering.
         maker: Option<Step>,
     },
 }
@@ -73,340 +77,205 @@ pub struct Planned {
     pub action: Action,
 }
 
-/// An order in the copy of the book.
-#[derive(Debug, Clone, Copy)]
-struct Resting {
-    step: Step,
-    /// Which of the file's orders it is; `None` for a seed of which the file tells nothing.
-    nasdaq: Option<NasdaqOrder>,
-    seed: bool,
-    open: u64,
-    filled: u64,
-}
-
-type Queue = VecDeque<Resting>;
-
-type Unseen = HashMap<(bool, Price), BTreeMap<NasdaqOrder, Vec<(u32, u64)>>>;
-
-fn unseen(day: &Day) -> Unseen {
-    let entered: std::collections::HashSet<NasdaqOrder> = day.messages.iter().filter(|m| m.kind == Kind::Enter).map(|m| m.order).collect();
-    let mut unseen = Unseen::new();
-    for (message, event) in day.messages.iter().zip(0..) {
-        if message.kind != Kind::Outside && !entered.contains(&message.order) {
-            unseen.entry((message.side == Side::Buy, message.price)).or_default().entry(message.order).or_default().push((event, message.size.0));
-        }
-    }
-    unseen
-}
-
-fn newest_at_opening(day: &Day) -> NasdaqOrder {
-    let mut enters = day.messages.iter().filter(|m| m.kind == Kind::Enter);
-    let Some(first) = enters.next() else { return NasdaqOrder(0) };
-    enters.find(|m| m.time != first.time).map_or(NasdaqOrder(0), |m| m.order)
-}
-
-
 /// Makes the plan, event by event.
 #[derive(Debug)]
 pub struct Planner<'a> {
     day: &'a Day,
-    bids: BTreeMap<Price, Queue>,
-    asks: BTreeMap<Price, Queue>,
+    foresight: Foresight,
+    book: Shadow,
+    /// The commands that entered the file's orders.
     entered: HashMap<NasdaqOrder, Step>,
-    unseen: Unseen,
+    /// The highest order number so far: what has a lower one is older than now.
     newest: NasdaqOrder,
-    last_mention: HashMap<NasdaqOrder, u32>,
     event: u32,
-    number: u32,
+    plan: Vec<Planned>,
 }
 
 impl<'a> Planner<'a> {
     /// Starts before the first event of `day`.
     #[must_use]
     pub fn new(day: &'a Day) -> Self {
-        let last_mention = day.messages.iter().zip(0..).map(|(message, event)| (message.order, event)).collect();
+        let foresight = Foresight::new(day);
         Self {
             day,
-            bids: BTreeMap::new(),
-            asks: BTreeMap::new(),
+            newest: foresight.first_new(),
+            foresight,
+            book: Shadow::default(),
             entered: HashMap::new(),
-            unseen: unseen(day),
-            newest: newest_at_opening(day),
-            last_mention,
             event: 0,
-            number: 0,
+            plan: Vec::new(),
         }
     }
 
-    /// Appends the next event's commands to `plan`, and returns the event's place in the file; `None`
-    /// behind the last.
-    pub fn next_event(&mut self, plan: &mut Vec<Planned>) -> Option<u32> {
+    /// The commands of the next event, which may be none; `None` behind the last event.
+    pub fn next_event(&mut self) -> Option<&[Planned]> {
         let place = self.event as usize;
         let (message, row) = (*self.day.messages.get(place)?, self.day.rows.get(place)?);
-        self.number = 0;
-        let before = match place.checked_sub(1) {
-            Some(before) => self.day.rows[before].clone(),
-            None => {
-                let first = before_first(row, &message);
-                self.follow_window(&Row::default(), &first, plan);
-                first
+        self.plan.clear();
+        match place.checked_sub(1).and_then(|before| self.day.rows.get(before)) {
+            Some(before) => {
+                self.play(&message);
+                self.follow_window(Some(before), row);
             }
-        };
-        self.play(&message, plan);
-        self.follow_window(&before, row, plan);
+            None => {
+                let before = before_first(row, &message);
+                self.follow_window(None, &before);
+                self.play(&message);
+                self.follow_window(Some(&before), row);
+            }
+        }
         self.event += 1;
-        Some(self.event - 1)
+        Some(&self.plan)
     }
 
     /// The event itself.
-    fn play(&mut self, message: &Message, plan: &mut Vec<Planned>) {
+    fn play(&mut self, message: &Message) {
         let Message { kind, order, size, price, side, .. } = *message;
         match kind {
             Kind::Enter => {
-                let step = self.enter(side, price, size, Some(order), false, plan);
+                let step = self.enter(side, price, size, Some(order), false);
                 self.entered.insert(order, step);
                 self.newest = self.newest.max(order);
-                self.requeue_younger(side, price, order, plan);
+                self.requeue_younger(side, price, order);
             }
-            Kind::Reduce | Kind::Delete => self.lower(message, plan),
+            Kind::Reduce | Kind::Delete => self.lower(message),
             Kind::Execute => {
                 let maker = self.entered.get(&order).copied();
-                self.push(Action::Take { side: side.opposite(), price, quantity: size, maker }, plan);
-                self.take(side, price, size.0);
+                self.push(Action::Take { side: side.opposite(), price, quantity: size, maker });
+                self.book.take(side, price, size.0);
             }
             Kind::Outside => {}
         }
     }
 
-    /// Enters an order, which trades first where the copy of the book has drifted so far that it can.
-    fn enter(
-        &mut self,
-        side: Side,
-        price: Price,
-        quantity: Quantity,
-        nasdaq: Option<NasdaqOrder>,
-        seed: bool,
-        plan: &mut Vec<Planned>,
-    ) -> Step {
-        let step = self.push(Action::Enter { side, price, quantity, seed }, plan);
-        let filled = self.take(side.opposite(), price, quantity.0);
+    /// Enters an order, which trades first where the book has drifted so far that it can.
+    fn enter(&mut self, side: Side, price: Price, quantity: Quantity, nasdaq: Option<NasdaqOrder>, seed: bool) -> Step {
+        let step = self.push(Action::Enter { side, price, quantity, seed });
+        let filled = self.book.take(side.opposite(), price, quantity.0);
         if filled < quantity.0 {
-            let order = Resting { step, nasdaq, seed, open: quantity.0 - filled, filled };
-            self.side(side).entry(price).or_default().push_back(order);
+            self.book.rest(side, price, Resting { step, nasdaq, seed, open: quantity.0 - filled, filled });
         }
         step
     }
 
-    /// Enters what a level that came into sight holds of orders that the file never shows entering.
-    /// Those that a later message names are known by it: how much they hold, and by the number
-    /// their age, since Nasdaq numbers orders as they come. The rest is one order.
-    fn seed(&mut self, side: Side, price: Price, missing: u64, plan: &mut Vec<Planned>) {
-        let mut left = missing;
-        let unseen = self.unseen.get(&(side == Side::Buy, price));
-        let named: Vec<(NasdaqOrder, u64)> = unseen
-            .into_iter()
-            .flatten()
-            .take_while(|(order, _)| **order < self.newest)
-            .map(|(order, mentions)| (*order, mentions))
-            .map(|(order, mentions)| (order, mentions.iter().filter(|(event, _)| *event > self.event).map(|(_, size)| size).sum()))
-            .collect();
-        for (order, size) in named {
-            if size == 0 || size > left || self.open_of(side, price, order).is_some() {
-                continue;
+    /// A cancel, in part or whole. What the named order does not have (any more) belongs to another.
+    fn lower(&mut self, message: &Message) {
+        let Message { order, size, side, price, .. } = *message;
+        let mut left = size.0;
+        if let Some(resting) = self.book.find(side, price, order) {
+            let cut = resting.open.min(left);
+            self.cut(side, price, resting.step, cut);
+            left -= cut;
+        }
+        self.trim(side, price, left);
+    }
+
+    /// Takes what came into sight between two recorded books from the second one.
+    fn follow_window(&mut self, before: Option<&Row>, after: &Row) {
+        for side in [Side::Buy, Side::Sell] {
+            let sees = |row: &Row, price: Price| in_sight(row.side(side), self.day.depth, side, price);
+            let appeared = |price: &Price| sees(after, *price) && !before.is_some_and(|before| sees(before, *price));
+            let held: Vec<Price> = self.book.prices(side).filter(&appeared).collect();
+            let shown: Vec<Level> = after.side(side).iter().filter(|level| appeared(&level.price)).copied().collect();
+            for price in held {
+                self.forget(side, price);
+                let recorded = shown.iter().find(|level| level.price == price).map_or(0, |level| level.size.0);
+                self.trim(side, price, self.book.size(side, price).saturating_sub(recorded));
             }
-            left -= size;
-            self.enter(side, price, Quantity(size), Some(order), true, plan);
-            self.requeue_younger(side, price, order, plan);
+            for level in shown {
+                let missing = level.size.0.saturating_sub(self.book.size(side, level.price));
+                self.seed(side, level.price, missing);
+            }
+        }
+    }
+
+    /// Enters what a level holds of orders that the file never shows entering: by name those that a
+    /// later message names, oldest first, and the rest as one.
+    fn seed(&mut self, side: Side, price: Price, missing: u64) {
+        let mut left = missing;
+        let unseen: Vec<_> = self.foresight.unseen(side, price, self.newest, self.event).collect();
+        for (order, size) in unseen {
+            if size <= left && self.book.find(side, price, order).is_none() {
+                left -= size;
+                self.enter(side, price, Quantity(size), Some(order), true);
+                self.requeue_younger(side, price, order);
+            }
         }
         if left > 0 {
-            self.enter(side, price, Quantity(left), None, true, plan);
+            self.enter(side, price, Quantity(left), None, true);
         }
     }
 
     /// Moves the seeds of a level that are younger than `order` behind it.
-    fn requeue_younger(&mut self, side: Side, price: Price, order: NasdaqOrder, plan: &mut Vec<Planned>) {
-        let Some(queue) = self.side(side).get(&price) else { return };
-        let younger: Vec<(Step, NasdaqOrder, u64)> = queue
-            .iter()
-            .filter(|resting| resting.seed)
-            .filter_map(|resting| Some((resting.step, resting.nasdaq.filter(|other| *other > order)?, resting.open)))
-            .collect();
-        for (step, order, open) in younger {
-            self.cut(side, price, |resting| resting.step == step, open, plan);
-            self.enter(side, price, Quantity(open), Some(order), true, plan);
+    fn requeue_younger(&mut self, side: Side, price: Price, order: NasdaqOrder) {
+        let younger = |resting: &&Resting| resting.seed && resting.nasdaq.is_some_and(|other| other > order);
+        let younger: Vec<Resting> = self.book.level(side, price).filter(younger).copied().collect();
+        for resting in younger {
+            self.cut(side, price, resting.step, resting.open);
+            self.enter(side, price, Quantity(resting.open), resting.nasdaq, true);
         }
     }
 
-    /// A cancel, in part or whole. What the named order does not have (any more) belongs to a seed.
-    fn lower(&mut self, message: &Message, plan: &mut Vec<Planned>) {
-        let Message { order, size, side, price, .. } = *message;
-        let mut left = size.0;
-        if let Some(open) = self.open_of(side, price, order) {
-            let cut = open.min(left);
-            self.cut(side, price, |resting| resting.nasdaq == Some(order), cut, plan);
-            left = left.saturating_sub(cut);
-        }
-        if left > 0 {
-            self.trim(side, price, left, plan);
+    /// Cancels the orders of a level that the file does not name again: they went out of sight.
+    fn forget(&mut self, side: Side, price: Price) {
+        let gone = |resting: &&Resting| resting.nasdaq.is_some_and(|order| !self.is_named_again(order));
+        let gone: Vec<Resting> = self.book.level(side, price).filter(gone).copied().collect();
+        for resting in gone {
+            self.cut(side, price, resting.step, resting.open);
         }
     }
 
-    fn open_of(&mut self, side: Side, price: Price, order: NasdaqOrder) -> Option<u64> {
-        let queue = self.side(side).get(&price)?;
-        queue.iter().find(|resting| resting.nasdaq == Some(order)).map(|resting| resting.open)
-    }
-
-    /// Takes `excess` off a level: from seeds, then from orders that the file does not mention again,
-    /// then from the newest.
-    fn trim(&mut self, side: Side, price: Price, excess: u64, plan: &mut Vec<Planned>) {
+    /// Takes `excess` off a level: from seeds that the file tells nothing of, then from orders that it
+    /// does not name again, then from the newest.
+    fn trim(&mut self, side: Side, price: Price, excess: u64) {
         let mut left = excess;
         while left > 0 {
-            let event = self.event;
-            let Some(queue) = self.side(side).get(&price) else { return };
-            let mentions: Vec<(Step, u64, Option<NasdaqOrder>)> =
-                queue.iter().map(|resting| (resting.step, resting.open, resting.nasdaq)).collect();
-            let rank = |nasdaq: Option<NasdaqOrder>| match nasdaq {
-                None => 0,
-                Some(order) if self.last_mention.get(&order).is_none_or(|&last| last <= event) => 1,
-                Some(_) => 2,
+            let rank = |resting: &&Resting| {
+                let use_of_it = resting.nasdaq.map_or(0, |order| 1 + u8::from(self.is_named_again(order)));
+                (use_of_it, Reverse(resting.step))
             };
-            let worst = mentions.iter().min_by_key(|(step, _, nasdaq)| (rank(*nasdaq), std::cmp::Reverse(*step)));
-            let Some(&(step, open, _)) = worst else { return };
-            let cut = open.min(left);
-            self.cut(side, price, |resting| resting.step == step, cut, plan);
+            let Some(&resting) = self.book.level(side, price).min_by_key(rank) else { return };
+            let cut = resting.open.min(left);
+            self.cut(side, price, resting.step, cut);
             left -= cut;
         }
     }
 
-    /// Cancels the orders of a level that the file does not mention again.
-    fn forget(&mut self, side: Side, price: Price, plan: &mut Vec<Planned>) {
-        let event = self.event;
-        let Some(queue) = self.side(side).get(&price) else { return };
-        let orders: Vec<(Step, u64, Option<NasdaqOrder>)> =
-            queue.iter().map(|resting| (resting.step, resting.open, resting.nasdaq)).collect();
-        for (step, open, nasdaq) in orders {
-            if nasdaq.is_some_and(|order| self.last_mention.get(&order).is_none_or(|&last| last <= event)) {
-                self.cut(side, price, |resting| resting.step == step, open, plan);
+    fn is_named_again(&self, order: NasdaqOrder) -> bool {
+        self.foresight.is_mentioned_after(order, self.event)
+    }
+
+    /// Takes `size` off an order, by a replace, or by a cancel when nothing is left.
+    fn cut(&mut self, side: Side, price: Price, order: Step, size: u64) {
+        match self.book.cut(side, price, order, size) {
+            Some(Resting { open: 0, .. }) => {
+                self.push(Action::Cancel { order, side });
             }
+            Some(Resting { open, filled, .. }) => {
+                self.push(Action::Reduce { order, side, total: Quantity(open + filled) });
+            }
+            None => {}
         }
     }
 
-    /// Takes `size` off the order that `is_it` finds.
-    fn cut(
-        &mut self,
-        side: Side,
-        price: Price,
-        is_it: impl Fn(&Resting) -> bool,
-        size: u64,
-        plan: &mut Vec<Planned>,
-    ) {
-        let Some(queue) = self.side(side).get_mut(&price) else { return };
-        let Some(place) = queue.iter().position(is_it) else { return };
-        let resting = &mut queue[place];
-        resting.open -= size.min(resting.open);
-        let Resting { step: order, open, filled, .. } = *resting;
-        if open == 0 {
-            queue.remove(place);
-            if queue.is_empty() {
-                self.side(side).remove(&price);
-            }
-            self.push(Action::Cancel { order, side }, plan);
-        } else {
-            self.push(Action::Reduce { order, side, total: Quantity(open + filled) }, plan);
-        }
-    }
-
-    /// What an incoming order of `size` takes from the resting `side` at `limit` or better.
-    fn take(&mut self, side: Side, limit: Price, size: u64) -> u64 {
-        let mut left = size;
-        let levels = self.side(side);
-        while left > 0 {
-            let best = match side {
-                Side::Buy => levels.last_entry().filter(|level| *level.key() >= limit),
-                Side::Sell => levels.first_entry().filter(|level| *level.key() <= limit),
-            };
-            let Some(mut level) = best else { break };
-            let queue = level.get_mut();
-            while let Some(front) = queue.front_mut().filter(|_| left > 0) {
-                let fill = front.open.min(left);
-                front.open -= fill;
-                front.filled += fill;
-                left -= fill;
-                if front.open == 0 {
-                    queue.pop_front();
-                }
-            }
-            if queue.is_empty() {
-                level.remove();
-            }
-        }
-        size - left
-    }
-
-    /// Takes what came into sight between two recorded books from the second one.
-    fn follow_window(&mut self, before: &Row, after: &Row, plan: &mut Vec<Planned>) {
-        for side in [Side::Buy, Side::Sell] {
-            let shown = |row: &Row| {
-                let levels = row.side(side);
-                levels.last().filter(|_| levels.len() == self.day.depth).map(|level| level.price)
-            };
-            // With fewer levels than the window has, the whole side is in sight.
-            let edge_before = if before.side(side).is_empty() { None } else { Some(shown(before)) };
-            let in_sight_before = |price: Price| match edge_before {
-                None => false,
-                Some(None) => true,
-                Some(Some(edge)) => !worse(side, price, edge),
-            };
-            let edge_after = shown(after);
-            let in_sight = |price: Price| edge_after.is_none_or(|edge| !worse(side, price, edge));
-            let appeared = |price: &Price| in_sight(*price) && !in_sight_before(*price);
-            let gone: Vec<Price> = self.side(side).keys().copied().filter(appeared).collect();
-            for price in gone {
-                let recorded = size_at(after.side(side), price);
-                self.forget(side, price, plan);
-                let have = self.size_at(side, price);
-                if have > recorded {
-                    self.trim(side, price, have - recorded, plan);
-                }
-            }
-            for level in after.side(side).iter().filter(|level| appeared(&level.price)) {
-                let have = self.size_at(side, level.price);
-                if have < level.size.0 {
-                    self.seed(side, level.price, level.size.0 - have, plan);
-                }
-            }
-        }
-    }
-
-    fn size_at(&mut self, side: Side, price: Price) -> u64 {
-        self.side(side).get(&price).map_or(0, |queue| queue.iter().map(|resting| resting.open).sum())
-    }
-
-    fn side(&mut self, side: Side) -> &mut BTreeMap<Price, Queue> {
-        match side {
-            Side::Buy => &mut self.bids,
-            Side::Sell => &mut self.asks,
-        }
-    }
-
-    fn push(&mut self, action: Action, plan: &mut Vec<Planned>) -> Step {
-        let step = Step { event: self.event, number: self.number };
-        self.number += 1;
-        plan.push(Planned { step, action });
+    fn push(&mut self, action: Action) -> Step {
+        // The plan of one event is far shorter than 2^32 commands.
+        let step = Step { event: self.event, number: self.plan.len() as u32 };
+        self.plan.push(Planned { step, action });
         step
     }
 }
 
-/// Whether `price` is further from the market than `other`.
-fn worse(side: Side, price: Price, other: Price) -> bool {
-    match side {
-        Side::Buy => price < other,
-        Side::Sell => price > other,
+/// Whether a recorded side of a window of `depth` levels shows this price. With fewer levels than the
+/// window has, the whole side is in sight.
+fn in_sight(levels: &[Level], depth: usize, side: Side, price: Price) -> bool {
+    match levels.last() {
+        Some(worst) if levels.len() == depth => match side {
+            Side::Buy => price >= worst.price,
+            Side::Sell => price <= worst.price,
+        },
+        _ => true,
     }
-}
-
-fn size_at(levels: &[Level], price: Price) -> u64 {
-    levels.iter().find(|level| level.price == price).map_or(0, |level| level.size.0)
 }
 
 /// The book before the first event, as far as the book after it tells.

@@ -51,7 +51,7 @@ pub async fn play<'a>(
     stage: &Stage,
     created: u64,
     options: Options,
-    bar: &ProgressBar,
+    bar: &'a ProgressBar,
 ) -> Result<Checker<'a>, CliError> {
     let session = SessionOptions { in_flight: IN_FLIGHT, deadline: DEADLINE, ..SessionOptions::default() };
     let Session { sender, receiver } = client.session(session);
@@ -82,20 +82,20 @@ async fn send(
     mut sender: SessionSender,
     batches: mpsc::Sender<Batch>,
 ) -> Result<(), CliError> {
-    let (mut planner, mut plan, mut batch) = (Planner::new(day), Vec::new(), Batch::default());
+    let (mut planner, mut batch) = (Planner::new(day), Batch::default());
     let (started, first) = (Instant::now(), day.messages.first().map_or(0, |message| message.time));
-    while let Some(event) = planner.next_event(&mut plan) {
+    for (event, message) in (0..).zip(&day.messages) {
         if let Some(speed) = speed {
-            let recorded = Duration::from_nanos(day.messages[event as usize].time.saturating_sub(first));
+            let recorded = Duration::from_nanos(message.time.saturating_sub(first));
             let due = recorded / speed.max(1);
             if due > started.elapsed() {
                 flush(&mut batch, &mut sender, &batches).await?;
                 tokio::time::sleep_until((started + due).into()).await;
             }
         }
-        for planned in plan.drain(..) {
-            batch.commands.push(stage.command(&planned));
-            batch.items.push(Item::Command(planned));
+        for planned in planner.next_event().unwrap_or_default() {
+            batch.commands.push(stage.command(planned));
+            batch.items.push(Item::Command(*planned));
             if batch.commands.len() == REQUEST_COMMANDS {
                 flush(&mut batch, &mut sender, &batches).await?;
             }
