@@ -114,6 +114,33 @@ pub enum StoreError {
         /// The limit.
         max: u64,
     },
+    /// The thread that writes does not come back from the disk.
+    #[error("writing to {} has not moved for {seconds} s", path.display())]
+    Hung {
+        /// What is being written.
+        path: PathBuf,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// A committed log entry that the ledger cannot take: the log is not the one it made.
+    #[error("log entry {position} cannot be applied: {reason}")]
+    BadEntry {
+        /// Where it stands.
+        position: super::Position,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No state in the folder is whole and can be brought up to date from the log.
+    #[error(
+        "{} cannot be rebuilt: {reason}; the log no longer holds the beginning. Remove the node from its cluster \
+         and add it again with an empty data folder under a new node id, or restore a backup", path.display()
+    )]
+    Unrecoverable {
+        /// The state's folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,

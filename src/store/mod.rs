@@ -5,12 +5,22 @@
 //! goes through [`file`], so that a test can be the disk. Threads here are plain OS threads: this
 //! layer blocks, and knows nothing of tokio. It may call the core; replication and the service call it.
 
+pub mod checkpoint;
+pub mod engine;
 pub mod error;
 pub mod file;
 pub mod identity;
+pub mod image;
+pub mod index;
 pub mod journal;
 pub mod log;
+pub mod persister;
+mod recovery;
 mod segment;
+mod sled_sync;
+pub mod snapshot;
+mod state;
+pub mod verify;
 
 pub use error::StoreError;
 pub use file::Disk;
