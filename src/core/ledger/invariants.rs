@@ -80,9 +80,19 @@ impl Ledger {
         let accounted = u128::from(order.filled.0) + u128::from(order.open.0);
         ensure!(accounted <= u128::from(order.quantity.0), Order, slot, "more filled and open than ordered");
         let lot = market.market.lot.0;
-        ensure!(order.open.0 % lot == 0 && order.filled.0 % lot == 0, Order, slot, "is not in whole lots");
+        ensure!(
+            order.open.0.is_multiple_of(lot) && order.filled.0.is_multiple_of(lot),
+            Order,
+            slot,
+            "is not in whole lots"
+        );
         let tick = market.market.tick.0;
-        ensure!(order.limit().is_some_and(|price| price.0 > 0 && price.0 % tick == 0), Order, slot, "is on no tick");
+        ensure!(
+            order.limit().is_some_and(|price| price.0 > 0 && price.0.is_multiple_of(tick)),
+            Order,
+            slot,
+            "is on no tick"
+        );
         let needed = reservation(order, market);
         ensure!(Some(order.reserved) == needed, Order, slot, "holds {}, needs {needed:?}", order.reserved);
         ensure!(order.reserved > Amount(0), Order, slot, "holds nothing");

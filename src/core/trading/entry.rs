@@ -79,7 +79,7 @@ pub(super) fn check_terms(entry: &MarketEntry, order: &Order) -> Result<(), Reje
     if i64::try_from(order.quantity.0).is_err() {
         return Err(Rejection::Overflow);
     }
-    if order.quantity == Quantity(0) || order.quantity.0 % market.lot.0 != 0 {
+    if order.quantity == Quantity(0) || !order.quantity.0.is_multiple_of(market.lot.0) {
         return Err(Rejection::QuantityNotInLots);
     }
     if order.quantity > market.quantity_max {
@@ -87,7 +87,7 @@ pub(super) fn check_terms(entry: &MarketEntry, order: &Order) -> Result<(), Reje
     }
     let notional = match (order.pricing, order.side) {
         (Pricing::Limit(price) | Pricing::MarketToPrice(price), _) => {
-            if price.0 == 0 || price.0 % market.tick.0 != 0 {
+            if price.0 == 0 || !price.0.is_multiple_of(market.tick.0) {
                 return Err(Rejection::PriceNotOnTick);
             }
             entry.notional(price, order.quantity).ok_or(Rejection::Overflow)?

@@ -4,10 +4,10 @@
 //! endian)`. A key is a kind byte and fixed-width big-endian fields, so that entries of one key
 //! stand together, in the order of their sequences. A kind's number is part of the file format.
 
+use crate::core::Used;
 use crate::core::command::{CommandKey, Scope};
 use crate::core::event::{EventBody, RecordView};
 use crate::core::types::{AccountId, AssetId, CommandId, MarketId, OrderId, Sequence};
-use crate::core::Used;
 
 /// The longest entry: a used command.
 pub const ENTRY_BYTES_MAX: usize = KEY_BYTES_MAX + SEQUENCE_BYTES + FINGERPRINT_BYTES;
@@ -172,9 +172,8 @@ pub fn sequence_of(entry: &[u8], key: &KeyBytes) -> Option<Sequence> {
 pub fn for_each_history(record: RecordView<'_>, mut note: impl FnMut(HistoryKey, Sequence)) {
     for (sequence, body, postings) in record.events() {
         for (place, posting) in postings.iter().enumerate() {
-            let same = |other: &crate::core::event::Posting| {
-                (other.account, other.asset) == (posting.account, posting.asset)
-            };
+            let same =
+                |other: &crate::core::event::Posting| (other.account, other.asset) == (posting.account, posting.asset);
             if !postings[..place].iter().any(same) {
                 note(HistoryKey::Postings(posting.account, posting.asset), sequence);
             }
