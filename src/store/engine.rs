@@ -223,11 +223,7 @@ impl Engine {
     /// How far the state has come.
     #[must_use]
     pub fn applied(&self) -> Applied {
-        Applied {
-            position: self.position,
-            membership: self.membership.clone(),
-            sequence: self.ledger.sequence(),
-        }
+        Applied { position: self.position, membership: self.membership.clone(), sequence: self.ledger.sequence() }
     }
 
     /// Applies the next committed entry. Waits while the persister is too far behind.

@@ -22,6 +22,7 @@ pub mod snapshot;
 mod state;
 pub mod verify;
 
+pub use engine::Readers;
 pub use error::StoreError;
 pub use file::Disk;
 

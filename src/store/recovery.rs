@@ -150,8 +150,7 @@ fn start_older(
         let reason = shortage.map_or_else(|| "no state and no snapshot is whole".to_owned(), |error| error.to_string());
         return Err(StoreError::Unrecoverable { path: folders.state.clone(), reason });
     }
-    let base =
-        Base { ledger: None, image: Image::new(), checkpoint: Checkpoint::default(), stored: None };
+    let base = Base { ledger: None, image: Image::new(), checkpoint: Checkpoint::default(), stored: None };
     Ok((base, open_journal(folders, options, Sequence(0))?))
 }
 

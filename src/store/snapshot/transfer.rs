@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::{SnapshotMeta, Snapshots, file};
+use crate::core::Ledger;
 use crate::core::codec::{Decode as _, Encode as _, Reader};
 use crate::core::event::Record;
 use crate::core::types::Sequence;
-use crate::core::Ledger;
 use crate::store::checkpoint::Checkpoint;
 use crate::store::file::{Access, File};
 use crate::store::identity::ClusterId;
