@@ -1,0 +1,482 @@
+//! The configuration of one node: a TOML file, each key of which is also an environment variable and
+//! a flag. What overrides what: defaults < file < environment < flags.
+//!
+//! The key `raft.heartbeat_ms` is the variable `COUNTERFOIL_RAFT_HEARTBEAT_MS` and the flag
+//! `--set raft.heartbeat_ms=50`. An unknown key or a bad value is an error that names it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Everything a node is told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// This node.
+    pub node: NodeConfig,
+    /// The cluster it belongs to.
+    pub cluster: ClusterConfig,
+    /// Agreement.
+    pub raft: RaftConfig,
+    /// The data folder.
+    pub store: StoreConfig,
+    /// The service for clients.
+    pub server: ServerConfig,
+    /// What it says about itself.
+    pub telemetry: TelemetryConfig,
+}
+
+/// This node: who it is and where it listens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeConfig {
+    /// Unique in the cluster, never zero, never used twice.
+    pub id: u64,
+    /// Where its data is kept. Created when it is not there.
+    pub data_dir: PathBuf,
+    /// Where it serves clients.
+    pub client_listen: SocketAddr,
+    /// Where it serves the other nodes.
+    pub raft_listen: SocketAddr,
+    /// Threads of the async runtime.
+    pub runtime_threads: usize,
+}
+
+/// The cluster: its identity and its first members.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClusterConfig {
+    /// The cluster's name; folders and peers of another cluster are refused. A new cluster needs a
+    /// new name.
+    pub name: String,
+    /// The members that form the cluster when it is new, this node among them.
+    pub members: Vec<MemberConfig>,
+}
+
+/// One member of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberConfig {
+    /// Its node id.
+    pub id: u64,
+    /// Where clients reach it, such as `10.0.0.1:7400`.
+    pub client_endpoint: String,
+    /// Where the other nodes reach it, such as `10.0.0.1:7500`.
+    pub raft_endpoint: String,
+}
+
+/// Agreement: how fast a dead leader is replaced, how much log is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RaftConfig {
+    /// How often the leader is heard of, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// The shortest wait for a leader before an election, in milliseconds; at least three heartbeats.
+    pub election_min_ms: u64,
+    /// The longest wait for a leader before an election, in milliseconds.
+    pub election_max_ms: u64,
+    /// A snapshot is written after this many log entries.
+    pub snapshot_entries: u64,
+    /// Log entries kept below the snapshot, for followers that were away for a moment.
+    pub kept_entries: u64,
+}
+
+/// The data folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// Size of a log segment, in MiB.
+    pub log_segment_mib: u64,
+    /// Recent log entries kept in memory, in MiB.
+    pub log_cache_mib: u64,
+    /// The longest time between two batches of the state, in milliseconds.
+    pub state_sync_ms: u64,
+}
+
+/// The service for clients: every limit it keeps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// The largest message taken from a client, in MiB.
+    pub message_mib: usize,
+    /// How long a unary call may take, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// Streams open at once on one connection.
+    pub streams_per_connection: u32,
+    /// Calls under way at once.
+    pub calls: usize,
+    /// Commands waiting for a place in a proposal; one more is answered `RESOURCE_EXHAUSTED`.
+    pub queued_commands: usize,
+    /// Proposals under way at once.
+    pub proposals: usize,
+}
+
+/// What the node says about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetryConfig {
+    /// Which log lines are written, as in `info` or `counterfoil=debug,warn`.
+    pub log_filter: String,
+    /// How they are written.
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            id: 1,
+            data_dir: PathBuf::from("counterfoil-data"),
+            client_listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
+            raft_listen: SocketAddr::from(([127, 0, 0, 1], 7500)),
+            runtime_threads: 2,
+        }
+    }
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self {
+            name: "counterfoil".to_owned(),
+            members: vec![MemberConfig {
+                id: 1,
+                client_endpoint: "127.0.0.1:7400".to_owned(),
+                raft_endpoint: "127.0.0.1:7500".to_owned(),
+            }],
+        }
+    }
+}
+
+impl Default for RaftConfig {
+    fn default() -> Self {
+        Self {
+            heartbeat_ms: 50,
+            election_min_ms: 150,
+            election_max_ms: 300,
+            snapshot_entries: 100_000,
+            kept_entries: 20_000,
+        }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { log_segment_mib: 16, log_cache_mib: 32, state_sync_ms: 500 }
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            message_mib: 4,
+            request_timeout_ms: 10_000,
+            streams_per_connection: 1_024,
+            calls: 4_096,
+            queued_commands: 65_536,
+            proposals: 32,
+        }
+    }
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { log_filter: "info".to_owned(), log_format: LogFormat::Text }
+    }
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{path} is not TOML: {source}")]
+    NotToml {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: toml::de::Error,
+    },
+    /// A key that does not exist.
+    #[error("{origin}: there is no key `{key}`")]
+    UnknownKey {
+        /// Where it stands: the file, the environment or a flag.
+        origin: String,
+        /// The key.
+        key: String,
+    },
+    /// A value that cannot be.
+    #[error("`{key}`: {reason}")]
+    BadValue {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+const ENV_PREFIX: &str = "COUNTERFOIL_";
+
+impl Config {
+    /// Reads a configuration: defaults, then `file`, then `environment`, then `flags`
+    /// (`section.key=value`), and checks it.
+    ///
+    /// # Errors
+    /// When something is unreadable, unknown, or out of range.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[String],
+    ) -> Result<Self, ConfigError> {
+        let mut table = Self::default().to_table();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+            let given = text
+                .parse::<toml::Table>()
+                .map_err(|source| ConfigError::NotToml { path: path.to_owned(), source })?;
+            overlay(&mut table, given, &path.display().to_string())?;
+        }
+        for (name, value) in environment {
+            if let Some(key) = env_key(&table, &name)? {
+                set(&mut table, &key, &value, &format!("environment variable {name}"))?;
+            }
+        }
+        for flag in flags {
+            let (key, value) = flag.split_once('=').ok_or_else(|| ConfigError::BadValue {
+                key: flag.clone(),
+                reason: "a flag is written --set section.key=value".to_owned(),
+            })?;
+            set(&mut table, key.trim(), value.trim(), "--set")?;
+        }
+        let config = Self::from_table(table)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The configuration as a TOML document.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.to_table()).unwrap_or_default()
+    }
+
+    fn to_table(&self) -> toml::Table {
+        toml::Table::try_from(self).unwrap_or_default()
+    }
+
+    /// Section by section, so that an error names the key.
+    fn from_table(mut table: toml::Table) -> Result<Self, ConfigError> {
+        fn section<T: serde::de::DeserializeOwned>(table: &mut toml::Table, name: &str) -> Result<T, ConfigError> {
+            let value = table.remove(name).unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
+            let deserializer = value.into_deserializer();
+            serde_path_to_error::deserialize(deserializer).map_err(|error| ConfigError::BadValue {
+                key: format!("{name}.{}", error.path()),
+                reason: error.inner().message().to_owned(),
+            })
+        }
+        use serde::de::IntoDeserializer as _;
+        Ok(Self {
+            node: section(&mut table, "node")?,
+            cluster: section(&mut table, "cluster")?,
+            raft: section(&mut table, "raft")?,
+            store: section(&mut table, "store")?,
+            server: section(&mut table, "server")?,
+            telemetry: section(&mut table, "telemetry")?,
+        })
+    }
+
+    /// Checks values against each other.
+    ///
+    /// # Errors
+    /// The first value that cannot be, by its key.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let at_least = |key: &str, value: u64, least: u64| {
+            require(value >= least, key, || format!("{value} is below the least, {least}"))
+        };
+        at_least("node.id", self.node.id, 1)?;
+        at_least("node.runtime_threads", self.node.runtime_threads as u64, 1)?;
+        require(!self.cluster.name.is_empty(), "cluster.name", || "a cluster needs a name".to_owned())?;
+        self.check_members()?;
+
+        let raft = &self.raft;
+        at_least("raft.heartbeat_ms", raft.heartbeat_ms, 1)?;
+        require(raft.election_min_ms >= 3 * raft.heartbeat_ms, "raft.election_min_ms", || {
+            format!("{} is less than three heartbeats of {} ms", raft.election_min_ms, raft.heartbeat_ms)
+        })?;
+        require(raft.election_max_ms > raft.election_min_ms, "raft.election_max_ms", || {
+            format!("{} is not above election_min_ms, {}", raft.election_max_ms, raft.election_min_ms)
+        })?;
+        at_least("raft.snapshot_entries", raft.snapshot_entries, 1)?;
+
+        at_least("store.log_segment_mib", self.store.log_segment_mib, 1)?;
+        at_least("store.log_cache_mib", self.store.log_cache_mib, 1)?;
+        at_least("store.state_sync_ms", self.store.state_sync_ms, 10)?;
+
+        at_least("server.message_mib", self.server.message_mib as u64, 1)?;
+        at_least("server.request_timeout_ms", self.server.request_timeout_ms, 100)?;
+        at_least("server.streams_per_connection", u64::from(self.server.streams_per_connection), 1)?;
+        at_least("server.calls", self.server.calls as u64, 1)?;
+        at_least("server.queued_commands", self.server.queued_commands as u64, 8_190)?;
+        at_least("server.proposals", self.server.proposals as u64, 1)
+    }
+
+    fn check_members(&self) -> Result<(), ConfigError> {
+        let members = &self.cluster.members;
+        let mut ids: Vec<u64> = members.iter().map(|member| member.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        require(ids.len() == members.len(), "cluster.members", || "two members have one id".to_owned())?;
+        require(!ids.contains(&0), "cluster.members", || "a member's id is never 0".to_owned())?;
+        require(ids.contains(&self.node.id), "cluster.members", || {
+            format!("this node, {}, is not among them", self.node.id)
+        })?;
+        for member in members {
+            for endpoint in [&member.client_endpoint, &member.raft_endpoint] {
+                let good = endpoint.rsplit_once(':').is_some_and(|(host, port)| {
+                    !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0)
+                });
+                require(good, "cluster.members", || format!("{endpoint:?} is not of the form HOST:PORT"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// This node's own entry among the members.
+    #[must_use]
+    pub fn this_member(&self) -> Option<&MemberConfig> {
+        self.cluster.members.iter().find(|member| member.id == self.node.id)
+    }
+}
+
+fn require(holds: bool, key: &str, reason: impl FnOnce() -> String) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::BadValue { key: key.to_owned(), reason: reason() }) }
+}
+
+/// Replaces the keys of `table` by those of `given`; a key that `table` does not have is unknown.
+fn overlay(table: &mut toml::Table, given: toml::Table, origin: &str) -> Result<(), ConfigError> {
+    for (section, value) in given {
+        let unknown = |key: String| ConfigError::UnknownKey { origin: origin.to_owned(), key };
+        let known = table.get_mut(&section).and_then(toml::Value::as_table_mut);
+        let (Some(known), toml::Value::Table(keys)) = (known, value) else {
+            return Err(unknown(section));
+        };
+        for (key, value) in keys {
+            *known.get_mut(&key).ok_or_else(|| unknown(format!("{section}.{key}")))? = value;
+        }
+    }
+    Ok(())
+}
+
+/// The key that an environment variable names; `None` when it is no business of ours.
+fn env_key(table: &toml::Table, name: &str) -> Result<Option<String>, ConfigError> {
+    let Some(rest) = name.strip_prefix(ENV_PREFIX) else { return Ok(None) };
+    let rest = rest.to_ascii_lowercase();
+    for (section, keys) in table {
+        let Some(key) = rest.strip_prefix(&format!("{section}_")) else { continue };
+        return match keys.get(key) {
+            Some(_) => Ok(Some(format!("{section}.{key}"))),
+            None => Err(ConfigError::UnknownKey { origin: "environment".to_owned(), key: name.to_owned() }),
+        };
+    }
+    Ok(None)
+}
+
+/// Sets one key from text: as TOML where it is of that type, as a string where a string is wanted.
+fn set(table: &mut toml::Table, key: &str, text: &str, origin: &str) -> Result<(), ConfigError> {
+    let (section, name) = key.split_once('.').unwrap_or((key, ""));
+    let slot = table.get_mut(section).and_then(|section| section.get_mut(name));
+    let Some(slot) = slot else {
+        return Err(ConfigError::UnknownKey { origin: origin.to_owned(), key: key.to_owned() });
+    };
+    *slot = match slot {
+        toml::Value::String(_) => toml::Value::String(text.to_owned()),
+        _ => format!("value = {text}")
+            .parse::<toml::Table>()
+            .ok()
+            .and_then(|mut parsed| parsed.remove("value"))
+            .ok_or_else(|| ConfigError::BadValue { key: key.to_owned(), reason: format!("{text:?} is no value") })?,
+    };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, env: &[(&str, &str)], flags: &[&str]) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.toml");
+        std::fs::write(&path, text).unwrap();
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        Config::load(Some(&path), env, &flags)
+            .map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
+    }
+
+    #[test]
+    fn flags_override_the_environment_which_overrides_the_file_which_overrides_defaults() {
+        let text = "[raft]\nheartbeat_ms = 10\nelection_min_ms = 60\nelection_max_ms = 120\n";
+        let env = [("COUNTERFOIL_RAFT_ELECTION_MIN_MS", "70"), ("COUNTERFOIL_RAFT_HEARTBEAT_MS", "11"), ("HOME", "/")];
+        let config = load(text, &env, &["raft.heartbeat_ms=12", "node.data_dir=/data"]).unwrap();
+        assert_eq!(config.raft.heartbeat_ms, 12);
+        assert_eq!(config.raft.election_min_ms, 70);
+        assert_eq!(config.raft.election_max_ms, 120);
+        assert_eq!(config.store.state_sync_ms, StoreConfig::default().state_sync_ms);
+        assert_eq!(config.node.data_dir, PathBuf::from("/data"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases: &[(&str, &[(&str, &str)], &[&str], &str)] = &[
+            ("[raft]\nheart = 1\n", &[], &[], "FILE: there is no key `raft.heart`"),
+            ("[rafts]\n", &[], &[], "FILE: there is no key `rafts`"),
+            ("", &[("COUNTERFOIL_RAFT_HEART", "1")], &[], "environment: there is no key `COUNTERFOIL_RAFT_HEART`"),
+            ("", &[], &["raft.heart=1"], "--set: there is no key `raft.heart`"),
+            ("[raft]\nheartbeat_ms = \"soon\"\n", &[], &[], "`raft.heartbeat_ms`: invalid type: string \"soon\", expected u64"),
+            ("[node]\nclient_listen = \"here\"\n", &[], &[], "`node.client_listen`: invalid socket address syntax"),
+            ("", &[], &["raft.heartbeat_ms=60"], "`raft.election_min_ms`: 150 is less than three heartbeats of 60 ms"),
+            ("", &[], &["node.id=4"], "`cluster.members`: this node, 4, is not among them"),
+            ("", &[], &["node.id"], "`node.id`: a flag is written --set section.key=value"),
+        ];
+        for (text, env, flags, expected) in cases {
+            assert_eq!(load(text, env, flags).unwrap_err(), *expected);
+        }
+    }
+
+    #[test]
+    fn members_are_read_and_checked() {
+        let member = |id: u64, endpoint: &str| {
+            format!("[[cluster.members]]\nid = {id}\nclient_endpoint = \"{endpoint}\"\nraft_endpoint = \"b:2\"\n")
+        };
+        let config = load(&(member(1, "a:1") + &member(2, "c:1")), &[], &[]).unwrap();
+        assert_eq!(config.cluster.members.len(), 2);
+        let error = load(&(member(1, "a:1") + &member(1, "c:1")), &[], &[]).unwrap_err();
+        assert_eq!(error, "`cluster.members`: two members have one id");
+        let error = load(&member(1, "http://a:1/"), &[], &[]).unwrap_err();
+        assert_eq!(error, "`cluster.members`: \"http://a:1/\" is not of the form HOST:PORT");
+    }
+
+    /// The documented file is the list of keys: it names every one of them, with its default.
+    #[test]
+    fn the_documented_configuration_is_the_default_one() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config/counterfoil.toml"));
+        let documented: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        assert_eq!(documented, Config::default().to_table());
+    }
+}

@@ -1,0 +1,264 @@
+//! What this node answers its peers: the gRPC service of the Raft port.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::stream::unfold;
+use futures::{Stream, StreamExt};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::raft::AppendEntriesRequest;
+use openraft::vote::RaftVote;
+use tokio::time::timeout;
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::config::{
+    CONNECTION_WINDOW_BYTES, MESSAGE_BYTES_MAX, ReplicationConfig, STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
+};
+use super::read_index::ReadIndex;
+use super::receive::Receiver;
+use super::replica::ReadError;
+use super::types::{NodeId, Raft, TypeConfig};
+use super::wire::{self, check_header};
+use crate::proto::raft::v1 as pb;
+use crate::proto::raft::v1::raft_service_server::{RaftService, RaftServiceServer};
+use crate::store::identity::ClusterId;
+
+/// The service. Clones share it.
+#[derive(Clone)]
+pub struct Service {
+    pub(super) cluster: ClusterId,
+    pub(super) me: NodeId,
+    pub(super) config: Arc<ReplicationConfig>,
+    pub(super) raft: Raft,
+    pub(super) read_index: ReadIndex,
+    pub(super) receiver: Receiver,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("me", &self.me).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// A server with this service and its limits, for the node to run.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        let alive = self.config.append_timeout;
+        Server::builder()
+            .tcp_nodelay(true)
+            .http2_keepalive_interval(Some(alive))
+            .http2_keepalive_timeout(Some(alive))
+            .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .add_service(
+                RaftServiceServer::new(self.clone())
+                    .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                    .max_encoding_message_size(MESSAGE_BYTES_MAX),
+            )
+    }
+
+    fn check(&self, header: Option<&pb::Header>) -> Result<NodeId, Status> {
+        check_header(header, self.cluster, self.me)
+    }
+
+    fn parse_append(&self, request: pb::AppendRequest) -> Result<AppendEntriesRequest<TypeConfig>, Status> {
+        self.check(request.header.as_ref())?;
+        Ok(wire::parse_append(request)?)
+    }
+
+    /// Runs an answer that must come soon.
+    async fn soon<T>(&self, answer: impl Future<Output = Result<T, Status>>) -> Result<Response<T>, Status> {
+        let limit = self.config.call_timeout.max(self.config.election_max);
+        match timeout(limit, answer).await {
+            Ok(answer) => answer.map(Response::new),
+            Err(_) => Err(Status::deadline_exceeded("the node is too busy to answer")),
+        }
+    }
+}
+
+/// A node whose Raft has stopped is of no use to its peers, and is about to end.
+pub(super) fn stopped(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(format!("raft has stopped: {error}"))
+}
+
+/// The first fault of a stream's requests, told to the peer when the answers have been sent.
+#[derive(Debug, Clone, Default)]
+struct Refusal(Arc<Mutex<Option<Status>>>);
+
+impl Refusal {
+    fn set(&self, status: Status) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+    }
+
+    fn take(&self) -> Option<Status> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The requests of a stream until it ends, is silent for too long, or carries what must be refused.
+fn requests(
+    service: Service,
+    messages: Streaming<pb::AppendRequest>,
+    idle: Duration,
+    refusal: Refusal,
+) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static {
+    unfold((service, messages, refusal), move |(service, mut messages, refusal)| async move {
+        let message = match timeout(idle, messages.message()).await {
+            Ok(Ok(Some(message))) => message,
+            // Ended by the leader, or idle: the leader opens another when it has something to say.
+            Ok(Ok(None)) | Err(_) => return None,
+            Ok(Err(status)) => {
+                refusal.set(status);
+                return None;
+            }
+        };
+        match service.parse_append(message) {
+            Ok(request) => Some((request, (service, messages, refusal))),
+            Err(status) => {
+                refusal.set(status);
+                None
+            }
+        }
+    })
+}
+
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl RaftService for Service {
+    type AppendStream = Answers<pb::AppendResponse>;
+
+    async fn append(
+        &self,
+        request: Request<Streaming<pb::AppendRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        let refusal = Refusal::default();
+        let requests = requests(self.clone(), request.into_inner(), self.config.append_idle, refusal.clone());
+        let answers = self.raft.stream_append(requests).map(|answer| match answer {
+            Ok(answer) => Ok(wire::append_answer(answer)),
+            Err(fatal) => Err(stopped(fatal)),
+        });
+        let end = futures::stream::once(async move { refusal.take().map(Err) }).filter_map(std::future::ready);
+        Ok(Response::new(Box::pin(answers.chain(end))))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<pb::HeartbeatRequest>,
+    ) -> Result<Response<pb::HeartbeatResponse>, Status> {
+        let append = request.into_inner().append.ok_or(wire::WireError("no append"))?;
+        let append = self.parse_append(append)?;
+        if !append.entries.is_empty() {
+            return Err(wire::WireError("a heartbeat carries no entries").into());
+        }
+        let previous = append.prev_log_id;
+        self.soon(async {
+            let answer = self.raft.append_entries(append).await.map_err(stopped)?;
+            let answer = wire::append_answer(wire::heartbeat_answer(answer, previous));
+            Ok(pb::HeartbeatResponse { append: Some(answer) })
+        })
+        .await
+    }
+
+    async fn vote(&self, request: Request<pb::VoteRequest>) -> Result<Response<pb::VoteResponse>, Status> {
+        let request = request.into_inner();
+        self.check(request.header.as_ref())?;
+        let ballot = wire::parse_ballot(request.ballot)?;
+        self.soon(async {
+            let answer = self.raft.vote(ballot).await.map_err(stopped)?;
+            Ok(pb::VoteResponse { answer: Some(wire::ballot_answer(&answer)) })
+        })
+        .await
+    }
+
+    async fn pre_vote(&self, request: Request<pb::PreVoteRequest>) -> Result<Response<pb::PreVoteResponse>, Status> {
+        let request = request.into_inner();
+        self.check(request.header.as_ref())?;
+        let ballot = wire::parse_ballot(request.ballot)?;
+        self.soon(async {
+            let answer = self.raft.pre_vote(ballot).await.map_err(stopped)?;
+            Ok(pb::PreVoteResponse { answer: Some(wire::ballot_answer(&answer)) })
+        })
+        .await
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<pb::TransferLeaderRequest>,
+    ) -> Result<Response<pb::TransferLeaderResponse>, Status> {
+        let request = request.into_inner();
+        self.check(request.header.as_ref())?;
+        let transfer = wire::parse_transfer(request)?;
+        self.soon(async {
+            let answer = self.raft.handle_transfer_leader(transfer).await.map_err(stopped)?;
+            Ok(wire::transfer_answer(answer))
+        })
+        .await
+    }
+
+    async fn offer_snapshot(
+        &self,
+        request: Request<pb::OfferSnapshotRequest>,
+    ) -> Result<Response<pb::OfferSnapshotResponse>, Status> {
+        let request = request.into_inner();
+        self.check(request.header.as_ref())?;
+        let theirs = wire::parse_vote(request.vote)?;
+        wire::parse_snapshot_meta(&request.meta.unwrap_or_default())?;
+        let mine = self.raft.metrics().borrow_watched().vote;
+        let newer = RaftVote::partial_cmp(&mine, &theirs).is_some_and(std::cmp::Ordering::is_gt);
+        let higher_vote = newer.then(|| wire::vote(&mine));
+        Ok(Response::new(pb::OfferSnapshotResponse { higher_vote, journal_end: self.receiver.journal_end().0 }))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<pb::InstallSnapshotRequest>>,
+    ) -> Result<Response<pb::InstallSnapshotResponse>, Status> {
+        let (vote, snapshot) =
+            self.receiver.receive(request.into_inner(), |header| self.check(header).map(drop)).await?;
+        let answer = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+        Ok(Response::new(pb::InstallSnapshotResponse { vote: Some(wire::vote(&answer.vote)) }))
+    }
+
+    async fn get_read_index(
+        &self,
+        request: Request<pb::GetReadIndexRequest>,
+    ) -> Result<Response<pb::GetReadIndexResponse>, Status> {
+        self.check(request.into_inner().header.as_ref())?;
+        let index = self.read_index.confirm_here().await.map_err(|error| match error {
+            ReadError::Overloaded => Status::resource_exhausted(error.to_string()),
+            _ => Status::unavailable(error.to_string()),
+        })?;
+        Ok(Response::new(pb::GetReadIndexResponse { index: index.0 }))
+    }
+
+    async fn get_state(&self, request: Request<pb::GetStateRequest>) -> Result<Response<pb::GetStateResponse>, Status> {
+        self.check(request.into_inner().header.as_ref())?;
+        self.soon(async {
+            let initialized = self.raft.is_initialized().await.map_err(stopped)?;
+            Ok(pb::GetStateResponse { initialized })
+        })
+        .await
+    }
+
+    async fn get_digests(
+        &self,
+        request: Request<pb::GetDigestsRequest>,
+    ) -> Result<Response<pb::GetDigestsResponse>, Status> {
+        self.check(request.into_inner().header.as_ref())?;
+        self.soon(async {
+            let digests = self.receiver.apply().digests().await.map_err(stopped)?;
+            let digest = |(index, digest): (crate::core::types::LogIndex, crate::core::StateDigest)| pb::StateDigest {
+                index: index.0,
+                digest: bytes::Bytes::copy_from_slice(&digest.to_u128().to_le_bytes()),
+            };
+            Ok(pb::GetDigestsResponse { digests: digests.into_iter().map(digest).collect() })
+        })
+        .await
+    }
+}

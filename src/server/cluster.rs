@@ -1,0 +1,97 @@
+//! The cluster service: how this node sees the cluster, and moving its leadership.
+
+use tonic::{Request, Response, Status};
+
+use super::convert::request::Consistency;
+use super::errors::Refusal;
+use super::reads::Reads;
+use crate::core::types::LogIndex;
+use crate::proto::v1 as pb;
+use crate::replication::{NodeId, PeerStatus, Replica, Role};
+use crate::store::identity::ClusterId;
+
+/// The cluster service of one node. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    id: ClusterId,
+    replica: Replica,
+    reads: Reads,
+}
+
+impl Cluster {
+    /// The cluster with this id, as this replica sees it.
+    #[must_use]
+    pub fn new(id: ClusterId, replica: Replica, reads: Reads) -> Self {
+        Self { id, replica, reads }
+    }
+
+    async fn status(&self) -> Result<pb::GetStatusResponse, Refusal> {
+        let time = self.reads.look(Consistency::Stale, |ledger| ledger.time()).await?.value;
+        let published = *self.reads.published().borrow();
+        let status = self.replica.status();
+        let index = |index: Option<LogIndex>| index.map_or(0, |index| index.0);
+        let (leader_id, leader_endpoint) =
+            status.leader.map_or((0, String::new()), |(id, node)| (id, node.client));
+        Ok(pb::GetStatusResponse {
+            cluster_id: self.id.to_string(),
+            node_id: status.node,
+            role: role(status.role).into(),
+            term: status.term.0,
+            leader_id,
+            leader_endpoint,
+            last_log_index: index(status.last),
+            committed_index: index(status.committed),
+            applied_index: published.index.0,
+            sequence: published.sequence.0,
+            state_digest: published.digest.to_string(),
+            snapshot_index: index(status.snapshot),
+            purged_index: index(status.purged),
+            members: status.members.iter().map(|(id, peer)| member(*id, peer)).collect(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            time: time.0,
+        })
+    }
+
+    async fn move_leadership(&self, to: u64) -> Result<pb::TransferLeadershipResponse, Refusal> {
+        let to = (to != 0).then_some(to);
+        let leader_id = self.replica.transfer_leadership(to).await?;
+        Ok(pb::TransferLeadershipResponse { leader_id })
+    }
+}
+
+fn role(role: Role) -> pb::NodeRole {
+    match role {
+        Role::Leader => pb::NodeRole::Leader,
+        Role::Follower => pb::NodeRole::Follower,
+        Role::Candidate => pb::NodeRole::Candidate,
+        Role::Learner => pb::NodeRole::Learner,
+        Role::Stopped => pb::NodeRole::Unspecified,
+    }
+}
+
+fn member(id: NodeId, peer: &PeerStatus) -> pb::Member {
+    pb::Member {
+        node_id: id,
+        client_endpoint: peer.node.client.clone(),
+        raft_endpoint: peer.node.raft.clone(),
+        voter: peer.voter,
+        matched_index: peer.matched.map_or(0, |index| index.0),
+    }
+}
+
+#[tonic::async_trait]
+impl pb::cluster_service_server::ClusterService for Cluster {
+    async fn get_status(
+        &self,
+        _request: Request<pb::GetStatusRequest>,
+    ) -> Result<Response<pb::GetStatusResponse>, Status> {
+        Ok(Response::new(self.status().await?))
+    }
+
+    async fn transfer_leadership(
+        &self,
+        request: Request<pb::TransferLeadershipRequest>,
+    ) -> Result<Response<pb::TransferLeadershipResponse>, Status> {
+        Ok(Response::new(self.move_leadership(request.into_inner().node_id).await?))
+    }
+}

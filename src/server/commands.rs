@@ -1,0 +1,109 @@
+//! The command service: one command, a batch, or a pipelined session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::access::{Caller, Deadline, StreamPlace};
+use super::answers::Answers;
+use super::convert::request::{batch, single};
+use super::errors::Refusal;
+use super::forward::{Forwarder, explain, mark};
+use super::limits::ServerConfig;
+use super::sequencer::{Batch, Sequencer};
+use super::session::Session;
+use super::stream::AnswerStream;
+use crate::proto::v1 as pb;
+
+/// The command service of one node. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Commands {
+    /// The leader's queue.
+    pub sequencer: Sequencer,
+    /// The way to the leader.
+    pub forwarder: Forwarder,
+    /// What makes answers.
+    pub answers: Answers,
+    /// The limits.
+    pub config: Arc<ServerConfig>,
+}
+
+impl Commands {
+    async fn carry_out(&self, (batch, ids): (Batch, Vec<Bytes>)) -> Result<Vec<pb::CommandResult>, Refusal> {
+        let parts = self.sequencer.submit(batch)?.await?;
+        self.answers.results(&parts, ids).await
+    }
+
+    /// Whether the leader has to carry this request out, and this node may ask it to.
+    fn forwards<T>(&self, request: &Request<T>) -> bool {
+        !self.forwarder.leads() && !Forwarder::is_forwarded(request)
+    }
+
+    fn time_left<T>(&self, request: &Request<T>) -> Duration {
+        Deadline::of(request).map_or(self.config.call_timeout, Deadline::left)
+    }
+}
+
+#[tonic::async_trait]
+impl pb::command_service_server::CommandService for Commands {
+    type SessionStream = AnswerStream<pb::SessionResponse>;
+
+    async fn execute(&self, request: Request<pb::ExecuteRequest>) -> Result<Response<pb::ExecuteResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        if self.forwards(&request) {
+            let left = self.time_left(&request);
+            let call = async |mut client: super::forward::Client, request| client.execute(request).await;
+            let answer = self.forwarder.call(request.into_inner(), left, call).await?;
+            return Ok(Response::new(answer.into_inner()));
+        }
+        let mut results = self.carry_out(single(request.into_inner().command, &caller)?).await?;
+        Ok(Response::new(pb::ExecuteResponse { result: results.pop() }))
+    }
+
+    async fn submit(&self, request: Request<pb::SubmitRequest>) -> Result<Response<pb::SubmitResponse>, Status> {
+        let caller = Caller::of(&request)?;
+        if self.forwards(&request) {
+            let left = self.time_left(&request);
+            let call = async |mut client: super::forward::Client, request| client.submit(request).await;
+            let answer = self.forwarder.call(request.into_inner(), left, call).await?;
+            return Ok(Response::new(answer.into_inner()));
+        }
+        let batch = batch(request.into_inner().commands, self.config.batch_commands_max, &caller)?;
+        Ok(Response::new(pb::SubmitResponse { results: self.carry_out(batch).await? }))
+    }
+
+    async fn session(
+        &self,
+        request: Request<Streaming<pb::SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let caller = Caller::of(&request)?;
+        let place = StreamPlace::of(&request);
+        if self.forwards(&request) {
+            return self.pass_on(request.into_inner(), place).await;
+        }
+        let session = Session::new(request.into_inner(), self.clone(), caller);
+        Ok(Response::new(AnswerStream::new(session.answers(), place)))
+    }
+}
+
+impl Commands {
+    /// Passes a whole session on to the leader: its requests there, its answers back. It ends with
+    /// the leader's connection.
+    async fn pass_on(
+        &self,
+        requests: Streaming<pb::SessionRequest>,
+        place: Option<StreamPlace>,
+    ) -> Result<Response<AnswerStream<pb::SessionResponse>>, Status> {
+        use futures::StreamExt;
+        let mut client = self.forwarder.session_client()?;
+        // A request that cannot be decoded ends the session on both sides.
+        let requests = requests.take_while(|request| std::future::ready(request.is_ok())).filter_map(async |it| it.ok());
+        let mut onward = Request::new(requests);
+        mark(&mut onward);
+        let answers = client.session(onward).await.map_err(explain)?.into_inner();
+        let answers = answers.map(|answer| answer.map_err(explain));
+        Ok(Response::new(AnswerStream::new(answers, place)))
+    }
+}

@@ -1,0 +1,254 @@
+//! Why the service refuses a request: one table from every refusal to a gRPC status.
+//!
+//! A refusal is about the request as a whole, and nothing of it was carried out unless it says
+//! otherwise; what the ledger refuses is a result with a code and never comes here. Every status
+//! carries a `google.rpc.ErrorInfo` with the machine-readable reason, and a bad request a
+//! `google.rpc.BadRequest` with the field.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::convert::Invalid;
+use crate::core::types::Sequence;
+use crate::replication::{Node, NodeId, ProposeError, ReadError, TransferError};
+
+/// The `domain` of every `ErrorInfo`.
+pub const ERROR_DOMAIN: &str = "counterfoil";
+/// The `ErrorInfo` metadata that holds the leader's client endpoint.
+pub const LEADER_METADATA: &str = "leader";
+/// The `ErrorInfo` metadata that holds the sequence to resume a stream from.
+pub const RESUME_METADATA: &str = "resume_from_sequence";
+
+/// Why a request is refused as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A field of the request has no meaning.
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
+    /// Another node leads. Send the request there, or again after a moment.
+    #[error("this node does not lead{}", leader.as_ref().map(|at| format!("; {at} does")).unwrap_or_default())]
+    NotLeader {
+        /// Where clients reach the leader, as far as this node knows.
+        leader: Option<String>,
+    },
+    /// The leader cannot reach a majority. What was sent may still be carried out: send it again.
+    #[error("no majority of the cluster can be reached")]
+    NoMajority,
+    /// The leader could not be reached, or the connection to it was lost. Send it again.
+    #[error("the leader cannot be reached: {0}")]
+    LeaderUnreachable(String),
+    /// The node is stopping. Send the request to another one.
+    #[error("the node is shutting down")]
+    ShuttingDown,
+    /// More is under way than the service takes; nothing was queued.
+    #[error("too many {0}")]
+    Overloaded(&'static str),
+    /// The deadline passed. What was sent may still be carried out: send it again.
+    #[error("the deadline passed before there was an answer")]
+    DeadlineExceeded,
+    /// There is no such thing.
+    #[error("no such {what}: {key}")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+        /// By which key.
+        key: String,
+    },
+    /// The sequence lies outside of what the ledger has.
+    #[error("{field} is {asked}, the last event is {last}")]
+    SequenceOutOfRange {
+        /// The request's field.
+        field: &'static str,
+        /// What it asked for.
+        asked: Sequence,
+        /// What there is.
+        last: Sequence,
+    },
+    /// The request is meant for another cluster.
+    #[error("this is cluster {ours}, the request is for {theirs}")]
+    WrongCluster {
+        /// This cluster.
+        ours: String,
+        /// The one that the request names.
+        theirs: String,
+    },
+    /// The caller may not do this.
+    #[error("the caller may not {0}")]
+    NotAllowed(&'static str),
+    /// The reader of a stream does not keep up.
+    #[error("the reader is too slow; resume from sequence {resume_from}")]
+    SlowReader {
+        /// Where to go on.
+        resume_from: Sequence,
+    },
+    /// No voter can take the leadership.
+    #[error("no voter can take the leadership")]
+    NoCandidate,
+    /// The node cannot read its own history, and stops.
+    #[error("the node cannot read its history")]
+    Faulty,
+}
+
+impl Refusal {
+    /// The gRPC status code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_) => Code::InvalidArgument,
+            Self::NotLeader { .. } | Self::NoMajority | Self::LeaderUnreachable(_) | Self::ShuttingDown => {
+                Code::Unavailable
+            }
+            Self::Overloaded(_) | Self::SlowReader { .. } => Code::ResourceExhausted,
+            Self::DeadlineExceeded => Code::DeadlineExceeded,
+            Self::NotFound { .. } => Code::NotFound,
+            Self::SequenceOutOfRange { .. } => Code::OutOfRange,
+            Self::WrongCluster { .. } | Self::NoCandidate => Code::FailedPrecondition,
+            Self::NotAllowed(_) => Code::PermissionDenied,
+            Self::Faulty => Code::Internal,
+        }
+    }
+
+    /// The machine-readable reason.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(invalid) => invalid.reason.as_str(),
+            Self::NotLeader { .. } => "NOT_LEADER",
+            Self::NoMajority => "NO_MAJORITY",
+            Self::LeaderUnreachable(_) => "LEADER_UNREACHABLE",
+            Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::Overloaded(_) => "OVERLOADED",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::NotFound { .. } => "NOT_FOUND",
+            Self::SequenceOutOfRange { .. } => "SEQUENCE_OUT_OF_RANGE",
+            Self::WrongCluster { .. } => "WRONG_CLUSTER",
+            Self::NotAllowed(_) => "NOT_ALLOWED",
+            Self::SlowReader { .. } => "SLOW_READER",
+            Self::NoCandidate => "NO_CANDIDATE",
+            Self::Faulty => "FAULTY",
+        }
+    }
+
+    /// The offending field; empty when there is none.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        match self {
+            Self::Invalid(invalid) => &invalid.field,
+            Self::SequenceOutOfRange { field, .. } => field,
+            _ => "",
+        }
+    }
+
+    /// The leader's client endpoint; empty when it is not known or not asked for.
+    #[must_use]
+    pub fn leader(&self) -> &str {
+        match self {
+            Self::NotLeader { leader: Some(leader) } => leader,
+            _ => "",
+        }
+    }
+
+    fn metadata(&self) -> HashMap<String, String> {
+        match self {
+            Self::NotLeader { leader: Some(leader) } => [(LEADER_METADATA.to_owned(), leader.clone())].into(),
+            Self::SlowReader { resume_from } => [(RESUME_METADATA.to_owned(), resume_from.to_string())].into(),
+            _ => HashMap::new(),
+        }
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.to_string();
+        let mut details = ErrorDetails::with_error_info(refusal.reason(), ERROR_DOMAIN, refusal.metadata());
+        if !refusal.field().is_empty() {
+            details.add_bad_request_violation(refusal.field(), &message);
+        }
+        Self::with_error_details(refusal.code(), message, details)
+    }
+}
+
+impl From<Invalid> for Status {
+    fn from(invalid: Invalid) -> Self {
+        Refusal::Invalid(invalid).into()
+    }
+}
+
+/// The refusal of a request that only a leader takes.
+#[must_use]
+pub fn not_leader(leader: Option<&(NodeId, Node)>) -> Refusal {
+    let endpoint = leader.map(|(_, node)| node.client.clone()).filter(|endpoint| !endpoint.is_empty());
+    Refusal::NotLeader { leader: endpoint }
+}
+
+impl From<ProposeError> for Refusal {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotLeader { leader } => not_leader(leader.as_ref()),
+            ProposeError::Overloaded => Self::Overloaded("commands in flight"),
+            ProposeError::Unavailable => Self::NoMajority,
+            ProposeError::ShuttingDown => Self::ShuttingDown,
+        }
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NoLeader => Self::NotLeader { leader: None },
+            ReadError::TimedOut => Self::DeadlineExceeded,
+            ReadError::Overloaded => Self::Overloaded("reads"),
+            ReadError::ShuttingDown => Self::ShuttingDown,
+        }
+    }
+}
+
+impl From<TransferError> for Refusal {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::NotLeader { leader } => not_leader(leader.as_ref()),
+            TransferError::NoCandidate => Self::NoCandidate,
+            TransferError::TimedOut => Self::DeadlineExceeded,
+            TransferError::ShuttingDown => Self::ShuttingDown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::convert::Reason;
+    use super::*;
+
+    #[test]
+    fn a_bad_request_names_field_and_reason() {
+        let invalid = Invalid::new("quantity", Reason::OutOfRange, "must be at least 1");
+        let status = Status::from(invalid.within("new_order").within_item("commands", 3));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = status.get_error_details();
+        let info = details.error_info().expect("every status has one");
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("OUT_OF_RANGE", ERROR_DOMAIN));
+        let fields: Vec<_> = details.bad_request().expect("it is one").field_violations.iter().collect();
+        assert_eq!(fields[0].field, "commands[3].new_order.quantity");
+        assert!(fields[0].description.contains("at least 1"));
+    }
+
+    #[test]
+    fn a_follower_names_the_leader() {
+        let leader = (2, Node { raft: "b:7000".to_owned(), client: "b:7001".to_owned() });
+        let status = Status::from(Refusal::from(ProposeError::NotLeader { leader: Some(leader) }));
+        assert_eq!(status.code(), Code::Unavailable);
+        let details = status.get_error_details();
+        let info = details.error_info().expect("every status has one");
+        assert_eq!(info.reason, "NOT_LEADER");
+        assert_eq!(info.metadata.get(LEADER_METADATA).map(String::as_str), Some("b:7001"));
+    }
+
+    #[test]
+    fn overload_is_told_at_once_as_such() {
+        let status = Status::from(Refusal::from(ProposeError::Overloaded));
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert_eq!(status.get_error_details().error_info().map(|info| info.reason.clone()), Some("OVERLOADED".into()));
+    }
+}

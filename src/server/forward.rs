@@ -1,0 +1,142 @@
+//! Sends commands that reached a follower on to the leader: one hop, never more.
+//!
+//! A forwarded request is marked, and a node that does not lead refuses a marked one. When the
+//! leader changes while an answer is awaited, the caller is told at once instead of after a
+//! time-out; sending the commands again is safe.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use super::errors::{Refusal, not_leader};
+use super::limits::ServerConfig;
+use crate::proto::v1::command_service_client::CommandServiceClient;
+use crate::replication::{Leadership, Node, NodeId};
+
+/// The request metadata that marks a forwarded request.
+pub const FORWARDED_METADATA: &str = "counterfoil-forwarded";
+
+/// The command service of another node.
+pub type Client = CommandServiceClient<Channel>;
+
+/// The way to the leader. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Forwarder {
+    leadership: watch::Receiver<Leadership>,
+    /// The connection to the endpoint that led last.
+    connection: Arc<Mutex<Option<(String, Client)>>>,
+    calls: Arc<Semaphore>,
+    config: Arc<ServerConfig>,
+}
+
+impl Forwarder {
+    /// A way to whoever leads.
+    #[must_use]
+    pub fn new(leadership: watch::Receiver<Leadership>, config: Arc<ServerConfig>) -> Self {
+        let calls = Arc::new(Semaphore::new(config.forward.calls_max));
+        Self { leadership, connection: Arc::default(), calls, config }
+    }
+
+    /// Whether this node leads and takes commands itself.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.leadership.borrow().serving
+    }
+
+    /// Whether a request was forwarded already.
+    #[must_use]
+    pub fn is_forwarded<T>(request: &Request<T>) -> bool {
+        request.metadata().contains_key(FORWARDED_METADATA)
+    }
+
+    /// Calls the leader, within `deadline`.
+    ///
+    /// # Errors
+    /// The leader's own refusal, or why there is no answer.
+    pub async fn call<T, R>(
+        &self,
+        message: T,
+        deadline: Duration,
+        call: impl AsyncFnOnce(Client, Request<T>) -> Result<R, Status>,
+    ) -> Result<R, Status> {
+        let _place = self.calls.try_acquire().map_err(|_| Refusal::Overloaded("forwarded calls"))?;
+        let mut leadership = self.leadership.clone();
+        let leader = leadership.borrow_and_update().leader.clone();
+        let (leader, client) = self.client(leader)?;
+        let mut request = Request::new(message);
+        mark(&mut request);
+        request.set_timeout(deadline);
+        tokio::select! {
+            biased;
+            answer = call(client, request) => answer.map_err(explain),
+            refusal = changed(&mut leadership, leader) => Err(refusal.into()),
+        }
+    }
+
+    /// The leader's own session service, for a whole session to be passed on to.
+    ///
+    /// # Errors
+    /// When no leader is known.
+    pub fn session_client(&self) -> Result<Client, Refusal> {
+        let leader = self.leadership.borrow().leader.clone();
+        Ok(self.client(leader)?.1)
+    }
+
+    fn client(&self, leader: Option<(NodeId, Node)>) -> Result<(NodeId, Client), Refusal> {
+        let Some((id, node)) = leader.filter(|(_, node)| !node.client.is_empty()) else {
+            return Err(not_leader(None));
+        };
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((endpoint, client)) = connection.as_ref()
+            && *endpoint == node.client
+        {
+            return Ok((id, client.clone()));
+        }
+        let client = self.connect(&node.client)?;
+        *connection = Some((node.client, client.clone()));
+        Ok((id, client))
+    }
+
+    fn connect(&self, endpoint: &str) -> Result<Client, Refusal> {
+        let config = &self.config;
+        let uri = format!("http://{endpoint}");
+        let endpoint = Endpoint::from_shared(uri).map_err(|error| Refusal::LeaderUnreachable(error.to_string()))?;
+        let channel = endpoint
+            .connect_timeout(config.forward.connect_timeout)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(config.keepalive_interval)
+            .keep_alive_timeout(config.keepalive_timeout)
+            .initial_stream_window_size(config.stream_window_bytes)
+            .initial_connection_window_size(config.connection_window_bytes)
+            .connect_lazy();
+        Ok(Client::new(channel)
+            .max_decoding_message_size(config.response_bytes_max)
+            .max_encoding_message_size(config.response_bytes_max))
+    }
+}
+
+/// Marks a request as forwarded.
+pub fn mark<T>(request: &mut Request<T>) {
+    request.metadata_mut().insert(FORWARDED_METADATA, tonic::metadata::MetadataValue::from_static("1"));
+}
+
+/// The leader's refusals carry details; a status without any is the connection's.
+#[must_use]
+pub fn explain(status: Status) -> Status {
+    if status.details().is_empty() {
+        return Refusal::LeaderUnreachable(status.message().to_owned()).into();
+    }
+    status
+}
+
+/// Waits until somebody else leads, or nobody.
+async fn changed(leadership: &mut watch::Receiver<Leadership>, from: NodeId) -> Refusal {
+    let other = |now: &Leadership| now.leader.as_ref().is_none_or(|(id, _)| *id != from);
+    match leadership.wait_for(other).await {
+        Ok(now) => not_leader(now.leader.as_ref()),
+        Err(_) => Refusal::ShuttingDown,
+    }
+}

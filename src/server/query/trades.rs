@@ -1,0 +1,133 @@
+//! Trades of a market or of an account.
+
+use super::Queries;
+use super::paging::{Cursor, PageQuery};
+use crate::core::event::{EventBody, Trade};
+use crate::core::types::{AccountId, MarketId, Sequence};
+use crate::proto::v1 as pb;
+use crate::server::convert::{Invalid, event, request};
+use crate::server::errors::Refusal;
+use crate::server::history::{EventReader, ReadFault};
+use crate::store::Readers;
+use crate::store::index::{Direction, HistoryKey};
+
+/// Trades of an account that are looked at for one page when only some of them are wanted: a page can
+/// be short, and still have a next one.
+const TRADES_LOOKED_AT_MAX: usize = 10_000;
+
+impl Queries {
+    pub(super) async fn list_trades(&self, asked: pb::ListTradesRequest) -> Result<pb::ListTradesResponse, Refusal> {
+        let consistency = request::consistency(asked.consistency.as_ref())?;
+        let account = request::account_id_or_all(asked.account_id);
+        let market = request::market_id_or_all(asked.market_id);
+        let filters = [asked.account_id, u64::from(asked.market_id)];
+        let page = PageQuery::of(asked.page.as_ref(), "trades", &filters)?;
+        let key = match (account, market) {
+            (Some(account), _) => HistoryKey::TradesOf(account),
+            (None, Some(market)) => HistoryKey::TradesIn(market),
+            (None, None) => {
+                let message = "or a market_id is required";
+                return Err(Invalid::new("account_id", crate::server::convert::Reason::Missing, message).into());
+            }
+        };
+        let exists = self.reads.look(consistency, move |ledger| names_something(ledger, account, market)).await?;
+        exists.value?;
+        let (last, position) = (exists.sequence, exists.position);
+        let wanted = move |trade: &Trade| market.is_none_or(|market| trade.market == market);
+        let read = move |readers: &Readers| trades(readers, key, wanted, &page, last);
+        let (trades, next_page_token) = self.history.read(read).await?;
+        Ok(pb::ListTradesResponse { trades, next_page_token, position: Some(position) })
+    }
+}
+
+/// Refuses an account or market that there is not.
+pub(super) fn names_something(
+    ledger: &crate::core::Ledger,
+    account: Option<AccountId>,
+    market: Option<MarketId>,
+) -> Result<(), Refusal> {
+    if let Some(id) = account.filter(|id| ledger.account(*id).is_none()) {
+        return Err(super::reference::no_account(id));
+    }
+    if let Some(id) = market.filter(|id| ledger.market(*id).is_none()) {
+        return Err(Refusal::NotFound { what: "market", key: id.to_string() });
+    }
+    Ok(())
+}
+
+/// A page of a history of trades, up to the event `last`.
+fn trades(
+    readers: &Readers,
+    key: HistoryKey,
+    wanted: impl Fn(&Trade) -> bool,
+    page: &PageQuery,
+    last: Sequence,
+) -> Result<(Vec<pb::Trade>, String), ReadFault> {
+    let mut events = EventReader::new(readers);
+    let mut found = Vec::new();
+    let mut looked_at = 0;
+    let mut walk = Walk::new(page, last);
+    while let Some(sequences) = walk.next(readers, key, page.size + 1)? {
+        for sequence in sequences {
+            let (record, body, _) = events.event(sequence)?;
+            looked_at += 1;
+            if let EventBody::Trade(trade) = body
+                && wanted(trade)
+            {
+                found.push(event::trade(sequence, record.stamp.time, trade));
+            }
+            if found.len() > page.size {
+                let token = page.cut(&mut found, |trade: &pb::Trade| Cursor::at(trade.trade_id));
+                return Ok((found, token));
+            }
+            if looked_at >= TRADES_LOOKED_AT_MAX {
+                return Ok((found, page.token(Cursor::at(sequence.0))));
+            }
+        }
+    }
+    Ok((found, String::new()))
+}
+
+/// Walks through a history from where a page begins.
+pub(super) struct Walk {
+    from: Option<Sequence>,
+    last: Sequence,
+    direction: Direction,
+}
+
+impl Walk {
+    /// A walk behind the page before, through events up to `last`.
+    pub(super) fn new(page: &PageQuery, last: Sequence) -> Self {
+        let direction = if page.descending { Direction::Backward } else { Direction::Forward };
+        let first = if page.descending { last } else { Sequence(0) };
+        let mut walk = Self { from: Some(first), last, direction };
+        if let Some(after) = page.after {
+            walk.step_behind(Sequence(after.key));
+        }
+        walk
+    }
+
+    /// The next events of the history; none when it is at its end.
+    pub(super) fn next(
+        &mut self,
+        readers: &Readers,
+        key: HistoryKey,
+        limit: usize,
+    ) -> Result<Option<Vec<Sequence>>, ReadFault> {
+        let Some(from) = self.from else { return Ok(None) };
+        let mut events = readers.index.scan(key, from, self.direction, limit)?;
+        match events.last().copied() {
+            Some(end) if events.len() == limit => self.step_behind(end),
+            _ => self.from = None,
+        }
+        events.retain(|event| *event <= self.last);
+        Ok(Some(events))
+    }
+
+    fn step_behind(&mut self, event: Sequence) {
+        self.from = match self.direction {
+            Direction::Forward => Some(event.plus(1)).filter(|next| *next <= self.last),
+            Direction::Backward => event.0.checked_sub(1).map(Sequence),
+        };
+    }
+}

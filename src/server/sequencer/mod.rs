@@ -1,0 +1,242 @@
+//! The leader's sequencer: gathers the commands of all clients into proposals and stamps the time.
+//!
+//! Requests come in by a bounded queue. An idle sequencer proposes at once; when the window of
+//! proposals in flight is full, what arrives meanwhile makes the next ones larger. Nothing waits for
+//! company. When leadership is lost every waiting request is told at once. [`run`] is the body of
+//! the one task, which the node starts; [`Sequencer`] is the handle.
+
+mod batch;
+mod gather;
+
+pub use batch::Batch;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use self::gather::{Gatherer, Request, Shares};
+use super::errors::{Refusal, not_leader};
+use super::limits::SequencerConfig;
+use crate::core::types::Timestamp;
+use crate::replication::{Applied, Leadership, Pending, Published, Replica};
+
+/// How often an idle leader looks at the next deadline, at least.
+const DEADLINE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The outcomes of some commands of a request: `count` from place `first` of what was applied.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// What a whole proposal did.
+    pub applied: Applied,
+    /// The place of the first command in the proposal.
+    pub first: usize,
+    /// How many commands.
+    pub count: usize,
+}
+
+/// The answer to a request: the outcomes of its commands, in order.
+pub type Answer = Result<Vec<Part>, Refusal>;
+
+/// An answer on its way. Dropping it does not take the request back.
+#[derive(Debug)]
+pub struct Waiting(oneshot::Receiver<Answer>);
+
+impl Future for Waiting {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or(Err(Refusal::ShuttingDown)))
+    }
+}
+
+/// Gives requests to the sequencer. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Sequencer {
+    queue: mpsc::Sender<Request>,
+    commands: Arc<Semaphore>,
+    leadership: watch::Receiver<Leadership>,
+}
+
+impl Sequencer {
+    /// Queues a request now; its answer comes later. Requests of one caller keep their order.
+    ///
+    /// # Errors
+    /// At once, when this node does not lead or too much is queued; nothing was queued then.
+    pub fn submit(&self, batch: Batch) -> Result<Waiting, Refusal> {
+        {
+            let leadership = self.leadership.borrow();
+            if !leadership.serving {
+                return Err(not_leader(leadership.leader.as_ref()));
+            }
+        }
+        let full = |_| Refusal::Overloaded("commands queued");
+        let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        let permit = self.commands.clone().try_acquire_many_owned(count).map_err(full)?;
+        let (reply, answer) = oneshot::channel();
+        let request = Request { batch, reply, permit: Some(permit) };
+        self.queue.try_send(request).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Refusal::Overloaded("requests queued"),
+            mpsc::error::TrySendError::Closed(_) => Refusal::ShuttingDown,
+        })?;
+        Ok(Waiting(answer))
+    }
+}
+
+/// A proposal on its way, and whose commands it holds.
+#[derive(Debug)]
+struct Flight {
+    pending: Pending,
+    shares: Shares,
+}
+
+/// The sequencer's one task.
+#[derive(Debug)]
+pub struct SequencerTask {
+    replica: Replica,
+    queue: mpsc::Receiver<Request>,
+    leadership: watch::Receiver<Leadership>,
+    published: watch::Receiver<Published>,
+    gatherer: Gatherer,
+    flights: VecDeque<Flight>,
+    window: usize,
+    /// The latest time proposed.
+    time: Timestamp,
+}
+
+/// A sequencer over this replica: the handle, and the task for the node to run.
+#[must_use]
+pub fn sequencer(replica: &Replica, config: &SequencerConfig) -> (Sequencer, SequencerTask) {
+    let (sender, queue) = mpsc::channel(config.queue_requests_max);
+    let leadership = replica.leadership();
+    let commands = Arc::new(Semaphore::new(config.queue_commands_max.min(Semaphore::MAX_PERMITS)));
+    let handle = Sequencer { queue: sender, commands, leadership: leadership.clone() };
+    let task = SequencerTask {
+        replica: replica.clone(),
+        queue,
+        leadership,
+        published: replica.published(),
+        gatherer: Gatherer::new(config.clone()),
+        flights: VecDeque::with_capacity(config.window),
+        window: config.window,
+        time: Timestamp(0),
+    };
+    (handle, task)
+}
+
+enum Wake {
+    Settled(Result<Applied, Refusal>),
+    Leadership,
+    Request(Option<Request>),
+    Deadline,
+}
+
+impl SequencerTask {
+    /// Runs until every [`Sequencer`] is dropped or the replica stops.
+    pub async fn run(mut self) {
+        loop {
+            match self.wake().await {
+                Wake::Settled(outcome) => {
+                    if let Some(flight) = self.flights.pop_front() {
+                        self.gatherer.settle(flight.shares, &outcome);
+                    }
+                }
+                Wake::Leadership => self.check_leadership(),
+                Wake::Request(Some(request)) => self.gatherer.push(request),
+                Wake::Request(None) => break,
+                Wake::Deadline => self.tick_if_due(),
+            }
+            self.fill_window();
+        }
+        self.gatherer.refuse_all(&Refusal::ShuttingDown);
+    }
+
+    async fn wake(&mut self) -> Wake {
+        let room = self.flights.len() < self.window;
+        let idle_until = self.next_look();
+        let settled = async {
+            match self.flights.front_mut() {
+                Some(flight) => (&mut flight.pending).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            outcome = settled => Wake::Settled(outcome.map_err(Refusal::from)),
+            Ok(()) = self.leadership.changed() => Wake::Leadership,
+            request = self.queue.recv(), if room => Wake::Request(request),
+            () = tokio::time::sleep(idle_until), if room => Wake::Deadline,
+        }
+    }
+
+    /// Makes proposals while there are commands and room for them.
+    fn fill_window(&mut self) {
+        while self.flights.len() < self.window {
+            if !self.gatherer.has_commands() {
+                match self.queue.try_recv() {
+                    Ok(request) => self.gatherer.push(request),
+                    Err(_) => return,
+                }
+            }
+            if !self.leadership.borrow().serving {
+                self.refuse_not_leader();
+                return;
+            }
+            self.propose();
+        }
+    }
+
+    fn propose(&mut self) {
+        self.time = self.time.max(now());
+        let (bytes, shares) = self.gatherer.next_proposal(self.time, || self.queue.try_recv().ok());
+        match self.replica.propose(bytes.into()) {
+            Ok(pending) => self.flights.push_back(Flight { pending, shares }),
+            Err(error) => self.gatherer.settle(shares, &Err(error.into())),
+        }
+    }
+
+    fn check_leadership(&mut self) {
+        if !self.leadership.borrow_and_update().serving {
+            self.refuse_not_leader();
+        }
+    }
+
+    /// Tells every waiting request that it has to go elsewhere; those in flight too, since whether
+    /// they are carried out is for the next leader to say.
+    fn refuse_not_leader(&mut self) {
+        while let Ok(request) = self.queue.try_recv() {
+            self.gatherer.push(request);
+        }
+        let refusal = not_leader(self.leadership.borrow().leader.as_ref());
+        self.gatherer.refuse_all(&refusal);
+    }
+
+    /// The deadline that is to come and that nothing in flight takes care of.
+    fn next_deadline(&self) -> Option<Timestamp> {
+        let deadline = self.published.borrow().next_deadline.filter(|deadline| *deadline > self.time);
+        deadline.filter(|_| self.leadership.borrow().serving)
+    }
+
+    /// How long until the next deadline has to be looked at.
+    fn next_look(&self) -> Duration {
+        let left = self.next_deadline().map(|deadline| Duration::from_nanos(deadline.0.saturating_sub(now().0)));
+        left.map_or(DEADLINE_LOOK_INTERVAL, |left| left.min(DEADLINE_LOOK_INTERVAL))
+    }
+
+    /// Proposes an empty proposal, which ends what is due.
+    fn tick_if_due(&mut self) {
+        if self.next_deadline().is_some_and(|deadline| deadline <= now()) {
+            self.propose();
+        }
+    }
+}
+
+/// The machine's clock, in nanoseconds since the Unix epoch.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,94 @@
+//! What the state is the state of: stored with the pages, in a snapshot's header, and told to Raft.
+
+use bytes::Bytes;
+
+use super::Position;
+use crate::core::StateDigest;
+use crate::core::codec::{Decode, DecodeError, Encode, Reader};
+use crate::core::types::{LogIndex, Sequence, Term};
+
+/// How far a state has come, and what its content must add up to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The last log entry applied; `None` before the first.
+    pub position: Option<Position>,
+    /// The last membership applied, with the entry that set it. Its bytes mean nothing to the store.
+    pub membership: Option<(Position, Bytes)>,
+    /// The last event.
+    pub sequence: Sequence,
+    /// The digest of all records.
+    pub digest: StateDigest,
+    /// How many records there are.
+    pub records: u64,
+}
+
+fn encode_position(position: Position, out: &mut Vec<u8>) {
+    position.term.encode(out);
+    position.index.encode(out);
+}
+
+fn decode_position(input: &mut Reader<'_>) -> Result<Position, DecodeError> {
+    Ok(Position { term: Term::decode(input)?, index: LogIndex::decode(input)? })
+}
+
+impl Encode for Checkpoint {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.position.is_some().encode(out);
+        if let Some(position) = self.position {
+            encode_position(position, out);
+        }
+        self.membership.is_some().encode(out);
+        if let Some((position, bytes)) = &self.membership {
+            encode_position(*position, out);
+            (bytes.len() as u32).encode(out);
+            out.extend_from_slice(bytes);
+        }
+        self.sequence.encode(out);
+        self.digest.to_u128().encode(out);
+        self.records.encode(out);
+    }
+}
+
+impl Decode for Checkpoint {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let position = if bool::decode(input)? { Some(decode_position(input)?) } else { None };
+        let membership = if bool::decode(input)? {
+            let set_by = decode_position(input)?;
+            let len = u32::decode(input)? as usize;
+            Some((set_by, Bytes::copy_from_slice(input.take(len, "membership")?)))
+        } else {
+            None
+        };
+        Ok(Self {
+            position,
+            membership,
+            sequence: Sequence::decode(input)?,
+            digest: StateDigest::from_u128(u128::decode(input)?),
+            records: u64::decode(input)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_reads_back() {
+        let position = |term, index| Position { term: Term(term), index: LogIndex(index) };
+        let full = Checkpoint {
+            position: Some(position(3, 99)),
+            membership: Some((position(1, 0), Bytes::from_static(b"one, two, three"))),
+            sequence: Sequence(1_234),
+            digest: StateDigest::from_u128(u128::MAX / 3),
+            records: 17,
+        };
+        for checkpoint in [full, Checkpoint::default()] {
+            let bytes = checkpoint.to_bytes();
+            assert_eq!(Checkpoint::from_bytes(&bytes), Ok(checkpoint));
+            for cut in 0..bytes.len() {
+                assert!(Checkpoint::from_bytes(&bytes[..cut]).is_err(), "cut at {cut}");
+            }
+        }
+    }
+}

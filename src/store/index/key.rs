@@ -1,0 +1,252 @@
+//! The entries of the index: one order of bytes for everything that is looked up.
+//!
+//! An entry is `key ‖ sequence (8, big-endian)`, and for a used command `‖ fingerprint (8, little-
+//! endian)`. A key is a kind byte and fixed-width big-endian fields, so that entries of one key
+//! stand together, in the order of their sequences. A kind's number is part of the file format.
+
+use crate::core::Used;
+use crate::core::command::{CommandKey, Scope};
+use crate::core::event::{EventBody, RecordView};
+use crate::core::types::{AccountId, AssetId, CommandId, MarketId, OrderId, Sequence};
+
+/// The longest entry: a used command.
+pub const ENTRY_BYTES_MAX: usize = KEY_BYTES_MAX + SEQUENCE_BYTES + FINGERPRINT_BYTES;
+
+/// The longest key: a command's.
+pub const KEY_BYTES_MAX: usize = 25;
+
+/// Bytes of the sequence behind a key.
+pub const SEQUENCE_BYTES: usize = 8;
+
+/// Bytes of the fingerprint behind a used command's sequence.
+pub const FINGERPRINT_BYTES: usize = 8;
+
+/// Kinds below this are used commands; the kind is the scope's number.
+const HISTORY_KINDS: u8 = 10;
+
+/// A list of events that can be paged through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HistoryKey {
+    /// The events that changed this account's balance of this asset.
+    Postings(AccountId, AssetId),
+    /// The events that accepted this account's orders; their sequences are the order ids.
+    OrdersOf(AccountId),
+    /// Every event of an order: acceptance, trades, changes, end.
+    EventsOf(OrderId),
+    /// The trades in a market.
+    TradesIn(MarketId),
+    /// The trades of an account, as maker or taker.
+    TradesOf(AccountId),
+}
+
+/// The bytes of a key, on the stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyBytes {
+    bytes: [u8; KEY_BYTES_MAX],
+    len: u8,
+}
+
+impl KeyBytes {
+    fn new(kind: u8) -> Self {
+        let mut bytes = [0; KEY_BYTES_MAX];
+        bytes[0] = kind;
+        Self { bytes, len: 1 }
+    }
+
+    fn with(mut self, field: &[u8]) -> Self {
+        let start = usize::from(self.len);
+        self.bytes[start..start + field.len()].copy_from_slice(field);
+        self.len += field.len() as u8;
+        self
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl From<&CommandKey> for KeyBytes {
+    fn from(key: &CommandKey) -> Self {
+        Self::new(key.scope.number()).with(&key.account.0.to_be_bytes()).with(&key.id.0.to_be_bytes())
+    }
+}
+
+impl From<HistoryKey> for KeyBytes {
+    fn from(key: HistoryKey) -> Self {
+        match key {
+            HistoryKey::Postings(account, asset) => {
+                Self::new(10).with(&account.0.to_be_bytes()).with(&asset.0.to_be_bytes())
+            }
+            HistoryKey::OrdersOf(account) => Self::new(11).with(&account.0.to_be_bytes()),
+            HistoryKey::EventsOf(order) => Self::new(12).with(&order.0.to_be_bytes()),
+            HistoryKey::TradesIn(market) => Self::new(13).with(&market.0.to_be_bytes()),
+            HistoryKey::TradesOf(account) => Self::new(14).with(&account.0.to_be_bytes()),
+        }
+    }
+}
+
+/// One entry as it stands in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    bytes: [u8; ENTRY_BYTES_MAX],
+    len: u8,
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_slice().cmp(other.as_slice())
+    }
+}
+
+impl Entry {
+    /// A used command.
+    #[must_use]
+    pub fn used(key: &CommandKey, used: Used) -> Self {
+        let mut entry = Self::event(&KeyBytes::from(key), used.sequence);
+        let start = usize::from(entry.len);
+        entry.bytes[start..start + FINGERPRINT_BYTES].copy_from_slice(&used.fingerprint.to_le_bytes());
+        entry.len += FINGERPRINT_BYTES as u8;
+        entry
+    }
+
+    /// An event of a history.
+    #[must_use]
+    pub fn event(key: &KeyBytes, sequence: Sequence) -> Self {
+        let mut bytes = [0; ENTRY_BYTES_MAX];
+        let len = usize::from(key.len);
+        bytes[..len].copy_from_slice(key.as_slice());
+        bytes[len..len + SEQUENCE_BYTES].copy_from_slice(&sequence.0.to_be_bytes());
+        Self { bytes, len: (len + SEQUENCE_BYTES) as u8 }
+    }
+
+    /// The entry with these bytes, of which there are at most [`ENTRY_BYTES_MAX`].
+    #[must_use]
+    pub(super) fn join(start: &[u8], rest: &[u8]) -> Self {
+        let mut bytes = [0; ENTRY_BYTES_MAX];
+        bytes[..start.len()].copy_from_slice(start);
+        bytes[start.len()..start.len() + rest.len()].copy_from_slice(rest);
+        Self { bytes, len: (start.len() + rest.len()) as u8 }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// The bytes of the entry that are its key, when they are a used command's.
+#[must_use]
+pub fn command_key_of(entry: &[u8]) -> Option<&[u8]> {
+    let is_command = entry.len() == ENTRY_BYTES_MAX && entry[0] < HISTORY_KINDS;
+    is_command.then(|| &entry[..KEY_BYTES_MAX])
+}
+
+/// The sequence and fingerprint of an entry that begins with this command's key.
+#[must_use]
+pub fn used_of(entry: &[u8]) -> Option<Used> {
+    command_key_of(entry)?;
+    let (sequence, fingerprint) = entry[KEY_BYTES_MAX..].split_at(SEQUENCE_BYTES);
+    Some(Used {
+        fingerprint: u64::from_le_bytes(fingerprint.try_into().ok()?),
+        sequence: Sequence(u64::from_be_bytes(sequence.try_into().ok()?)),
+    })
+}
+
+/// The sequence of an entry of this history, or `None` when it belongs to another key.
+#[must_use]
+pub fn sequence_of(entry: &[u8], key: &KeyBytes) -> Option<Sequence> {
+    let rest = entry.strip_prefix(key.as_slice())?;
+    Some(Sequence(u64::from_be_bytes(rest.try_into().ok()?)))
+}
+
+/// Names every history that an event of the record belongs to.
+pub fn for_each_history(record: RecordView<'_>, mut note: impl FnMut(HistoryKey, Sequence)) {
+    for (sequence, body, postings) in record.events() {
+        for (place, posting) in postings.iter().enumerate() {
+            let same =
+                |other: &crate::core::event::Posting| (other.account, other.asset) == (posting.account, posting.asset);
+            if !postings[..place].iter().any(same) {
+                note(HistoryKey::Postings(posting.account, posting.asset), sequence);
+            }
+        }
+        match body {
+            EventBody::OrderAccepted(accepted) => {
+                note(HistoryKey::OrdersOf(accepted.order.account), sequence);
+                note(HistoryKey::EventsOf(OrderId(sequence.0)), sequence);
+            }
+            EventBody::Trade(trade) => {
+                note(HistoryKey::TradesIn(trade.market), sequence);
+                note(HistoryKey::TradesOf(trade.maker_account), sequence);
+                if trade.taker_account != trade.maker_account {
+                    note(HistoryKey::TradesOf(trade.taker_account), sequence);
+                }
+                note(HistoryKey::EventsOf(trade.maker), sequence);
+                note(HistoryKey::EventsOf(trade.taker), sequence);
+            }
+            EventBody::OrderReplaced(replaced) => note(HistoryKey::EventsOf(replaced.order), sequence),
+            EventBody::OrderReduced(reduced) => note(HistoryKey::EventsOf(reduced.order), sequence),
+            EventBody::OrderCancelled(cancelled) => note(HistoryKey::EventsOf(cancelled.order), sequence),
+            EventBody::Rejected(_)
+            | EventBody::AssetCreated(_)
+            | EventBody::AccountCreated(_)
+            | EventBody::AccountStateSet(_)
+            | EventBody::AccountAssetSet(_)
+            | EventBody::MarketCreated(_)
+            | EventBody::MarketPhaseSet(_)
+            | EventBody::Transferred(_)
+            | EventBody::PendingPosted(_)
+            | EventBody::PendingVoided(_)
+            | EventBody::PendingExpired(_)
+            | EventBody::MassCancelled(_) => {}
+        }
+    }
+}
+
+/// The command key that these bytes are.
+#[must_use]
+pub fn command_key(bytes: &[u8]) -> Option<CommandKey> {
+    let bytes: &[u8; KEY_BYTES_MAX] = bytes.try_into().ok()?;
+    Some(CommandKey {
+        scope: Scope::from_number(bytes[0])?,
+        account: AccountId(u64::from_be_bytes(bytes[1..9].try_into().ok()?)),
+        id: CommandId(u128::from_be_bytes(bytes[9..].try_into().ok()?)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_one_key_stand_together_in_order() {
+        let key = HistoryKey::Postings(AccountId(7), AssetId(1));
+        let mut entries: Vec<Entry> =
+            [300, 2, 70_000].iter().map(|at| Entry::event(&key.into(), Sequence(*at))).collect();
+        entries.push(Entry::event(&HistoryKey::Postings(AccountId(7), AssetId(2)).into(), Sequence(1)));
+        entries.push(Entry::event(&HistoryKey::Postings(AccountId(6), AssetId(9)).into(), Sequence(999)));
+        entries.sort();
+        let mine = entries.iter().filter_map(|entry| sequence_of(entry.as_slice(), &key.into()));
+        assert_eq!(mine.collect::<Vec<_>>(), [2, 300, 70_000].map(Sequence));
+        assert_eq!(sequence_of(entries[0].as_slice(), &key.into()), None);
+    }
+
+    #[test]
+    fn a_used_command_reads_back() {
+        let key = CommandKey { scope: Scope::Trading, account: AccountId(5), id: CommandId(u128::MAX - 3) };
+        let used = Used { fingerprint: 0x0123_4567_89ab_cdef, sequence: Sequence(77) };
+        let entry = Entry::used(&key, used);
+        assert_eq!(used_of(entry.as_slice()), Some(used));
+        assert_eq!(command_key_of(entry.as_slice()).and_then(command_key), Some(key));
+        let order = Entry::event(&HistoryKey::EventsOf(OrderId(1)).into(), Sequence(1));
+        assert_eq!(command_key_of(order.as_slice()), None);
+    }
+}

@@ -1,0 +1,622 @@
+//! An immutable sorted run of index entries in one file.
+//!
+//! ```text
+//! magic (8)
+//! block: CRC32C u32, length u32, entries: shared u8, rest u8, rest bytes …      (repeated)
+//! footer: name, counts, last entry, per block its place and first entry, Bloom filter
+//! trailer: footer offset u64, footer length u32, CRC32C of the footer u32, magic (8)
+//! ```
+//!
+//! Entries are sorted and each shares a prefix with the one before in its block. What a lookup
+//! needs besides one block (the blocks' first entries and the filter) is kept in memory.
+
+use std::path::{Path, PathBuf};
+
+use super::bloom::Bloom;
+use super::key::{ENTRY_BYTES_MAX, Entry, KeyBytes, command_key_of, used_of};
+use crate::core::Used;
+use crate::core::codec::{Decode as _, DecodeError, Encode as _, Reader, record};
+use crate::core::types::Sequence;
+use crate::store::file::{Access, File};
+use crate::store::{Disk, StoreError};
+
+const MAGIC: &[u8; 8] = b"CFINDEX1";
+
+/// Raw bytes at which a block is closed.
+const BLOCK_BYTES: usize = 8 * 1024;
+
+/// No block or footer is longer than this; a longer one is damage, not a reason to allocate.
+const BLOCK_BYTES_MAX: usize = 64 * 1024;
+
+const BLOCK_HEADER_BYTES: usize = 8;
+const TRAILER_BYTES: usize = 24;
+
+/// The ending of a run's file until it is whole.
+pub const UNFINISHED: &str = "unfinished";
+
+/// The ending of a run's file in which damage was found.
+const DAMAGED: &str = "damaged";
+
+/// Bytes written at once.
+const WRITE_BYTES: usize = 1024 * 1024;
+
+record! {
+    /// Which events a run indexes, and how often it was merged: names its file.
+    #[derive(Copy, PartialOrd, Ord, Hash)]
+    pub struct RunName {
+        /// The first sequence it is for.
+        pub first: Sequence,
+        /// The last sequence it is for.
+        pub last: Sequence,
+        /// Zero when it came from memory; one more than the runs it was merged from.
+        pub level: u8,
+    }
+}
+
+impl RunName {
+    /// The file's name.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        format!("{:020}-{:020}-{}.run", self.first, self.last, self.level)
+    }
+
+    /// The run that has this file name.
+    #[must_use]
+    pub fn from_file_name(name: &str) -> Option<Self> {
+        let mut parts = name.strip_suffix(".run")?.split('-');
+        let name = Self {
+            first: Sequence(parts.next()?.parse().ok()?),
+            last: Sequence(parts.next()?.parse().ok()?),
+            level: parts.next()?.parse().ok()?,
+        };
+        (parts.next().is_none() && name.first <= name.last).then_some(name)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Fence {
+    offset: u64,
+    len: u32,
+    key_start: u32,
+    key_len: u8,
+}
+
+/// A run that is open for reading.
+#[derive(Debug)]
+pub struct Run {
+    disk: Disk,
+    name: RunName,
+    file: File,
+    fences: Vec<Fence>,
+    keys: Vec<u8>,
+    last: Vec<u8>,
+    entries: u64,
+    commands: u64,
+    bloom: Bloom,
+    bytes: u64,
+}
+
+impl Run {
+    /// Opens the run and reads what is kept in memory of it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or its footer is not what was written.
+    pub fn open(disk: &Disk, folder: &Path, name: RunName) -> Result<Self, StoreError> {
+        let path = folder.join(name.file_name());
+        let file = disk.open(&path, Access::Read)?;
+        let bytes = file.len()?;
+        let damaged = |offset: u64, reason: String| StoreError::corrupt(&path, offset, reason);
+        let Some(trailer_at) = bytes.checked_sub(TRAILER_BYTES as u64) else {
+            return Err(damaged(0, "too short for an index run".to_owned()));
+        };
+        let mut trailer = [0; TRAILER_BYTES];
+        file.read_exact_at(&mut trailer, trailer_at)?;
+        let footer_at = u64::from_le_bytes(trailer[..8].try_into().unwrap_or_default());
+        let footer_len = u32::from_le_bytes(trailer[8..12].try_into().unwrap_or_default());
+        let checksum = u32::from_le_bytes(trailer[12..16].try_into().unwrap_or_default());
+        if &trailer[16..] != MAGIC || footer_at.checked_add(u64::from(footer_len)) != Some(trailer_at) {
+            return Err(damaged(trailer_at, "not the end of an index run".to_owned()));
+        }
+        let mut footer = vec![0; footer_len as usize];
+        file.read_exact_at(&mut footer, footer_at)?;
+        if crc32c::crc32c(&footer) != checksum {
+            return Err(damaged(footer_at, "footer checksum differs".to_owned()));
+        }
+        let footer = Footer::decode(&footer).map_err(|e| damaged(footer_at, format!("footer: {e}")))?;
+        if footer.name != name {
+            return Err(damaged(footer_at, format!("the footer is that of {}", footer.name.file_name())));
+        }
+        let Footer { fences, keys, last, entries, commands, bloom, .. } = footer;
+        Ok(Self { disk: disk.clone(), name, file, fences, keys, last, entries, commands, bloom, bytes })
+    }
+
+    /// Which events it indexes.
+    #[must_use]
+    pub fn name(&self) -> RunName {
+        self.name
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// How many entries it has.
+    #[must_use]
+    pub fn entry_count(&self) -> u64 {
+        self.entries
+    }
+
+    /// How many of its entries are used commands.
+    #[must_use]
+    pub fn command_count(&self) -> u64 {
+        self.commands
+    }
+
+    /// Bytes of its file.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn fence_key(&self, place: usize) -> &[u8] {
+        let fence = &self.fences[place];
+        let start = fence.key_start as usize;
+        &self.keys[start..start + usize::from(fence.key_len)]
+    }
+
+    /// The used command with this key. Fresh keys are answered from memory, nearly always.
+    ///
+    /// # Errors
+    /// When a block cannot be read or is damaged.
+    pub fn find(&self, key: &KeyBytes) -> Result<Option<Used>, StoreError> {
+        let key = key.as_slice();
+        if key > self.last.as_slice() || !self.bloom.may_contain(key) {
+            return Ok(None);
+        }
+        let mut cursor = self.seek(key)?;
+        let entry = cursor.next(self)?;
+        Ok(entry.and_then(|entry| entry.as_slice().starts_with(key).then(|| used_of(entry.as_slice())).flatten()))
+    }
+
+    /// A cursor before the first entry that is not below `bound`.
+    ///
+    /// # Errors
+    /// When a block cannot be read or is damaged.
+    pub fn seek(&self, bound: &[u8]) -> Result<Cursor, StoreError> {
+        let after = self.partition(bound);
+        let block = after.saturating_sub(1);
+        let mut cursor = Cursor { block, place: 0, entries: Vec::new(), loaded: false };
+        if block < self.fences.len() {
+            cursor.load(self)?;
+            cursor.place = cursor.entries.partition_point(|entry| entry.as_slice() < bound);
+        }
+        Ok(cursor)
+    }
+
+    /// How many blocks begin at or below `bound`.
+    fn partition(&self, bound: &[u8]) -> usize {
+        let (mut low, mut high) = (0, self.fences.len());
+        while low < high {
+            let middle = (low + high) / 2;
+            if self.fence_key(middle) <= bound {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// A cursor before the first entry.
+    #[must_use]
+    pub fn start(&self) -> Cursor {
+        Cursor { block: 0, place: 0, entries: Vec::new(), loaded: false }
+    }
+
+    fn read_block(&self, place: usize, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
+        let result = self.try_read_block(place, entries);
+        if matches!(result, Err(StoreError::Corrupt { .. })) {
+            // The node stops now. The next start misses the file, and rebuilds it from the journal;
+            // if the renaming fails too, the next lookup finds the same damage again.
+            let _ = self.disk.rename(self.path(), &self.path().with_extension(DAMAGED));
+        }
+        result
+    }
+
+    fn try_read_block(&self, place: usize, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
+        let fence = self.fences[place];
+        let damaged = |reason: &str| StoreError::corrupt(self.path(), fence.offset, format!("index block {place}: {reason}"));
+        if fence.len as usize > BLOCK_BYTES_MAX || (fence.len as usize) < BLOCK_HEADER_BYTES {
+            return Err(damaged("impossible length"));
+        }
+        let mut bytes = vec![0; fence.len as usize];
+        self.file.read_exact_at(&mut bytes, fence.offset)?;
+        let (header, body) = bytes.split_at(BLOCK_HEADER_BYTES);
+        let checksum = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+        if crc32c::crc32c(body) != checksum {
+            return Err(damaged("checksum differs"));
+        }
+        entries.clear();
+        let mut input = Reader::new(body);
+        while !input.remaining().is_empty() {
+            let entry = next_entry(&mut input, entries.last()).map_err(|e| damaged(&e.to_string()))?;
+            if entries.last().is_some_and(|before| *before >= entry) {
+                return Err(damaged("entries out of order"));
+            }
+            entries.push(entry);
+        }
+        if entries.first().map(Entry::as_slice) != Some(self.fence_key(place)) {
+            return Err(damaged("first entry is another one"));
+        }
+        Ok(())
+    }
+
+    /// Reads every block.
+    ///
+    /// # Errors
+    /// The first block that cannot be read or is damaged, or a count that differs.
+    pub fn verify(&self) -> Result<(), StoreError> {
+        let (mut entries, mut block, mut last) = (0, Vec::new(), None::<Entry>);
+        for place in 0..self.fences.len() {
+            self.read_block(place, &mut block)?;
+            if last.is_some_and(|last| block.first().is_some_and(|first| *first <= last)) {
+                let offset = self.fences[place].offset;
+                return Err(StoreError::corrupt(self.path(), offset, format!("index block {place} is out of order")));
+            }
+            let keys = block.iter().filter_map(|entry| command_key_of(entry.as_slice()));
+            if let Some(missing) = keys.into_iter().find(|key| !self.bloom.may_contain(key)) {
+                let reason = format!("the filter lacks the command {missing:02x?}");
+                return Err(StoreError::corrupt(self.path(), self.fences[place].offset, reason));
+            }
+            last = block.last().copied();
+            entries += block.len() as u64;
+        }
+        if entries != self.entries || last.as_ref().map_or(&[][..], Entry::as_slice) != self.last {
+            let reason = format!("{entries} entries in the blocks, {} in the footer", self.entries);
+            return Err(StoreError::corrupt(self.path(), 0, reason));
+        }
+        Ok(())
+    }
+}
+
+fn next_entry(input: &mut Reader<'_>, before: Option<&Entry>) -> Result<Entry, DecodeError> {
+    let shared = usize::from(u8::decode(input)?);
+    let rest = usize::from(u8::decode(input)?);
+    let before = before.map_or(&[][..], Entry::as_slice);
+    if shared > before.len() || shared + rest > ENTRY_BYTES_MAX || shared + rest == 0 {
+        return Err(DecodeError::UnknownTag("index entry", shared as u8));
+    }
+    let rest = input.take(rest, "index entry")?;
+    Ok(Entry::join(&before[..shared], rest))
+}
+
+/// A place between two entries of a run.
+#[derive(Debug)]
+pub struct Cursor {
+    block: usize,
+    place: usize,
+    entries: Vec<Entry>,
+    loaded: bool,
+}
+
+impl Cursor {
+    fn load(&mut self, run: &Run) -> Result<(), StoreError> {
+        run.read_block(self.block, &mut self.entries)?;
+        self.loaded = true;
+        Ok(())
+    }
+
+    /// The entry behind the cursor, which moves behind it.
+    ///
+    /// # Errors
+    /// When a block cannot be read or is damaged.
+    pub fn next(&mut self, run: &Run) -> Result<Option<Entry>, StoreError> {
+        loop {
+            if self.block >= run.fences.len() {
+                return Ok(None);
+            }
+            if !self.loaded {
+                self.load(run)?;
+            }
+            if let Some(entry) = self.entries.get(self.place) {
+                self.place += 1;
+                return Ok(Some(*entry));
+            }
+            self.block += 1;
+            self.place = 0;
+            self.loaded = false;
+        }
+    }
+
+    /// The entry before the cursor, which moves before it.
+    ///
+    /// # Errors
+    /// When a block cannot be read or is damaged.
+    pub fn previous(&mut self, run: &Run) -> Result<Option<Entry>, StoreError> {
+        loop {
+            if self.place > 0 && self.loaded {
+                self.place -= 1;
+                return Ok(Some(self.entries[self.place]));
+            }
+            if self.block == 0 {
+                return Ok(None);
+            }
+            self.block -= 1;
+            if self.block < run.fences.len() {
+                self.load(run)?;
+                self.place = self.entries.len();
+            }
+        }
+    }
+}
+
+struct Footer {
+    name: RunName,
+    entries: u64,
+    commands: u64,
+    last: Vec<u8>,
+    fences: Vec<Fence>,
+    keys: Vec<u8>,
+    bloom: Bloom,
+}
+
+impl Footer {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.name.encode(&mut out);
+        self.entries.encode(&mut out);
+        self.commands.encode(&mut out);
+        self.last.encode(&mut out);
+        (self.fences.len() as u32).encode(&mut out);
+        for fence in &self.fences {
+            fence.offset.encode(&mut out);
+            fence.len.encode(&mut out);
+            fence.key_len.encode(&mut out);
+        }
+        self.keys.encode(&mut out);
+        self.bloom.encode(&mut out);
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut input = Reader::new(bytes);
+        let name = RunName::decode(&mut input)?;
+        let entries = u64::decode(&mut input)?;
+        let commands = u64::decode(&mut input)?;
+        let last = Vec::decode(&mut input)?;
+        let count = u32::decode(&mut input)? as usize;
+        let mut fences = Vec::with_capacity(count.min(input.remaining().len()));
+        let mut key_start = 0;
+        for _ in 0..count {
+            let offset = u64::decode(&mut input)?;
+            let len = u32::decode(&mut input)?;
+            let key_len = u8::decode(&mut input)?;
+            fences.push(Fence { offset, len, key_start, key_len });
+            key_start += u32::from(key_len);
+        }
+        let keys: Vec<u8> = Vec::decode(&mut input)?;
+        if keys.len() != key_start as usize {
+            return Err(DecodeError::Truncated("first entries"));
+        }
+        let bloom = Bloom::decode(input.remaining()).ok_or(DecodeError::Truncated("filter"))?;
+        Ok(Self { name, entries, commands, last, fences, keys, bloom })
+    }
+}
+
+/// Writes a run, entry by entry; it has its name only when it is whole and synced.
+#[derive(Debug)]
+pub struct RunWriter {
+    disk: Disk,
+    folder: PathBuf,
+    file: File,
+    name: RunName,
+    buffer: Vec<u8>,
+    written: u64,
+    block: Vec<u8>,
+    block_first: Option<Entry>,
+    before: Option<Entry>,
+    entries: u64,
+    commands: u64,
+    fences: Vec<Fence>,
+    keys: Vec<u8>,
+    bloom: Bloom,
+}
+
+impl RunWriter {
+    /// Begins a run that will hold at most `commands` used commands.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn create(disk: &Disk, folder: &Path, name: RunName, commands: u64) -> Result<Self, StoreError> {
+        let file = disk.open(&folder.join(name.file_name()).with_extension(UNFINISHED), Access::Create)?;
+        Ok(Self {
+            disk: disk.clone(),
+            folder: folder.to_owned(),
+            file,
+            name,
+            buffer: MAGIC.to_vec(),
+            written: 0,
+            block: Vec::with_capacity(BLOCK_BYTES + ENTRY_BYTES_MAX),
+            block_first: None,
+            before: None,
+            entries: 0,
+            commands: 0,
+            fences: Vec::new(),
+            keys: Vec::new(),
+            bloom: Bloom::new(commands as usize),
+        })
+    }
+
+    /// Adds the next entry.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    ///
+    /// # Panics
+    /// When the entry is not above the one before.
+    pub fn push(&mut self, entry: Entry) -> Result<(), StoreError> {
+        assert!(self.before.is_none_or(|before| before < entry), "entries of a run ascend");
+        if self.block.len() >= BLOCK_BYTES {
+            self.close_block()?;
+        }
+        let bytes = entry.as_slice();
+        let shared = match (self.block_first, &self.before) {
+            (Some(_), Some(before)) => before.as_slice().iter().zip(bytes).take_while(|(a, b)| a == b).count(),
+            _ => 0,
+        };
+        self.block_first.get_or_insert(entry);
+        self.block.push(shared as u8);
+        self.block.push((bytes.len() - shared) as u8);
+        self.block.extend_from_slice(&bytes[shared..]);
+        if let Some(key) = command_key_of(bytes) {
+            self.bloom.insert(key);
+            self.commands += 1;
+        }
+        self.before = Some(entry);
+        self.entries += 1;
+        Ok(())
+    }
+
+    fn close_block(&mut self) -> Result<(), StoreError> {
+        let Some(first) = self.block_first.take() else { return Ok(()) };
+        let offset = self.written + self.buffer.len() as u64;
+        crc32c::crc32c(&self.block).encode(&mut self.buffer);
+        (self.block.len() as u32).encode(&mut self.buffer);
+        self.buffer.extend_from_slice(&self.block);
+        let key = first.as_slice();
+        let len = (BLOCK_HEADER_BYTES + self.block.len()) as u32;
+        self.fences.push(Fence { offset, len, key_start: self.keys.len() as u32, key_len: key.len() as u8 });
+        self.keys.extend_from_slice(key);
+        self.block.clear();
+        if self.buffer.len() >= WRITE_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.file.write_at(&self.buffer, self.written)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes the rest, syncs the file and its folder, names it, and opens it for reading.
+    ///
+    /// # Errors
+    /// When the file cannot be written, synced or read back.
+    pub fn finish(mut self) -> Result<Run, StoreError> {
+        self.close_block()?;
+        let footer = Footer {
+            name: self.name,
+            entries: self.entries,
+            commands: self.commands,
+            last: self.before.map_or_else(Vec::new, |last| last.as_slice().to_vec()),
+            fences: std::mem::take(&mut self.fences),
+            keys: std::mem::take(&mut self.keys),
+            bloom: std::mem::replace(&mut self.bloom, Bloom::new(0)),
+        }
+        .encode();
+        let offset = self.written + self.buffer.len() as u64;
+        self.buffer.extend_from_slice(&footer);
+        offset.encode(&mut self.buffer);
+        (footer.len() as u32).encode(&mut self.buffer);
+        crc32c::crc32c(&footer).encode(&mut self.buffer);
+        self.buffer.extend_from_slice(MAGIC);
+        self.flush()?;
+        self.file.sync()?;
+        self.disk.rename(self.file.path(), &self.folder.join(self.name.file_name()))?;
+        Run::open(&self.disk, &self.folder, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::key::HistoryKey;
+    use super::*;
+    use crate::core::command::{CommandKey, Scope};
+    use crate::core::types::{AccountId, CommandId, OrderId};
+
+    fn command(number: u64) -> (CommandKey, Used) {
+        let id = CommandId(u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) | 1);
+        let key = CommandKey { scope: Scope::Trading, account: AccountId(number % 50), id };
+        (key, Used { fingerprint: number.wrapping_mul(31), sequence: Sequence(number) })
+    }
+
+    fn write(folder: &Path, count: u64) -> (Run, Vec<Entry>) {
+        let mut entries = Vec::new();
+        for number in 1..=count {
+            let (key, used) = command(number);
+            entries.push(Entry::used(&key, used));
+            entries.push(Entry::event(&HistoryKey::EventsOf(OrderId(number / 3)).into(), Sequence(number)));
+        }
+        entries.sort();
+        let name = RunName { first: Sequence(1), last: Sequence(count), level: 0 };
+        let mut writer = RunWriter::create(&Disk::real(), folder, name, count).expect("created");
+        for entry in &entries {
+            writer.push(*entry).expect("pushed");
+        }
+        (writer.finish().expect("finished"), entries)
+    }
+
+    #[test]
+    fn what_was_written_is_found_and_read_both_ways() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (run, entries) = write(dir.path(), 5_000);
+        assert!(run.fences.len() > 10, "several blocks: {}", run.fences.len());
+        assert_eq!((run.entry_count(), run.command_count()), (10_000, 5_000));
+        run.verify().expect("undamaged");
+        for number in 1..=5_000 {
+            let (key, used) = command(number);
+            assert_eq!(run.find(&KeyBytes::from(&key)).expect("readable"), Some(used), "{number}");
+        }
+        assert_eq!(run.find(&KeyBytes::from(&command(5_001).0)).expect("readable"), None);
+
+        let mut cursor = run.start();
+        for entry in &entries {
+            assert_eq!(cursor.next(&run).expect("readable").as_ref(), Some(entry));
+        }
+        assert_eq!(cursor.next(&run).expect("readable"), None);
+        for entry in entries.iter().rev() {
+            assert_eq!(cursor.previous(&run).expect("readable").as_ref(), Some(entry));
+        }
+        assert_eq!(cursor.previous(&run).expect("readable"), None);
+        for place in (0..entries.len()).step_by(37) {
+            let mut cursor = run.seek(entries[place].as_slice()).expect("readable");
+            assert_eq!(cursor.next(&run).expect("readable"), Some(entries[place]), "at or above the bound");
+            let mut cursor = run.seek(entries[place].as_slice()).expect("readable");
+            let before = place.checked_sub(1).map(|before| entries[before]);
+            assert_eq!(cursor.previous(&run).expect("readable"), before, "below the bound");
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (run, _) = write(dir.path(), 1_500);
+        let good = std::fs::read(run.path()).expect("readable");
+        for at in (0..good.len()).step_by(97) {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << (at % 8);
+            std::fs::write(run.path(), &bad).expect("written");
+            // The file's first bytes and a block's own length are not read: the footer has the places.
+            let unread = at < MAGIC.len() || run.fences.iter().any(|f| (4..8).contains(&(at as u64).wrapping_sub(f.offset)));
+            let checked = Run::open(&Disk::real(), dir.path(), run.name()).and_then(|run| run.verify());
+            assert!(checked.is_err() || unread, "byte {at}");
+        }
+        for cut in (0..good.len()).step_by(997) {
+            std::fs::write(run.path(), &good[..cut]).expect("written");
+            assert!(Run::open(&Disk::real(), dir.path(), run.name()).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_name_reads_back() {
+        let name = RunName { first: Sequence(1), last: Sequence(u64::MAX), level: 3 };
+        assert_eq!(RunName::from_file_name(&name.file_name()), Some(name));
+        assert_eq!(RunName::from_file_name("7-6-0.run"), None);
+        assert_eq!(RunName::from_file_name("LOCK"), None);
+    }
+}

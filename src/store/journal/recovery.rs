@@ -1,0 +1,203 @@
+//! Opening the journal: what is kept, what is cut, what is refused.
+
+use std::path::Path;
+
+use super::block::Block;
+use super::files::{self, BLOCKS_PER_SEGMENT, Tail};
+use super::output::{self, OutputState};
+use super::scan::{self, Cursor, Damage, Go};
+use super::shared::{BlockPlace, Inner};
+use crate::core::types::Sequence;
+use crate::store::StoreError;
+use crate::store::file::{Access, Disk, File};
+
+/// How much of the journal is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Up to this event, which must be there.
+    UpTo(Sequence),
+    /// All that is whole, from the beginning on.
+    AllWhole,
+}
+
+impl Keep {
+    fn limit(self) -> Sequence {
+        match self {
+            Self::UpTo(keep) => keep,
+            Self::AllWhole => Sequence(u64::MAX),
+        }
+    }
+}
+
+/// A journal that is fit to go on.
+pub(super) struct Recovered {
+    pub inner: Inner,
+    pub output: OutputState,
+}
+
+/// Opens the journal's files, and cuts what is not kept.
+pub(super) fn recover(disk: &Disk, dir: &Path, keep: Keep) -> Result<Recovered, StoreError> {
+    let numbers = scan::segments(disk, dir)?;
+    let mut found = find_blocks(disk, dir, &numbers, keep)?;
+    let tails = open_tails(disk, dir)?;
+    let (candidates, tail_write) = read_tails(&tails, &mut found)?;
+    let open = choose_open(&mut found, candidates, keep.limit());
+    check_kept(dir, &found, &open, keep)?;
+    let cursor = found.cursor;
+    let inner = Inner {
+        blocks: found.blocks,
+        written: cursor.last,
+        digest: cursor.digest,
+        open: open.clone(),
+        ..Inner::default()
+    };
+    let mut output = OutputState {
+        disk: disk.clone(),
+        dir: dir.to_owned(),
+        segment: None,
+        offset: cursor.offset,
+        number: cursor.number,
+        digest: cursor.digest,
+        tails,
+        tail_write,
+        synced: inner.last(),
+        unsynced: Vec::new(),
+        dirty: false,
+        new_names: false,
+        compressor: output::compressor(dir)?,
+    };
+    if !open.is_empty() {
+        // Durable before the block is cut that it may come from.
+        output.write_tail(&open)?;
+    }
+    output.segment = cut(disk, dir, &numbers, &cursor)?;
+    Ok(Recovered { inner, output })
+}
+
+/// What the segments hold.
+struct Found {
+    cursor: Cursor,
+    blocks: Vec<BlockPlace>,
+    /// The records of the block that reaches behind what is kept.
+    boundary: Option<Block>,
+    /// What the search came upon; it matters when something is missing.
+    damage: Vec<Damage>,
+}
+
+fn find_blocks(disk: &Disk, dir: &Path, numbers: &[u64], keep: Keep) -> Result<Found, StoreError> {
+    let mut blocks = Vec::new();
+    let mut boundary = None;
+    let mut broken = None;
+    let check_all = keep == Keep::AllWhole;
+    let (cursor, damage) = scan::walk(disk, dir, numbers, |visited| {
+        let header = &visited.header;
+        let reaches_behind = header.last > keep.limit();
+        if reaches_behind || check_all {
+            let stored = scan::read_stored(&visited)?;
+            match header.unpack(visited.file.path(), visited.offset, &stored) {
+                Ok(block) if reaches_behind => boundary = Some(block),
+                Ok(_) => {}
+                Err(StoreError::Corrupt { path, offset, reason }) => {
+                    broken = Some(Damage { path, offset, reason });
+                    return Ok(Go::Stop);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if reaches_behind {
+            return Ok(Go::Stop);
+        }
+        blocks.push(BlockPlace {
+            first: header.first,
+            first_time: header.first_time,
+            offset: visited.offset,
+            len: header.disk_bytes() as u32,
+        });
+        Ok(Go::On)
+    })?;
+    Ok(Found { cursor, blocks, boundary, damage: broken.into_iter().chain(damage).collect() })
+}
+
+fn open_tails(disk: &Disk, dir: &Path) -> Result<[File; 2], StoreError> {
+    let mut created = false;
+    let mut open = |place| {
+        let path = files::tail_path(dir, place);
+        let exists = disk.exists(&path)?;
+        created |= !exists;
+        disk.open(&path, if exists { Access::Write } else { Access::Create })
+    };
+    let tails = [open(0)?, open(1)?];
+    if created {
+        disk.sync_folder(dir)?;
+    }
+    Ok(tails)
+}
+
+/// The tails that go on where the blocks end, the newer one first, and the number of the next tail.
+/// One that cannot be read is noted: a crash tears the one that was being written.
+fn read_tails(tails: &[File; 2], found: &mut Found) -> Result<(Vec<Tail>, u64), StoreError> {
+    let mut fitting = Vec::new();
+    let mut next = 0;
+    for file in tails {
+        match files::decode_tail(file.path(), &file.read_all()?) {
+            Ok(Some(tail)) => {
+                next = next.max(tail.write + 1);
+                if tail.block == found.cursor.number && tail.previous == found.cursor.digest {
+                    fitting.push(tail);
+                }
+            }
+            Ok(None) => {}
+            Err(StoreError::Corrupt { path, offset, reason }) => found.damage.push(Damage { path, offset, reason }),
+            Err(error) => return Err(error),
+        }
+    }
+    fitting.sort_unstable_by_key(|tail| std::cmp::Reverse(tail.write));
+    Ok((fitting, next))
+}
+
+/// The records behind the last whole block that are kept: of the sources the one that holds most.
+fn choose_open(found: &mut Found, tails: Vec<Tail>, limit: Sequence) -> Block {
+    let sources = found.boundary.take().into_iter().chain(tails.into_iter().map(|tail| tail.records));
+    let expected = found.cursor.last.plus(1);
+    let mut best = Block::default();
+    for source in sources {
+        let kept = source.up_to(limit);
+        if kept.first() == expected && kept.last() > best.last() {
+            best = kept;
+        }
+    }
+    best
+}
+
+fn check_kept(dir: &Path, found: &Found, open: &Block, keep: Keep) -> Result<(), StoreError> {
+    let Keep::UpTo(need) = keep else { return Ok(()) };
+    let have = if open.is_empty() { found.cursor.last } else { open.last() };
+    if have >= need {
+        return Ok(());
+    }
+    match found.damage.first() {
+        Some(damage) => Err(damage.clone().into_error()),
+        None => Err(StoreError::JournalShort { path: dir.to_owned(), have, need }),
+    }
+}
+
+/// Cuts the segments at the cursor, newest first. Returns the segment that goes on there, if one does.
+fn cut(disk: &Disk, dir: &Path, numbers: &[u64], cursor: &Cursor) -> Result<Option<File>, StoreError> {
+    let inside = !cursor.number.is_multiple_of(BLOCKS_PER_SEGMENT);
+    for &number in numbers.iter().rev() {
+        if number > cursor.segment() || (number == cursor.segment() && !inside) {
+            disk.remove_file(&files::segment_path(dir, number))?;
+            disk.sync_folder(dir)?;
+        }
+    }
+    if !inside {
+        return Ok(None);
+    }
+    let file = disk.open(&files::segment_path(dir, cursor.segment()), Access::Write)?;
+    if file.len()? > cursor.offset {
+        file.set_len(cursor.offset)?;
+    }
+    // Also what a crash left in the page cache only.
+    file.sync()?;
+    Ok(Some(file))
+}
