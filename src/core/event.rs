@@ -122,6 +122,8 @@ record! {
         pub price: Price,
         /// How much of the base asset.
         pub quantity: Quantity,
+        /// Price × quantity, in quote units.
+        pub notional: Amount,
         /// The incoming order's side.
         pub taker_side: Side,
         /// The resting order.
@@ -403,6 +405,13 @@ pub(crate) struct EffectsMark {
     heads: usize,
     events: usize,
     postings: usize,
+}
+
+impl EffectsMark {
+    /// The place of the record that is begun next.
+    pub(crate) fn record_count(&self) -> u32 {
+        self.heads as u32
+    }
 }
 
 impl Effects {

@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod rejection;
 pub mod reply;
 pub mod state;
+pub(crate) mod table;
 pub mod trading;
 pub mod types;
 

@@ -4,7 +4,7 @@
 //! from memory and the other from the journal, and so are equal.
 
 use super::command::Scope;
-use super::event::{EventBody, Posting, RecordView};
+use super::event::{EventBody, OrderCancelled, Posting, RecordView, Trade};
 use super::rejection::Rejection;
 use super::types::{AccountId, Amount, AssetId, OrderId, OrderStatus, Quantity, Sequence, Stamp};
 
@@ -64,8 +64,114 @@ impl Summary {
     /// The answer that this record gives.
     #[must_use]
     pub fn of(record: RecordView<'_>) -> Self {
-        let _ = (record, Scope::Admin);
-        let _ = |event: &EventBody, posting: &Posting| drop((event.clone(), *posting));
-        todo!()
+        let trader = record.origin.filter(|origin| origin.key.scope == Scope::Trading);
+        let trader = trader.map(|origin| origin.key.account);
+        let mut summary = Self {
+            sequence: record.sequence,
+            stamp: record.stamp,
+            rejection: None,
+            order: None,
+            cancelled_count: None,
+            balances: balances_left(record.postings(), trader),
+        };
+        let mut own = None;
+        for (sequence, body, _) in record.events() {
+            match body {
+                EventBody::Rejected(reason) => summary.rejection = Some(*reason),
+                EventBody::MassCancelled(mass) => summary.cancelled_count = Some(mass.count),
+                _ if trader.is_some() => OwnOrder::follow(&mut own, sequence, body),
+                _ => {}
+            }
+        }
+        if summary.cancelled_count.is_none() {
+            summary.order = own.map(|own: OwnOrder| own.summary);
+        }
+        summary
+    }
+}
+
+/// The last state of each balance that the postings touch, in the order of first touch; of one
+/// account alone when it is named.
+fn balances_left(postings: &[Posting], account: Option<AccountId>) -> Vec<BalanceLeft> {
+    let mut balances: Vec<BalanceLeft> = Vec::new();
+    for posting in postings.iter().filter(|posting| account.is_none_or(|account| account == posting.account)) {
+        let Posting { account, asset, posted, reserved, .. } = *posting;
+        let left = BalanceLeft { account, asset, posted, reserved };
+        match balances.iter_mut().find(|known| (known.account, known.asset) == (account, asset)) {
+            Some(known) => *known = left,
+            None => balances.push(left),
+        }
+    }
+    balances
+}
+
+/// The command's own order, as its events are read.
+struct OwnOrder {
+    summary: OrderSummary,
+}
+
+impl OwnOrder {
+    fn new(order: OrderId, open: Quantity, any_filled: bool) -> Self {
+        let status = if any_filled { OrderStatus::PartiallyFilled } else { OrderStatus::New };
+        let summary = OrderSummary {
+            order,
+            status,
+            filled: Quantity(0),
+            notional: Amount(0),
+            fee: Amount(0),
+            trades: 0,
+            open,
+            cancelled: Quantity(0),
+        };
+        Self { summary }
+    }
+
+    /// Reads one event: the first that names an order says which is the command's own.
+    fn follow(own: &mut Option<Self>, sequence: Sequence, body: &EventBody) {
+        match body {
+            EventBody::OrderAccepted(accepted) => {
+                *own = Some(Self::new(OrderId(sequence.0), accepted.order.quantity, false));
+            }
+            EventBody::OrderReplaced(replaced) => {
+                *own = Some(Self::new(replaced.order, replaced.open, replaced.open < replaced.quantity));
+            }
+            EventBody::OrderCancelled(cancelled) => {
+                let own = own.get_or_insert_with(|| Self::new(cancelled.order, cancelled.open, false));
+                own.cancel(cancelled);
+            }
+            EventBody::OrderReduced(reduced) => {
+                if let Some(own) = own.as_mut().filter(|own| own.summary.order == reduced.order) {
+                    own.summary.open = reduced.open;
+                    own.summary.cancelled.0 += reduced.reduced.0;
+                }
+            }
+            EventBody::Trade(trade) => {
+                if let Some(own) = own.as_mut().filter(|own| own.summary.order == trade.taker) {
+                    own.trade(trade);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn cancel(&mut self, cancelled: &OrderCancelled) {
+        // The incoming order can cancel others of its account, in preventing a self-trade.
+        if self.summary.order == cancelled.order {
+            self.summary.open = Quantity(0);
+            self.summary.cancelled.0 += cancelled.open.0;
+            self.summary.status = OrderStatus::Cancelled;
+        }
+    }
+
+    fn trade(&mut self, trade: &Trade) {
+        let summary = &mut self.summary;
+        summary.filled.0 += trade.quantity.0;
+        // An order's fills fit 63 bits together, see order entry; a record from elsewhere may lie.
+        summary.notional.0 = summary.notional.0.saturating_add(trade.notional.0);
+        summary.fee.0 = summary.fee.0.saturating_add(trade.taker_fee.0);
+        summary.trades += 1;
+        summary.open = trade.taker_open;
+        let is_open = summary.open > Quantity(0);
+        summary.status = if is_open { OrderStatus::PartiallyFilled } else { OrderStatus::Filled };
     }
 }

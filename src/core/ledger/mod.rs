@@ -1,22 +1,84 @@
 //! The ledger: the whole state, and the one function that changes it.
+//!
+//! What is asked is first checked to the end, then done: a command that is refused has changed
+//! nothing. Balances change in one place ([`balances`]), whoever asks: transfers here, trading in
+//! [`crate::core::trading`].
 
+mod accounts;
+mod balances;
+mod chain;
+mod changes;
+mod deadlines;
 mod invariants;
+mod persist;
 mod query;
 pub mod records;
+pub(in crate::core) mod slots;
+mod transfers;
 
+use std::collections::BTreeSet;
+
+use accounts::AccountEntry;
+use balances::Balances;
+use chain::Undo;
+use changes::Changes;
+use records::{Asset, Header};
+use slots::Directory;
+use transfers::Pendings;
+
+use crate::core::codec::Encode;
+use crate::core::command::{Body, Command, Proposal};
+use crate::core::digest::hash64;
+use crate::core::event::{Effects, EventBody, Origin, Outcome};
+use crate::core::rejection::Rejection;
+use crate::core::state::{History, RecordKey, Table, Used};
+use crate::core::table::Slot;
+use crate::core::trading::{MarketEntry, Orders};
+use crate::core::types::{Sequence, Stamp, Timestamp};
+
+pub(in crate::core) use deadlines::{Deadline, Due};
 pub use invariants::BrokenInvariant;
 pub use query::Hold;
 
-use crate::core::command::Proposal;
-use crate::core::event::Effects;
-use crate::core::state::{History, RecordKey, RestoreError};
-use crate::core::types::{Sequence, Stamp, Timestamp};
-
 /// The whole live state, in memory.
-#[derive(Debug, Default)]
-pub struct Ledger {}
+#[derive(Debug)]
+pub struct Ledger {
+    pub(in crate::core) header: Header,
+    pub(in crate::core) assets: Directory<Asset>,
+    pub(in crate::core) accounts: Directory<AccountEntry>,
+    pub(in crate::core) balances: Balances,
+    pub(in crate::core) markets: Directory<MarketEntry>,
+    pub(in crate::core) orders: Orders,
+    pendings: Pendings,
+    pub(in crate::core) deadlines: BTreeSet<Deadline>,
+    pub(in crate::core) changes: Changes,
+    undo: Undo,
+    /// Kept between commands, so that the hot path does not allocate.
+    scratch: Vec<u8>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            header: Header { sequence: Sequence(0), time: Timestamp(0), feature_level: Self::FEATURE_LEVEL_FIRST },
+            assets: Directory::default(),
+            accounts: Directory::default(),
+            balances: Balances::default(),
+            markets: Directory::default(),
+            orders: Orders::default(),
+            pendings: Pendings::default(),
+            deadlines: BTreeSet::new(),
+            changes: Changes::default(),
+            undo: Undo::default(),
+            scratch: Vec::new(),
+        }
+    }
+}
 
 impl Ledger {
+    /// The rules a new cluster starts with.
+    const FEATURE_LEVEL_FIRST: u32 = 1;
+
     /// The state before the first command.
     #[must_use]
     pub fn new() -> Self {
@@ -29,43 +91,100 @@ impl Ledger {
     /// `effects` is added to, not cleared. The records that changed can be had from
     /// [`Self::take_changes`] afterwards.
     pub fn apply(&mut self, stamp: Stamp, proposal: &Proposal, history: &mut impl History, effects: &mut Effects) {
-        let _ = (stamp, proposal, history, effects);
-        todo!()
-    }
-
-    /// When the next pending transfer or order is due to expire.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        todo!()
+        let stamp = Stamp { time: stamp.time.max(self.header.time), ..stamp };
+        self.header.time = stamp.time;
+        self.changes.mark(Table::Header, 0);
+        self.end_due(stamp, effects);
+        let mut rest = proposal.commands.as_slice();
+        while let Some(first) = rest.first() {
+            if !first.linked {
+                self.apply_one(stamp, first, history, effects);
+                rest = &rest[1..];
+                continue;
+            }
+            let links = rest.iter().take_while(|command| command.linked).count();
+            let (chain, others) = rest.split_at((links + 1).min(rest.len()));
+            self.apply_chain(stamp, chain, history, effects);
+            rest = others;
+        }
     }
 
     /// The number of the last event.
     #[must_use]
     pub fn sequence(&self) -> Sequence {
-        todo!()
+        self.header.sequence
     }
 
     /// Moves the places of the records that changed since the last call into `changes`; a place can
     /// be named more than once.
     pub fn take_changes(&mut self, changes: &mut Vec<RecordKey>) {
-        let _ = changes;
-        todo!()
+        self.changes.take(changes);
     }
 
-    /// Appends the bytes of one record: [`Table::record_len`](crate::core::Table::record_len) of
-    /// them, all zero when the slot is empty.
-    pub fn encode_record(&self, key: RecordKey, out: &mut Vec<u8>) {
-        let _ = (key, out);
-        todo!()
+    fn apply_one(&mut self, stamp: Stamp, command: &Command, history: &mut impl History, effects: &mut Effects) {
+        let origin = self.origin_of(command);
+        if let Some(answered) = Self::answered(&origin, history) {
+            effects.outcomes.push(answered);
+            return;
+        }
+        let record = self.begin_record(stamp, Some(origin), effects);
+        if let Err(reason) = self.carry_out(command, history, effects) {
+            self.reject(reason, effects);
+        }
+        self.remember(origin, record, history, effects);
     }
 
-    /// Builds the state from its records, in any order; empty slots may be left out.
-    ///
-    /// # Errors
-    /// When the records are not a state: one that does not decode, names what is not there, or
-    /// stands twice.
-    pub fn restore<'a>(records: impl Iterator<Item = (RecordKey, &'a [u8])>) -> Result<Self, RestoreError> {
-        let _ = records;
-        todo!()
+    fn carry_out(&mut self, command: &Command, history: &impl History, effects: &mut Effects) -> Result<(), Rejection> {
+        match &command.body {
+            Body::CreateAsset(new) => self.create_asset(new, effects),
+            Body::CreateAccount(new) => self.create_account(new, effects),
+            Body::SetAccountState(set) => self.set_account_state(set, effects),
+            Body::SetAccountAsset(set) => self.set_account_asset(set, effects),
+            Body::CreateMarket(new) => self.create_market(new, effects),
+            Body::SetMarketPhase(set) => self.set_market_phase(set, effects),
+            Body::Transfer(transfer) => self.transfer(command.id, transfer, effects),
+            Body::PostPending(post) => self.post_pending(post, history, effects),
+            Body::VoidPending(void) => self.void_pending(void, history, effects),
+            Body::NewOrder(new) => self.new_order(command.id, new, effects),
+            Body::ReplaceOrder(replace) => self.replace_order(replace, history, effects),
+            Body::CancelOrder(cancel) => self.cancel_order(cancel, history, effects),
+            Body::MassCancel(cancel) => self.mass_cancel(cancel, effects),
+        }
+    }
+
+    /// The number of the event that is emitted next.
+    pub(in crate::core) fn next_sequence(&self) -> Sequence {
+        self.header.sequence.plus(1)
+    }
+
+    /// Adds an event, with the postings since the one before.
+    #[inline]
+    pub(in crate::core) fn emit(&mut self, body: EventBody, effects: &mut Effects) {
+        self.header.sequence = self.next_sequence();
+        effects.push_event(body);
+    }
+
+    fn reject(&mut self, reason: Rejection, effects: &mut Effects) {
+        self.emit(EventBody::Rejected(reason), effects);
+    }
+
+    fn begin_record(&self, stamp: Stamp, origin: Option<Origin>, effects: &mut Effects) -> u32 {
+        effects.begin_record(self.next_sequence(), stamp, origin)
+    }
+
+    fn origin_of(&mut self, command: &Command) -> Origin {
+        // As `Command::fingerprint`, without its allocation.
+        self.scratch.clear();
+        command.encode(&mut self.scratch);
+        Origin { key: command.key(), fingerprint: hash64(&self.scratch) }
+    }
+
+    fn remember(&self, origin: Origin, record: u32, history: &mut impl History, effects: &mut Effects) {
+        let sequence = effects.record(record as usize).sequence;
+        history.remember(origin.key, Used { fingerprint: origin.fingerprint, sequence });
+        effects.outcomes.push(Outcome::Applied { record });
     }
 }
+
+/// The single record of [`Table::Header`].
+const HEADER_SLOT: Slot = 0;

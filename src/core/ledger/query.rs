@@ -2,9 +2,8 @@
 
 use super::Ledger;
 use super::records::{Account, Asset, Balance, Market, Order, Pending};
-use crate::core::state::RecordKey;
 use crate::core::trading::BookView;
-use crate::core::types::{AccountId, Amount, AssetId, CommandId, MarketId, OrderId, Timestamp};
+use crate::core::types::{AccountId, Amount, AssetId, CommandId, MarketId, OrderId, Side, Timestamp};
 
 /// What holds a part of a reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,115 +18,118 @@ impl Ledger {
     /// The latest time that the ledger has seen.
     #[must_use]
     pub fn time(&self) -> Timestamp {
-        todo!()
+        self.header.time
+    }
+
+    /// Which rules apply; see [`Header::feature_level`](super::records::Header::feature_level).
+    #[must_use]
+    pub fn feature_level(&self) -> u32 {
+        self.header.feature_level
     }
 
     /// The asset with this id.
     #[must_use]
     pub fn asset(&self, id: AssetId) -> Option<&Asset> {
-        let _ = id;
-        todo!()
+        self.assets.find(id)
     }
 
     /// Every asset, in the order of creation.
     pub fn assets(&self) -> impl Iterator<Item = &Asset> {
-        std::iter::empty()
+        self.assets.iter()
     }
 
     /// The account with this id.
     #[must_use]
     pub fn account(&self, id: AccountId) -> Option<&Account> {
-        let _ = id;
-        todo!()
+        self.accounts.find(id).map(|entry| &entry.account)
     }
 
     /// Up to `limit` accounts in the order of creation, from the first or from the one behind
     /// `after`; none when there is no account `after`.
     pub fn accounts(&self, after: Option<AccountId>, limit: usize) -> impl Iterator<Item = &Account> {
-        let _ = (after, limit);
-        std::iter::empty()
+        let start = match after {
+            None => 0,
+            Some(id) => self.accounts.slot(id).map_or(usize::MAX, |slot| slot as usize + 1),
+        };
+        self.accounts.iter().skip(start).take(limit).map(|entry| &entry.account)
     }
 
-    /// What an account has of an asset; `None` when it never had any.
+    /// What an account has of an asset; `None` when it never had any, nor terms for it.
     #[must_use]
     pub fn balance(&self, account: AccountId, asset: AssetId) -> Option<&Balance> {
-        let _ = (account, asset);
-        todo!()
+        self.balances.entries.find((account, asset)).map(|entry| &entry.balance)
     }
 
     /// An account's balances, in the order in which it first touched the assets.
     pub fn balances(&self, account: AccountId) -> impl Iterator<Item = &Balance> {
-        let _ = account;
-        std::iter::empty()
+        let owner = self.accounts.find(account).into_iter();
+        let slots = owner.flat_map(|owner| owner.balances.iter(&self.balances.entries));
+        slots.map(|slot| &self.balances.entries[slot].balance)
     }
 
     /// The market with this id.
     #[must_use]
     pub fn market(&self, id: MarketId) -> Option<&Market> {
-        let _ = id;
-        todo!()
+        self.markets.find(id).map(|entry| &entry.market)
     }
 
     /// Every market, in the order of creation.
     pub fn markets(&self) -> impl Iterator<Item = &Market> {
-        std::iter::empty()
+        self.markets.iter().map(|entry| &entry.market)
     }
 
     /// A market's book.
     #[must_use]
     pub fn book(&self, market: MarketId) -> Option<BookView<'_>> {
-        let _ = market;
-        todo!()
+        self.markets.find(market).map(|entry| BookView::new(&entry.book, &self.orders.entries))
     }
 
     /// The open order with this id.
     #[must_use]
     pub fn order(&self, id: OrderId) -> Option<&Order> {
-        let _ = id;
-        todo!()
+        self.orders.slot(id).map(|slot| &self.orders.entries[slot].order)
     }
 
     /// The open order that the account entered under this client order id.
     #[must_use]
     pub fn order_by_client_id(&self, account: AccountId, id: CommandId) -> Option<&Order> {
-        let _ = (account, id);
-        todo!()
+        self.orders.slot_by_client_id(account, id).map(|slot| &self.orders.entries[slot].order)
     }
 
     /// An account's open orders, by id.
     pub fn orders(&self, account: AccountId) -> impl Iterator<Item = &Order> {
-        let _ = account;
-        std::iter::empty()
+        let owner = self.accounts.find(account).into_iter();
+        let slots = owner.flat_map(|owner| owner.orders.iter(&self.orders.entries));
+        slots.map(|slot| &self.orders.entries[slot].order)
     }
 
     /// A market's open orders: the bids, then the asks, each in the order in which they would trade.
     pub fn market_orders(&self, market: MarketId) -> impl Iterator<Item = &Order> {
-        let _ = market;
-        std::iter::empty()
+        let book = self.book(market).into_iter();
+        book.flat_map(|book| book.orders(Side::Buy).chain(book.orders(Side::Sell)))
     }
 
     /// The pending transfer with this id.
     #[must_use]
     pub fn pending(&self, id: CommandId) -> Option<&Pending> {
-        let _ = id;
-        todo!()
+        self.pendings.slot(id).map(|slot| &self.pendings.entries[slot].pending)
     }
 
     /// The pending transfers that hold something of an account, the debit account, oldest first.
     pub fn pendings(&self, account: AccountId) -> impl Iterator<Item = &Pending> {
-        let _ = account;
-        std::iter::empty()
+        let debtor = self.accounts.find(account).into_iter();
+        let slots = debtor.flat_map(|debtor| debtor.pendings.iter(&self.pendings.entries));
+        slots.map(|slot| &self.pendings.entries[slot].pending)
     }
 
     /// What holds an account's reservations, each with its asset and amount: its open orders, then
     /// its pending transfers, oldest first. Per asset the amounts add up to the balance's `reserved`.
     pub fn holds(&self, account: AccountId) -> impl Iterator<Item = (Hold<'_>, AssetId, Amount)> {
-        let _ = account;
-        std::iter::empty()
-    }
-
-    /// The places of all records of the state, table by table.
-    pub fn records(&self) -> impl Iterator<Item = RecordKey> {
-        std::iter::empty()
+        let orders = self.orders(account).filter_map(|order| {
+            let market = self.market(order.market)?;
+            let asset = if order.side == Side::Buy { market.quote } else { market.base };
+            Some((Hold::Order(order), asset, order.reserved))
+        });
+        orders.chain(self.pendings(account).map(|pending| (Hold::Pending(pending), pending.asset, pending.amount)))
     }
 }

@@ -1,0 +1,46 @@
+//! Whether a fill-or-kill order can be filled whole: asked before it is accepted, so that one that
+//! cannot leaves no trace but its rejection.
+
+use super::fees;
+use super::markets::MarketEntry;
+use super::matching::fill_quantity;
+use crate::core::ledger::Ledger;
+use crate::core::ledger::records::Order;
+use crate::core::types::{Quantity, SelfTradePrevention};
+
+impl Ledger {
+    /// Goes through the book as matching would. Meeting an order of its own account ends it, except
+    /// when that one is to be cancelled and the incoming goes on.
+    pub(super) fn can_fill(&self, market: &MarketEntry, order: &Order) -> bool {
+        let others = market.book.side(order.side.opposite());
+        // Levels are few: refuse by their sums before looking at single orders.
+        let within_limit = others.levels().take_while(|level| order.accepts(level.price));
+        if within_limit.map(|level| u128::from(level.quantity.0)).sum::<u128>() < u128::from(order.open.0) {
+            return false;
+        }
+        let mut taker = *order;
+        for slot in others.slots(&self.orders.entries) {
+            let maker = &self.orders.entries[slot].order;
+            let Some(price) = maker.limit().filter(|&price| taker.accepts(price)) else {
+                return false;
+            };
+            if maker.account == taker.account {
+                if taker.self_trade_prevention == SelfTradePrevention::CancelOldest {
+                    continue;
+                }
+                return false;
+            }
+            let quantity = fill_quantity(market, &taker, price, maker.open);
+            if quantity != maker.open.min(taker.open) {
+                return false;
+            }
+            let notional = market.notional(price, quantity).expect("part of what the maker was admitted with");
+            let (fee, _) = fees::of_trade(&market.market, &taker, maker, notional);
+            taker.fill(market, quantity, notional, fee);
+            if taker.open == Quantity(0) {
+                return true;
+            }
+        }
+        false
+    }
+}
