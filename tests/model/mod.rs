@@ -7,10 +7,10 @@
 mod admin;
 mod trading;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use counterfoil::core::command::{
-    Body, Command, CommandKey, CreateAsset, CreateMarket, OrderRef, PostPending, Scope, Transfer, TransferMode,
+    Body, Command, CommandKey, CreateAsset, CreateMarket, OrderRef, PostPending, Transfer, TransferMode,
 };
 use counterfoil::core::event::{EventBody, PendingEnded, PendingPosted, Transferred};
 use counterfoil::core::types::{
@@ -54,6 +54,7 @@ pub struct Model {
     pub balances: BTreeMap<(AccountId, AssetId), Balance>,
     pub pending: Vec<Pending>,
     pub orders: Vec<Order>,
+    pub ever_pending: BTreeSet<CommandId>,
     /// Every command that was answered, with the first event of its answer.
     pub answered: BTreeMap<CommandKey, (Command, u64)>,
 }
@@ -169,7 +170,7 @@ impl Model {
             Body::SetMarketPhase(set) => no.extend(self.market(set.market).is_none().then_some(Rejection::UnknownMarket)),
             Body::Transfer(transfer) => self.check_transfer(transfer, &mut no),
             Body::PostPending(post) => self.check_post(post, &mut no),
-            Body::VoidPending(void) => no.extend(self.not_pending(void.transfer)),
+            Body::VoidPending(void) => self.check_pending(void.transfer, &mut no),
             Body::NewOrder(new) => self.check_new_order(new, &mut no),
             Body::ReplaceOrder(replace) => self.check_replace(replace, &mut no),
             Body::CancelOrder(cancel) => {
@@ -276,25 +277,25 @@ impl Model {
             }
             TransferMode::Pending { .. } => {
                 self.change(transfer.debit, transfer.asset, 0, amount);
+                self.ever_pending.insert(id);
                 self.pending.push(Pending { id, transfer: transfer.clone() });
             }
         }
         EventBody::Transferred(Transferred { id, transfer: transfer.clone() })
     }
 
-    fn not_pending(&self, id: CommandId) -> Option<Rejection> {
-        let key = CommandKey { scope: Scope::Transfer, account: AccountId(0), id };
+    fn check_pending(&self, id: CommandId, no: &mut Vec<Rejection>) {
         if self.pending.iter().any(|pending| pending.id == id) {
-            None
-        } else if self.answered.contains_key(&key) {
-            Some(Rejection::TransferNotPending)
-        } else {
-            Some(Rejection::UnknownTransfer)
+            return;
+        }
+        no.push(Rejection::TransferNotPending);
+        if !self.ever_pending.contains(&id) {
+            no.push(Rejection::UnknownTransfer);
         }
     }
 
     fn check_post(&self, post: &PostPending, no: &mut Vec<Rejection>) {
-        no.extend(self.not_pending(post.transfer));
+        self.check_pending(post.transfer, no);
         let Some(Pending { transfer, .. }) = self.pending.iter().find(|pending| pending.id == post.transfer) else {
             return;
         };

@@ -313,6 +313,7 @@ impl Model {
             market: market.market,
             price,
             quantity: Quantity(quantity as u64),
+            notional: Amount(paid as i64),
             taker_side: taker.new.side,
             maker: maker.id,
             maker_account: maker.new.account,

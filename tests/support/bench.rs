@@ -90,19 +90,22 @@ impl Bench {
         self.ledger.take_changes(&mut self.changes);
         self.changes.sort_unstable();
         self.changes.dedup();
-        for key in &self.changes {
-            let bytes = encoded(&self.ledger, *key);
-            self.places.insert(*key);
-            let old = if bytes.iter().all(|byte| *byte == 0) {
-                self.pages.remove(key)
-            } else {
-                self.digest.add(key.table.number(), &bytes);
-                self.pages.insert(*key, bytes)
-            };
+        self.places.extend(&self.changes);
+        let (ledger, pages, digest) = (&self.ledger, &mut self.pages, &mut self.digest);
+        // What a chain changed and took back is marked, and stands as it stood.
+        self.changes.retain(|key| {
+            let new = Some(encoded(ledger, *key)).filter(|bytes| bytes.iter().any(|byte| *byte != 0));
+            let old = pages.remove(key);
+            let differs = old != new;
             if let Some(old) = old {
-                self.digest.remove(key.table.number(), &old);
+                digest.remove(key.table.number(), &old);
             }
-        }
+            if let Some(new) = new {
+                digest.add(key.table.number(), &new);
+                pages.insert(*key, new);
+            }
+            differs
+        });
     }
 
     /// The places that the last proposal changed.

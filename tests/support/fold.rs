@@ -331,6 +331,7 @@ impl Fold {
             (trade.taker, trade.taker_account, trade.taker_side, trade.taker_fee, market.taker_fee, trade.taker_open),
         ];
         assert_ne!(trade.maker_account, trade.taker_account, "nobody trades with himself");
+        assert_eq!(trade.notional.0, paid);
         assert!(trade.quantity.0 > 0);
         for (id, account, side, fee, FeeRate(rate), open) in ends {
             let order = self.orders.get_mut(&id).expect("known");
