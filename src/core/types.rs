@@ -17,7 +17,7 @@ newtype! {
     pub struct MarketId(u32);
 }
 newtype! {
-    /// The client's 128-bit name for a command, its idempotency key (see [`CommandKey`]). Of a
+    /// The client's 128-bit name for a command, its idempotency key (see [`CommandKey`](super::command::CommandKey)). Of a
     /// transfer it is the transfer id, of an order the client order id (FIX tag 11). Never zero.
     pub struct CommandId(u128);
 }

@@ -80,9 +80,19 @@ impl Ledger {
         let accounted = u128::from(order.filled.0) + u128::from(order.open.0);
         ensure!(accounted <= u128::from(order.quantity.0), Order, slot, "more filled and open than ordered");
         let lot = market.market.lot.0;
-        ensure!(order.open.0 % lot == 0 && order.filled.0 % lot == 0, Order, slot, "is not in whole lots");
+        ensure!(
+            order.open.0.is_multiple_of(lot) && order.filled.0.is_multiple_of(lot),
+            Order,
+            slot,
+            "is not in whole lots"
+        );
         let tick = market.market.tick.0;
-        ensure!(order.limit().is_some_and(|price| price.0 > 0 && price.0 % tick == 0), Order, slot, "is on no tick");
+        ensure!(
+            order.limit().is_some_and(|price| price.0 > 0 && price.0.is_multiple_of(tick)),
+            Order,
+            slot,
+            "is on no tick"
+        );
         let needed = reservation(order, market);
         ensure!(Some(order.reserved) == needed, Order, slot, "holds {}, needs {needed:?}", order.reserved);
         ensure!(order.reserved > Amount(0), Order, slot, "holds nothing");
@@ -193,5 +203,70 @@ impl Ledger {
         let overdue = self.deadlines.first().filter(|deadline| deadline.at <= self.header.time);
         ensure!(overdue.is_none(), Header, HEADER_SLOT, "{overdue:?} is overdue");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::command::{Body, Pricing};
+    use crate::core::fixture::{ANN, BOB, Exchange, USD, limit, pending};
+    use crate::core::types::{OrderId, Price, Sequence, Timestamp};
+
+    /// A state with two orders on each side and a pending transfer, broken in one way.
+    fn check_after(breakage: impl Fn(&mut Ledger)) -> String {
+        let mut exchange = Exchange::new();
+        for (price, side) in [(120, Side::Sell), (120, Side::Sell), (90, Side::Buy), (80, Side::Buy)] {
+            exchange.enter(limit(ANN, side, 10, price));
+        }
+        exchange.accept(Body::Transfer(pending(BOB, ANN, USD, 10, Some(99))));
+        breakage(&mut exchange.ledger);
+        exchange.ledger.check_invariants().expect_err("the breakage is found").reason
+    }
+
+    fn first_order(ledger: &mut Ledger) -> &mut OrderEntry {
+        let slot = ledger.orders.entries.iter().map(|(slot, _)| slot).next().expect("there are orders");
+        &mut ledger.orders.entries[slot]
+    }
+
+    #[test]
+    fn every_breakage_is_found() {
+        let ann_usd = |ledger: &Ledger| ledger.balances.entries.slot((ANN, USD)).expect("she has some");
+        let found = check_after(|ledger| {
+            let slot = ann_usd(ledger);
+            ledger.balances.entries[slot].balance.posted.0 += 1;
+        });
+        assert!(found.contains("sums to 1"), "{found}");
+        let found = check_after(|ledger| {
+            let slot = ann_usd(ledger);
+            ledger.balances.change(slot, 0, 1);
+        });
+        assert!(found.contains("is held"), "{found}");
+        let found = check_after(|ledger| first_order(ledger).order.open.0 -= 1);
+        assert!(found.contains("needs"), "{found}");
+        let found = check_after(|ledger| first_order(ledger).order.filled.0 += 1);
+        assert!(found.contains("more filled and open"), "{found}");
+        let found = check_after(|ledger| first_order(ledger).order.priority = Sequence(u64::MAX));
+        assert!(found.contains("of the future"), "{found}");
+        let found = check_after(|ledger| {
+            let last = ledger.header.sequence;
+            first_order(ledger).order.priority = last;
+        });
+        assert!(found.contains("behind a younger one"), "{found}");
+        let found = check_after(|ledger| first_order(ledger).order.id = OrderId(1));
+        assert!(found.contains("not found by its ids"), "{found}");
+        let found = check_after(|ledger| {
+            first_order(ledger).order.pricing = Pricing::Limit(Price(80));
+        });
+        assert!(found.contains("stands at price"), "{found}");
+        let found = check_after(|ledger| ledger.deadlines.clear());
+        assert!(found.contains("deadlines"), "{found}");
+        let found = check_after(|ledger| ledger.header.time = Timestamp(99));
+        assert!(found.contains("overdue"), "{found}");
+        let found = check_after(|ledger| {
+            let slot = ledger.accounts.slot(ANN).expect("she is there");
+            ledger.accounts[slot].account.state = AccountState::Frozen;
+        });
+        assert!(found.contains("with open orders"), "{found}");
     }
 }

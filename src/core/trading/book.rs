@@ -61,12 +61,13 @@ impl Level {
     }
 }
 
-impl Book {
-    /// A book without orders.
-    pub fn new() -> Self {
+impl Default for Book {
+    fn default() -> Self {
         Self { bids: BookSide::new(Side::Buy), asks: BookSide::new(Side::Sell) }
     }
+}
 
+impl Book {
     /// One side.
     pub fn side(&self, side: Side) -> &BookSide {
         match side {

@@ -119,13 +119,13 @@ impl Ledger {
         }
         let base_unit = 10_u64.pow(u32::from(self.assets[base].scale));
         let step = u128::from(market.tick.0) * u128::from(market.lot.0);
-        if step == 0 || step % u128::from(base_unit) != 0 {
+        if step == 0 || !step.is_multiple_of(u128::from(base_unit)) {
             return Err(Rejection::TickLotInexact);
         }
         check_fees(market.maker_fee, market.taker_fee)?;
         let fee_account = self.active_account(market.fee_account)?;
         self.check_allowed(fee_account, market.quote)?;
-        Ok(self.markets.push(MarketEntry { market, base, quote, fee_account, base_unit, book: Book::new() }))
+        Ok(self.markets.push(MarketEntry { market, base, quote, fee_account, base_unit, book: Book::default() }))
     }
 
     /// Any phase can follow any other. Orders stay; in a phase that does not trade they can only be
