@@ -11,6 +11,8 @@ pub mod identity;
 pub mod journal;
 pub mod log;
 mod segment;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use error::StoreError;
 pub use file::Disk;
