@@ -21,6 +21,8 @@ mod sled_sync;
 pub mod snapshot;
 mod state;
 pub mod verify;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use engine::Readers;
 pub use error::StoreError;
