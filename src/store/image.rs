@@ -284,12 +284,10 @@ impl Image {
         let mut shared = Vec::with_capacity(self.page_count());
         for table in Table::ALL {
             let pages = self.tables[place_of(*table)].pages.iter().zip(0..);
-            shared.extend(
-                pages.map(|(page, number)| SharedPage {
-                    key: PageKey { table: *table, page: number },
-                    page: Arc::clone(page),
-                }),
-            );
+            shared.extend(pages.map(|(page, number)| SharedPage {
+                key: PageKey { table: *table, page: number },
+                page: Arc::clone(page),
+            }));
         }
         shared
     }
