@@ -20,6 +20,8 @@ mod segment;
 mod sled_sync;
 pub mod snapshot;
 mod state;
+#[cfg(test)]
+mod tests;
 pub mod verify;
 #[cfg(test)]
 pub(crate) mod testing;
