@@ -1,0 +1,202 @@
+//! What the load driver asks for.
+
+use std::collections::VecDeque;
+
+use super::Workload;
+use crate::cli::CliError;
+use crate::client::{Client, api, derived_id, id_to_bytes, random_id};
+
+const MONEY_ASSET: u32 = 900_001;
+const SHARE_ASSET: u32 = 900_002;
+const MARKET: u32 = 900_001;
+const ISSUER: u64 = 900_000;
+/// The first client's account; each client has [`ACCOUNTS_PER_CLIENT`].
+const FIRST_ACCOUNT: u64 = 900_001;
+/// Accounts that a client uses.
+const ACCOUNTS_PER_CLIENT: u64 = 16;
+/// What every account has, in its smallest unit.
+const FUNDS: u64 = 1_000_000_000_000;
+/// The price that orders are placed around.
+const PRICE: u64 = 10_000;
+/// How far from it.
+const SPREAD: u64 = 20;
+/// Orders of one client that stay open; older ones are cancelled.
+const OPEN_ORDERS: usize = 500;
+/// Commands of one request of the preparation.
+const BATCH: usize = 1_000;
+
+/// The accounts, assets and market that a load needs.
+#[derive(Debug)]
+pub struct Ground {
+    workload: Workload,
+}
+
+impl Ground {
+    /// Makes them, or finds them made.
+    pub async fn prepare(client: &Client, workload: Workload, clients: u32) -> Result<Self, CliError> {
+        let commands: Vec<api::Command> = bodies(clients)
+            .into_iter()
+            .map(|(name, body)| {
+                let id = id_to_bytes(derived_id(&[b"bench", name.as_bytes()]));
+                api::Command { id, linked: false, body: Some(body) }
+            })
+            .collect();
+        for commands in commands.chunks(BATCH) {
+            let answer = client.submit(api::SubmitRequest { commands: commands.to_vec() }).await?;
+            if let Some(result) = answer.results.iter().find(|result| result.rejection != 0) {
+                return Err(CliError::Rejected(format!("preparing: {}", result.rejection().as_str_name())));
+            }
+        }
+        Ok(Self { workload })
+    }
+
+    /// The traffic of one client.
+    pub fn traffic(&self, client: u32) -> Traffic {
+        let seed = (random_id().0 as u64) | 1;
+        Traffic { workload: self.workload, client: u64::from(client), random: seed, asked: VecDeque::new(), open: VecDeque::new() }
+    }
+}
+
+fn bodies(clients: u32) -> Vec<(String, api::command::Body)> {
+    use api::command::Body;
+    let asset = |asset_id, code: &str, kind: api::AssetKind| {
+        let asset = api::CreateAsset { asset_id, code: code.to_owned(), scale: 0, kind: kind.into() };
+        (format!("asset {code}"), Body::CreateAsset(asset))
+    };
+    let account = |account_id, issuer| {
+        let account = api::CreateAccount { account_id, issuer, ..api::CreateAccount::default() };
+        (format!("account {account_id}"), Body::CreateAccount(account))
+    };
+    let mut bodies = vec![
+        asset(MONEY_ASSET, "BENCH-MONEY", api::AssetKind::Currency),
+        asset(SHARE_ASSET, "BENCH-SHARE", api::AssetKind::Security),
+        account(ISSUER, true),
+    ];
+    for account_id in FIRST_ACCOUNT..FIRST_ACCOUNT + u64::from(clients) * ACCOUNTS_PER_CLIENT {
+        bodies.push(account(account_id, false));
+        for asset_id in [MONEY_ASSET, SHARE_ASSET] {
+            let transfer = api::Transfer {
+                debit_account_id: ISSUER,
+                credit_account_id: account_id,
+                asset_id,
+                amount: FUNDS,
+                ..api::Transfer::default()
+            };
+            bodies.push((format!("funds {account_id} {asset_id}"), Body::Transfer(transfer)));
+        }
+    }
+    let market = api::CreateMarket {
+        market_id: MARKET,
+        symbol: "BENCH".to_owned(),
+        base_asset_id: SHARE_ASSET,
+        quote_asset_id: MONEY_ASSET,
+        tick: 1,
+        lot: 1,
+        fee_account_id: ISSUER,
+        quantity_max: 1_000_000,
+        notional_max: FUNDS,
+        ..api::CreateMarket::default()
+    };
+    bodies.push(("market".to_owned(), Body::CreateMarket(market)));
+    bodies
+}
+
+/// One client's endless commands.
+#[derive(Debug)]
+pub struct Traffic {
+    workload: Workload,
+    client: u64,
+    random: u64,
+    /// The accounts of the commands under way, in order.
+    asked: VecDeque<u64>,
+    /// Orders that were left open, oldest first: account and order id.
+    open: VecDeque<(u64, u64)>,
+}
+
+impl Traffic {
+    /// The next commands.
+    pub fn batch(&mut self, size: u32) -> Vec<api::Command> {
+        (0..size).map(|_| self.command()).collect()
+    }
+
+    fn command(&mut self) -> api::Command {
+        let (account, body) = match self.workload {
+            Workload::Transfers => self.transfer(),
+            Workload::Orders => self.order(),
+        };
+        self.asked.push_back(account);
+        // Two halves of the client's own generator are as good as random, and much cheaper.
+        let id = (u128::from(self.next()) << 64) | u128::from(self.next());
+        api::Command { id: id_to_bytes(crate::core::types::CommandId(id.max(1))), linked: false, body: Some(body) }
+    }
+
+    fn transfer(&mut self) -> (u64, api::command::Body) {
+        let from = self.below(ACCOUNTS_PER_CLIENT);
+        let to = (from + 1 + self.below(ACCOUNTS_PER_CLIENT - 1)) % ACCOUNTS_PER_CLIENT;
+        let body = api::command::Body::Transfer(api::Transfer {
+            debit_account_id: self.account(from),
+            credit_account_id: self.account(to),
+            asset_id: MONEY_ASSET,
+            amount: 1 + self.below(100),
+            ..api::Transfer::default()
+        });
+        (self.account(from), body)
+    }
+
+    fn order(&mut self) -> (u64, api::command::Body) {
+        if self.open.len() > OPEN_ORDERS
+            && let Some((account_id, order_id)) = self.open.pop_front()
+        {
+            let reference = api::order_reference::Reference::OrderId(order_id);
+            let order = Some(api::OrderReference { reference: Some(reference) });
+            return (account_id, api::command::Body::CancelOrder(api::CancelOrder { account_id, order }));
+        }
+        let side = if self.below(2) == 0 { api::Side::Buy } else { api::Side::Sell };
+        let place = self.below(ACCOUNTS_PER_CLIENT);
+        let account_id = self.account(place);
+        let body = api::command::Body::NewOrder(api::NewOrder {
+            account_id,
+            market_id: MARKET,
+            side: side.into(),
+            quantity: 1 + self.below(100),
+            pricing: Some(api::new_order::Pricing::LimitPrice(PRICE - SPREAD + self.below(2 * SPREAD + 1))),
+            self_trade_prevention: api::SelfTradePrevention::CancelOldest.into(),
+            ..api::NewOrder::default()
+        });
+        (account_id, body)
+    }
+
+    /// Takes in the answers, in order: keeps the orders that were left open, so that they are
+    /// cancelled one day. Returns how many were refused otherwise than by what such a load must meet,
+    /// the cancel of an order that was filled meanwhile.
+    pub fn learn(&mut self, results: &[api::CommandResult]) -> u64 {
+        let mut refused = 0;
+        for result in results {
+            let account = self.asked.pop_front().unwrap_or_default();
+            match (result.rejection(), &result.order) {
+                (api::Rejection::Unspecified, Some(order)) if order.open > 0 => {
+                    self.open.push_back((account, order.order_id));
+                }
+                (api::Rejection::Unspecified | api::Rejection::OrderNotOpen, _) => {}
+                _ => refused += 1,
+            }
+        }
+        refused
+    }
+
+    fn account(&self, place: u64) -> u64 {
+        FIRST_ACCOUNT + self.client * ACCOUNTS_PER_CLIENT + place
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators").
+    fn next(&mut self) -> u64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        self.random.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+}

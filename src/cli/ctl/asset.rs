@@ -1,0 +1,68 @@
+//! `ctl asset`.
+
+use super::pages::{PageArgs, pages};
+use super::words::{self, AssetKind};
+use super::{Context, print};
+use crate::cli::CliError;
+use crate::cli::table::{Column, table};
+use crate::client::api;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// Add an asset
+    Create {
+        /// A number of your choice, above 0
+        #[arg(long)]
+        asset_id: u32,
+        /// Its unique code: "USD", "BOLT-M6"
+        #[arg(long)]
+        code: String,
+        /// Decimal places
+        #[arg(long, default_value_t = 0)]
+        scale: u32,
+        /// What it is
+        #[arg(long, value_enum)]
+        kind: AssetKind,
+    },
+    /// Show one
+    Get {
+        /// Code or id
+        asset: String,
+    },
+    /// List them
+    List {
+        #[command(flatten)]
+        page: PageArgs,
+    },
+}
+
+pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
+    match verb {
+        Verb::Create { asset_id, code, scale, kind } => {
+            let asset = api::CreateAsset { asset_id, code, scale, kind: kind.into() };
+            context.execute(api::command::Body::CreateAsset(asset)).await
+        }
+        Verb::Get { asset } => {
+            use api::get_asset_request::Key;
+            let key = asset.parse().map_or(Key::Code(asset), Key::AssetId);
+            let request = api::GetAssetRequest { key: Some(key), consistency: context.consistency() };
+            let answer = context.client.get_asset(request).await?;
+            if context.printed_json(&answer)? { Ok(()) } else { print_assets(answer.asset.as_slice()) }
+        }
+        Verb::List { page } => {
+            let (client, consistency) = (context.client.clone(), context.consistency());
+            let answer = pages(&page, async |page| {
+                client.list_assets(api::ListAssetsRequest { page: Some(page), consistency }).await
+            });
+            let answer = answer.await?;
+            if context.printed_json(&answer)? { Ok(()) } else { print_assets(&answer.assets) }
+        }
+    }
+}
+
+fn print_assets(assets: &[api::Asset]) -> Result<(), CliError> {
+    let rows = assets.iter().map(|asset| {
+        vec![asset.asset_id.to_string(), asset.code.clone(), asset.scale.to_string(), words::asset_kind(asset.kind)]
+    });
+    print(&table(&[Column::Number("id"), Column::Text("code"), Column::Number("scale"), Column::Text("kind")], rows))
+}

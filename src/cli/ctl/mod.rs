@@ -1,0 +1,162 @@
+//! `counterfoil ctl`: everything that the API does, for people and for scripts.
+//!
+//! People read tables and decimals of each asset's scale; `--output json` prints the API's own
+//! messages, with integers in the smallest unit. Assets and markets are named by code or by id.
+
+mod account;
+mod asset;
+mod balance;
+mod book;
+mod cluster;
+mod command;
+mod market;
+mod order;
+mod pages;
+mod posting;
+mod result;
+mod trade;
+mod transfer;
+mod watch;
+mod words;
+
+use std::io::Write as _;
+
+use clap::Subcommand;
+use prost::Message;
+
+use super::args::{Connection, Output};
+use super::json::to_json;
+use super::names::Names;
+use super::{CliError, block_on};
+use crate::client::{Client, api, id_from_hex};
+use crate::core::types::CommandId;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    connection: Connection,
+    /// How answers are printed
+    #[arg(long, value_enum, global = true, default_value_t)]
+    output: Output,
+    /// How fresh a read must be: linearizable, stale, or the sequence that it must have seen
+    #[arg(long, global = true, value_parser = consistency, default_value = "linearizable")]
+    consistency: Freshness,
+    /// The command's idempotency key, in hexadecimal: sent again, it gives the first answer. Random
+    /// when left out. Of a transfer it is the transfer id, of an order the client order id
+    #[arg(long, global = true, value_name = "HEX", value_parser = command_id)]
+    id: Option<CommandId>,
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+#[derive(Debug, Subcommand)]
+enum Noun {
+    /// What is counted
+    #[command(subcommand)]
+    Asset(asset::Verb),
+    /// Who holds it
+    #[command(subcommand)]
+    Account(account::Verb),
+    /// Pairs of assets that are traded
+    #[command(subcommand)]
+    Market(market::Verb),
+    /// Amounts moved between accounts
+    #[command(subcommand)]
+    Transfer(transfer::Verb),
+    /// Orders
+    #[command(subcommand)]
+    Order(order::Verb),
+    /// Trades
+    #[command(subcommand)]
+    Trade(trade::Verb),
+    /// What an account has, now or in the past
+    #[command(subcommand)]
+    Balance(balance::Verb),
+    /// Every change of an account's balances
+    #[command(subcommand)]
+    Posting(posting::Verb),
+    /// A market's book, by price or by order
+    Book(book::Args),
+    /// Every event, from any sequence on, then live
+    Watch(watch::Args),
+    /// Commands by their idempotency key
+    #[command(subcommand)]
+    Command(command::Verb),
+    /// The nodes
+    #[command(subcommand)]
+    Cluster(cluster::Verb),
+}
+
+/// A read's freshness, as the command line says it.
+#[derive(Debug, Clone, Copy)]
+struct Freshness(api::consistency::Level);
+
+fn consistency(text: &str) -> Result<Freshness, String> {
+    use api::consistency::Level;
+    match text {
+        "linearizable" => Ok(Freshness(Level::Linearizable(true))),
+        "stale" => Ok(Freshness(Level::Stale(true))),
+        _ => text
+            .parse()
+            .map(|sequence| Freshness(Level::AtLeastSequence(sequence)))
+            .map_err(|_| "neither linearizable, nor stale, nor a sequence".to_owned()),
+    }
+}
+
+fn command_id(text: &str) -> Result<CommandId, String> {
+    id_from_hex(text).ok_or_else(|| "an id is 1 to 32 hexadecimal digits, not all 0".to_owned())
+}
+
+/// What every subcommand needs.
+struct Context {
+    client: Client,
+    names: Names,
+    output: Output,
+    freshness: Freshness,
+    id: Option<CommandId>,
+}
+
+impl Context {
+    fn consistency(&self) -> Option<api::Consistency> {
+        Some(api::Consistency { level: Some(self.freshness.0) })
+    }
+
+    /// Prints a message as JSON where that is asked for; otherwise the caller prints a table.
+    fn printed_json<M: Message>(&self, message: &M) -> Result<bool, CliError> {
+        if self.output == Output::Json {
+            writeln!(std::io::stdout().lock(), "{:#}", to_json(message))?;
+        }
+        Ok(self.output == Output::Json)
+    }
+}
+
+fn print(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()?;
+    Ok(())
+}
+
+pub fn run(args: Args) -> Result<(), CliError> {
+    block_on(async {
+        let client = args.connection.client()?;
+        let names = Names::new(client.clone());
+        let mut context =
+            Context { client, names, output: args.output, freshness: args.consistency, id: args.id };
+        let context = &mut context;
+        match args.noun {
+            Noun::Asset(verb) => asset::run(context, verb).await,
+            Noun::Account(verb) => account::run(context, verb).await,
+            Noun::Market(verb) => market::run(context, verb).await,
+            Noun::Transfer(verb) => transfer::run(context, verb).await,
+            Noun::Order(verb) => order::run(context, verb).await,
+            Noun::Trade(verb) => trade::run(context, verb).await,
+            Noun::Balance(verb) => balance::run(context, verb).await,
+            Noun::Posting(verb) => posting::run(context, verb).await,
+            Noun::Book(args) => book::run(context, args).await,
+            Noun::Watch(args) => watch::run(context, args).await,
+            Noun::Command(verb) => command::run(context, verb).await,
+            Noun::Cluster(verb) => cluster::run(context, verb).await,
+        }
+    })
+}

@@ -1,0 +1,91 @@
+//! Sending a command, and printing what became of it.
+
+use super::{Context, print, words};
+use crate::cli::CliError;
+use crate::cli::names::Market;
+use crate::cli::table::{Column, amount, list, table, time};
+use crate::client::{api, id_to_bytes, id_to_hex, random_id};
+
+impl Context {
+    /// Carries out a command and prints its result; a rejection is a failure, with its own exit code.
+    pub async fn execute(&mut self, body: api::command::Body) -> Result<(), CliError> {
+        let id = self.id.unwrap_or_else(random_id);
+        let command = api::Command { id: id_to_bytes(id), linked: false, body: Some(body) };
+        let result = self.client.execute(command).await?;
+        self.print_result(&result).await?;
+        match result.rejection {
+            0 => Ok(()),
+            reason => Err(CliError::Rejected(words::rejection(reason))),
+        }
+    }
+
+    /// Prints a result, in the output that was asked for.
+    pub async fn print_result(&mut self, result: &api::CommandResult) -> Result<(), CliError> {
+        if self.printed_json(result)? {
+            return Ok(());
+        }
+        let mut rows = vec![("command", id_to_hex(&result.id))];
+        let outcome = match result.rejection {
+            0 => "done".to_owned(),
+            reason => format!("refused: {}", words::rejection(reason)),
+        };
+        rows.push(("result", if result.duplicate { format!("{outcome} (answered before)") } else { outcome }));
+        if let Some(api::Position { term, index, sequence }) = result.position {
+            rows.push(("sequence", sequence.to_string()));
+            rows.push(("log", format!("term {term}, index {index}")));
+        }
+        rows.push(("time", time(result.time)));
+        if result.cancelled_count > 0 {
+            rows.push(("cancelled", format!("{} order(s)", result.cancelled_count)));
+        }
+        if let Some(order) = result.order.filter(|order| order.order_id != 0) {
+            let market = self.market_of(order.order_id).await?;
+            rows.push(("order", order.order_id.to_string()));
+            rows.push(("status", words::status(order.status)));
+            rows.push(("filled", market.quantity(order.filled)));
+            if order.filled > 0 {
+                rows.push(("for", format!("{} {}", market.money(order.filled_notional), market.quote.code)));
+                rows.push(("fees", market.money(order.fees)));
+            }
+            rows.push(("open", market.quantity(order.open)));
+        }
+        print(&list(rows))?;
+        if result.balances.is_empty() { Ok(()) } else { self.print_balances(&result.balances).await }
+    }
+
+    async fn market_of(&mut self, order_id: u64) -> Result<Market, CliError> {
+        let reference = api::order_reference::Reference::OrderId(order_id);
+        let order = Some(api::OrderReference { reference: Some(reference) });
+        let request = api::GetOrderRequest { account_id: 0, order, consistency: None };
+        let market_id = self.client.get_order(request).await?.order.map(|order| order.market_id);
+        self.names.market_by_id(market_id.unwrap_or_default()).await
+    }
+
+    /// Prints balances as a table.
+    pub async fn print_balances(&mut self, balances: &[api::Balance]) -> Result<(), CliError> {
+        let mut rows = Vec::new();
+        for balance in balances {
+            let asset = self.names.asset_by_id(balance.asset_id).await?;
+            let number = |number: i64| amount(number, asset.scale);
+            rows.push(vec![
+                balance.account_id.to_string(),
+                asset.code.clone(),
+                number(balance.posted),
+                number(balance.reserved),
+                number(balance.available),
+                if balance.credit_limit == 0 { String::new() } else { number(balance.credit_limit) },
+                words::yes(balance.allowed),
+            ]);
+        }
+        let columns = [
+            Column::Number("account"),
+            Column::Text("asset"),
+            Column::Number("posted"),
+            Column::Number("reserved"),
+            Column::Number("available"),
+            Column::Number("credit"),
+            Column::Text("allowed"),
+        ];
+        print(&table(&columns, rows))
+    }
+}

@@ -1,0 +1,122 @@
+//! Assets and markets by the names that people use, and numbers by their scale.
+
+use std::collections::HashMap;
+
+use super::CliError;
+use super::table::amount;
+use crate::client::{Client, ClientError, api};
+use crate::core::decimal;
+
+/// What is known of the cluster's assets and markets; asks for what it does not know.
+#[derive(Debug)]
+pub struct Names {
+    client: Client,
+    assets: HashMap<u32, api::Asset>,
+    markets: HashMap<u32, api::Market>,
+}
+
+impl Names {
+    /// Knows nothing yet.
+    pub fn new(client: Client) -> Self {
+        Self { client, assets: HashMap::new(), markets: HashMap::new() }
+    }
+
+    /// The asset that `key` names, by id or by code.
+    pub async fn asset(&mut self, key: &str) -> Result<api::Asset, CliError> {
+        use api::get_asset_request::Key;
+        let key = key.parse().map_or_else(|_| Key::Code(key.to_owned()), Key::AssetId);
+        if let Key::AssetId(id) = key
+            && let Some(asset) = self.assets.get(&id)
+        {
+            return Ok(asset.clone());
+        }
+        let answer = self.client.get_asset(api::GetAssetRequest { key: Some(key), consistency: None }).await?;
+        let asset = answer.asset.ok_or_else(|| missing("asset"))?;
+        self.assets.insert(asset.asset_id, asset.clone());
+        Ok(asset)
+    }
+
+    /// The asset with this id.
+    pub async fn asset_by_id(&mut self, id: u32) -> Result<api::Asset, CliError> {
+        self.asset(&id.to_string()).await
+    }
+
+    /// The market that `key` names, by id or by symbol.
+    pub async fn market(&mut self, key: &str) -> Result<Market, CliError> {
+        use api::get_market_request::Key;
+        let key = key.parse().map_or_else(|_| Key::Symbol(key.to_owned()), Key::MarketId);
+        let known = match key {
+            Key::MarketId(id) => self.markets.get(&id).cloned(),
+            Key::Symbol(_) => None,
+        };
+        let market = match known {
+            Some(market) => market,
+            None => {
+                let request = api::GetMarketRequest { key: Some(key), consistency: None };
+                self.client.get_market(request).await?.market.ok_or_else(|| missing("market"))?
+            }
+        };
+        self.markets.insert(market.market_id, market.clone());
+        self.described(market).await
+    }
+
+    /// The market with this id.
+    pub async fn market_by_id(&mut self, id: u32) -> Result<Market, CliError> {
+        self.market(&id.to_string()).await
+    }
+
+    /// A market with its two assets.
+    pub async fn described(&mut self, market: api::Market) -> Result<Market, CliError> {
+        let base = self.asset_by_id(market.base_asset_id).await?;
+        let quote = self.asset_by_id(market.quote_asset_id).await?;
+        Ok(Market { market, base, quote })
+    }
+}
+
+fn missing(what: &str) -> CliError {
+    ClientError::Protocol(format!("an answer without the {what}")).into()
+}
+
+/// A market with its two assets: enough to read and write its numbers.
+#[derive(Debug, Clone)]
+pub struct Market {
+    /// The market.
+    pub market: api::Market,
+    /// What is traded.
+    pub base: api::Asset,
+    /// What it is traded for.
+    pub quote: api::Asset,
+}
+
+impl Market {
+    /// A price, which is in quote units for one whole base unit.
+    pub fn price(&self, price: u64) -> String {
+        amount(price, self.quote.scale)
+    }
+
+    /// A quantity of the base asset.
+    pub fn quantity(&self, quantity: u64) -> String {
+        amount(quantity, self.base.scale)
+    }
+
+    /// Money: a notional, a fee.
+    pub fn money(&self, number: impl Into<i128>) -> String {
+        amount(number, self.quote.scale)
+    }
+
+    /// A price from the command line.
+    pub fn parse_price(&self, option: &'static str, text: &str) -> Result<u64, CliError> {
+        parse(option, text, self.quote.scale)
+    }
+
+    /// A quantity from the command line.
+    pub fn parse_quantity(&self, option: &'static str, text: &str) -> Result<u64, CliError> {
+        parse(option, text, self.base.scale)
+    }
+}
+
+/// A decimal from the command line, in the smallest unit of its scale.
+pub fn parse(option: &'static str, text: &str, scale: u32) -> Result<u64, CliError> {
+    let scale = u8::try_from(scale).unwrap_or(u8::MAX);
+    decimal::parse(text, scale).map_err(|source| CliError::Decimal { option, text: text.to_owned(), source })
+}

@@ -1,0 +1,47 @@
+//! `counterfoil serve`: one node, until it is told to stop or stops on a fault.
+
+use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::CliError;
+use super::args::load_config;
+use crate::config::Config;
+use crate::node::Node;
+use crate::telemetry;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A key of the configuration, such as raft.heartbeat_ms=50; comes before file and environment
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+pub fn run(args: &Args) -> Result<(), CliError> {
+    let config = load_config(args.config.as_deref(), &args.set)?;
+    telemetry::start(&config.telemetry)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.node.runtime_threads)
+        .enable_all()
+        .build()
+        .map_err(CliError::Start)?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), CliError> {
+    // Asked for before the node starts, so that a signal on the way is not lost.
+    let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Start)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Start)?;
+    let node = Node::start(config).await.map_err(|error| CliError::Node(error.to_string()))?;
+    tokio::select! {
+        stopped = node.stopped() => return stopped.map_err(|error| CliError::Node(error.to_string())),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("told to stop");
+    node.shutdown().await;
+    Ok(())
+}

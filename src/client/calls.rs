@@ -1,0 +1,129 @@
+//! Single calls: every request of the API, retried on other nodes until the deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::{Request, Response};
+
+use super::api;
+use super::api::cluster_service_client::ClusterServiceClient;
+use super::api::command_service_client::CommandServiceClient;
+use super::api::market_data_service_client::MarketDataServiceClient;
+use super::api::query_service_client::QueryServiceClient;
+use super::connect::{ClientOptions, MESSAGE_BYTES_MAX, Nodes, retry};
+use super::error::ClientError;
+use super::session::{Session, SessionOptions};
+use super::watch::Watch;
+
+/// A client of one cluster. Cheap to clone; clones share their connections and what they know of
+/// the leader.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub(super) nodes: Arc<Nodes>,
+    pub(super) options: ClientOptions,
+}
+
+/// A request that tells the node how long it may take, so that it does not work for nobody.
+fn within<T>(message: T, patience: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(patience);
+    request
+}
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $service:ident $name:ident($request:ident) -> $response:ident;)*) => {
+        impl Client {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// When a node refuses it, or the deadline passes.
+            pub async fn $name(&self, request: api::$request) -> Result<api::$response, ClientError> {
+                retry(&self.nodes, &self.options, |channel, patience| {
+                    let request = within(request.clone(), patience);
+                    async move {
+                        let mut node = $service::new(channel)
+                            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+                        node.$name(request).await.map(Response::into_inner)
+                    }
+                })
+                .await
+            }
+        )*}
+    };
+}
+
+calls! {
+    /// An asset by id or code.
+    QueryServiceClient get_asset(GetAssetRequest) -> GetAssetResponse;
+    /// Every asset, page by page.
+    QueryServiceClient list_assets(ListAssetsRequest) -> ListAssetsResponse;
+    /// A market by id or symbol.
+    QueryServiceClient get_market(GetMarketRequest) -> GetMarketResponse;
+    /// Every market, page by page.
+    QueryServiceClient list_markets(ListMarketsRequest) -> ListMarketsResponse;
+    /// An account, its balances, and what holds its reservations.
+    QueryServiceClient get_account(GetAccountRequest) -> GetAccountResponse;
+    /// Every account, page by page.
+    QueryServiceClient list_accounts(ListAccountsRequest) -> ListAccountsResponse;
+    /// Balances of an account, now or after a past event.
+    QueryServiceClient list_balances(ListBalancesRequest) -> ListBalancesResponse;
+    /// An order with its fills.
+    QueryServiceClient get_order(GetOrderRequest) -> GetOrderResponse;
+    /// Orders of an account or a market.
+    QueryServiceClient list_orders(ListOrdersRequest) -> ListOrdersResponse;
+    /// Trades of an account or a market.
+    QueryServiceClient list_trades(ListTradesRequest) -> ListTradesResponse;
+    /// Postings of an account.
+    QueryServiceClient list_postings(ListPostingsRequest) -> ListPostingsResponse;
+    /// A transfer, pending or ended.
+    QueryServiceClient get_transfer(GetTransferRequest) -> GetTransferResponse;
+    /// The answer that a command got.
+    QueryServiceClient get_command_result(GetCommandResultRequest) -> GetCommandResultResponse;
+    /// The book by price.
+    MarketDataServiceClient get_book(GetBookRequest) -> GetBookResponse;
+    /// The book by order.
+    MarketDataServiceClient get_order_book(GetOrderBookRequest) -> GetOrderBookResponse;
+    /// How the first node that answers sees the cluster.
+    ClusterServiceClient get_status(GetStatusRequest) -> GetStatusResponse;
+    /// Moves leadership to another voter.
+    ClusterServiceClient transfer_leadership(TransferLeadershipRequest) -> TransferLeadershipResponse;
+    /// Carries out a batch of commands, each exactly once.
+    CommandServiceClient submit(SubmitRequest) -> SubmitResponse;
+}
+
+impl Client {
+    /// A client of the cluster that has nodes at these endpoints; one is enough to find the others.
+    /// Connects when it is first used.
+    ///
+    /// # Errors
+    /// When one is not an endpoint.
+    pub fn new<S: AsRef<str>>(endpoints: &[S], options: ClientOptions) -> Result<Self, ClientError> {
+        Ok(Self { nodes: Arc::new(Nodes::new(endpoints)?), options })
+    }
+
+    /// Carries out one command, exactly once, and returns what became of it; a rejection is a result.
+    ///
+    /// # Errors
+    /// When a node refuses it as malformed, or the deadline passes.
+    pub async fn execute(&self, command: api::Command) -> Result<api::CommandResult, ClientError> {
+        let answer = retry(&self.nodes, &self.options, |channel, patience| {
+            let request = within(api::ExecuteRequest { command: Some(command.clone()) }, patience);
+            async move { CommandServiceClient::new(channel).execute(request).await.map(Response::into_inner) }
+        });
+        let result = answer.await?.result;
+        result.ok_or_else(|| ClientError::Protocol("an answer without a result".to_owned()))
+    }
+
+    /// Opens a pipelined session.
+    #[must_use]
+    pub fn session(&self, options: SessionOptions) -> Session {
+        Session::open(Arc::clone(&self.nodes), options)
+    }
+
+    /// Every record from a sequence on, in order, over failures of nodes.
+    #[must_use]
+    pub fn watch(&self, from_sequence: u64, filter: Option<api::EventFilter>) -> Watch {
+        Watch::new(Arc::clone(&self.nodes), self.options, from_sequence, filter)
+    }
+}
