@@ -9,6 +9,8 @@ pub mod command;
 pub mod decimal;
 pub mod digest;
 pub mod event;
+#[cfg(test)]
+mod fixture;
 pub mod ledger;
 pub mod rejection;
 pub mod reply;
