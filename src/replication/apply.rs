@@ -171,6 +171,7 @@ fn published(engine: &Engine) -> Published {
         index: position.index,
         sequence: engine.ledger().sequence(),
         next_deadline: engine.ledger().next_deadline(),
+        digest: engine.digest(),
     }
 }
 
@@ -278,6 +279,7 @@ impl ApplyThread {
             index,
             sequence: ledger.sequence(),
             next_deadline: ledger.next_deadline(),
+            digest: self.engine.digest(),
         });
     }
 }

@@ -53,7 +53,7 @@ use self::sequencer::SequencerTask;
 use self::watch::Events;
 use crate::proto::v1 as pb;
 use crate::replication::{FaultCell, Replica};
-use crate::store::Readers;
+use crate::store::engine::Readers;
 use crate::store::identity::ClusterId;
 
 /// What the service is made of.

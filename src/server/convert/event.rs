@@ -179,7 +179,7 @@ fn order_accepted(it: &OrderAccepted) -> pb::OrderAccepted {
     pb::OrderAccepted { client_order_id: id_bytes(it.id), order: Some(new_order(&it.order)) }
 }
 
-fn new_order(it: &NewOrder) -> pb::NewOrder {
+pub(super) fn new_order(it: &NewOrder) -> pb::NewOrder {
     use pb::new_order::Pricing as Wire;
     pb::NewOrder {
         account_id: it.account.0,

@@ -18,7 +18,7 @@ use crate::server::convert::{Invalid, Reason, event, request, state};
 use crate::server::errors::Refusal;
 use crate::server::history::{EventReader, ReadFault};
 use crate::server::limits::FILLS_MAX;
-use crate::store::Readers;
+use crate::store::engine::Readers;
 use crate::store::index::{Direction, HistoryKey};
 
 /// Orders that are looked at for one page when only some of them are wanted: a page can be short, and

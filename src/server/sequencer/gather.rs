@@ -169,13 +169,13 @@ impl Gatherer {
         self.forget_answered();
     }
 
-    /// Refuses every request without an answer. What is in flight may still be carried out.
-    pub fn refuse_all(&mut self, refusal: &Refusal) {
-        for open in &mut self.open {
-            open.refuse(refusal);
-        }
+    /// Refuses every request of which something is in no proposal yet. The others keep their place:
+    /// what is in flight has an answer to come.
+    pub fn refuse_unproposed(&mut self, refusal: &Refusal) {
+        let start = (self.next - self.first) as usize;
+        self.open.range_mut(start..).for_each(|open| open.refuse(refusal));
+        self.next = self.first + self.open.len() as u64;
         self.forget_answered();
-        self.next = self.next.max(self.first);
     }
 
     fn forget_answered(&mut self) {
@@ -293,20 +293,27 @@ mod tests {
     }
 
     #[test]
-    fn refused_requests_leave_nothing_behind() {
+    fn what_is_not_proposed_is_refused_and_leaves_nothing_behind() {
         let mut gatherer = gatherer(2);
-        let (one, mut first) = request(&[1, 2, 3].map(|id| command(id, false)));
-        gatherer.push(one);
-        let (_, shares) = gatherer.next_proposal(Timestamp(9), || None);
-        gatherer.refuse_all(&Refusal::ShuttingDown);
-        assert_eq!(first.try_recv().expect("answered").err(), Some(Refusal::ShuttingDown));
+        let (whole, mut first) = request(&[1, 2].map(|id| command(id, false)));
+        let (cut, mut second) = request(&[3, 4, 5].map(|id| command(id, false)));
+        gatherer.push(whole);
+        let (_, whole_shares) = gatherer.next_proposal(Timestamp(9), || None);
+        gatherer.push(cut);
+        let (_, cut_shares) = gatherer.next_proposal(Timestamp(9), || None);
+        gatherer.refuse_unproposed(&Refusal::ShuttingDown);
+        assert!(first.try_recv().is_err(), "its answer is still to come");
+        assert_eq!(second.try_recv().expect("answered").err(), Some(Refusal::ShuttingDown));
         assert!(!gatherer.has_commands());
-        gatherer.settle(shares, &applied());
-        let (two, mut second) = request(&[command(4, false)]);
-        gatherer.push(two);
-        let (bytes, shares) = gatherer.next_proposal(Timestamp(9), || None);
-        assert_eq!(ids(&bytes), [4]);
-        gatherer.settle(shares, &applied());
-        assert!(second.try_recv().expect("answered").is_ok());
+
+        let (later, mut third) = request(&[command(6, false)]);
+        gatherer.push(later);
+        let (bytes, later_shares) = gatherer.next_proposal(Timestamp(9), || None);
+        assert_eq!(ids(&bytes), [6]);
+        for shares in [whole_shares, cut_shares, later_shares] {
+            gatherer.settle(shares, &applied());
+        }
+        assert!(first.try_recv().expect("answered").is_ok());
+        assert!(third.try_recv().expect("answered").is_ok());
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Requests come in by a bounded queue. An idle sequencer proposes at once; when the window of
 //! proposals in flight is full, what arrives meanwhile makes the next ones larger. Nothing waits for
-//! company. When leadership is lost every waiting request is told at once. [`run`] is the body of
-//! the one task, which the node starts; [`Sequencer`] is the handle.
+//! company. When leadership is lost every waiting request is told at once. [`SequencerTask`] is the
+//! one task, which the node runs; [`Sequencer`] is the handle.
 
 mod batch;
 mod gather;
@@ -136,7 +136,7 @@ enum Wake {
 }
 
 impl SequencerTask {
-    /// Runs until every [`Sequencer`] is dropped or the replica stops.
+    /// Runs until every [`Sequencer`] is dropped.
     pub async fn run(mut self) {
         loop {
             match self.wake().await {
@@ -152,7 +152,7 @@ impl SequencerTask {
             }
             self.fill_window();
         }
-        self.gatherer.refuse_all(&Refusal::ShuttingDown);
+        self.gatherer.refuse_unproposed(&Refusal::ShuttingDown);
     }
 
     async fn wake(&mut self) -> Wake {
@@ -205,14 +205,14 @@ impl SequencerTask {
         }
     }
 
-    /// Tells every waiting request that it has to go elsewhere; those in flight too, since whether
-    /// they are carried out is for the next leader to say.
+    /// Tells every waiting request that it has to go elsewhere. Those in flight get their answer from
+    /// the replica, which may be their outcome still.
     fn refuse_not_leader(&mut self) {
         while let Ok(request) = self.queue.try_recv() {
             self.gatherer.push(request);
         }
         let refusal = not_leader(self.leadership.borrow().leader.as_ref());
-        self.gatherer.refuse_all(&refusal);
+        self.gatherer.refuse_unproposed(&refusal);
     }
 
     /// The deadline that is to come and that nothing in flight takes care of.
