@@ -179,10 +179,12 @@ fn past_order_id(
         OrderRef::ClientOrderId(id) => {
             let key = CommandKey { scope: Scope::Trading, account: account.unwrap_or_default(), id };
             let record = answered(readers, &key, last)?;
-            let accepted = |(sequence, body, _): (Sequence, &EventBody, _)| {
-                matches!(body, EventBody::OrderAccepted(accepted) if accepted.id == id).then_some(OrderId(sequence.0))
-            };
-            Ok(record.and_then(|record| record.view().events().find_map(accepted)))
+            Ok(record.and_then(|record| {
+                record.view().events().find_map(|(sequence, body, _)| {
+                    let accepts = matches!(body, EventBody::OrderAccepted(accepted) if accepted.id == id);
+                    accepts.then_some(OrderId(sequence.0))
+                })
+            }))
         }
     }
 }
