@@ -190,7 +190,7 @@ impl Default for ServerConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { log_filter: "info".to_owned(), log_format: LogFormat::Text }
+        Self { log_filter: "info,openraft=error".to_owned(), log_format: LogFormat::Text }
     }
 }
 
