@@ -21,13 +21,14 @@ impl Ledger {
                 break;
             };
             let maker = &self.orders.entries[slot];
-            if maker.owner == taker.owner {
-                self.prevent_self_trade(market, taker, slot, effects);
-                continue;
-            }
+            // First whether they would trade: a budget that pays for no lot harms no order of its own.
             let quantity = fill_quantity(entry, &taker.order, price, maker.order.open);
             if quantity == Quantity(0) {
                 break;
+            }
+            if maker.owner == taker.owner {
+                self.prevent_self_trade(market, taker, slot, effects);
+                continue;
             }
             self.trade(market, taker, slot, quantity, effects);
         }
@@ -154,6 +155,17 @@ mod tests {
             let (quote, reserved) = exchange.balance(BOB, USD);
             assert!(FUNDS - quote <= money && reserved == 0);
         }
+    }
+
+    #[test]
+    fn a_budget_that_pays_for_no_lot_leaves_the_accounts_own_order_alone() {
+        let mut exchange = Exchange::new();
+        let (own, _) = exchange.enter(limit(BOB, Side::Sell, 5, 100));
+        let order = |money| NewOrder { self_trade_prevention: SelfTradePrevention::CancelBoth, ..budget(5, money) };
+        exchange.enter(order(99));
+        assert!(exchange.ledger.order(own).is_some());
+        exchange.enter(order(100));
+        assert!(exchange.ledger.order(own).is_none());
     }
 
     #[test]
