@@ -21,16 +21,26 @@ impl Ledger {
                 break;
             };
             let maker = &self.orders.entries[slot];
+<<<<<<< HEAD
             // A budget that pays for no lot here trades with nobody, its own account included.
+=======
+            // First whether they would trade: a budget that pays for no lot harms no order of its own.
+>>>>>>> core
             let quantity = fill_quantity(entry, &taker.order, price, maker.order.open);
             if quantity == Quantity(0) {
                 break;
             }
             if maker.owner == taker.owner {
                 self.prevent_self_trade(market, taker, slot, effects);
+<<<<<<< HEAD
             } else {
                 self.trade(market, taker, slot, quantity, effects);
             }
+=======
+                continue;
+            }
+            self.trade(market, taker, slot, quantity, effects);
+>>>>>>> core
         }
         if taker.order.open > Quantity(0) && !taker.order.rests() {
             self.end_order(taker, CancelReason::NotFilled, effects);
@@ -155,6 +165,17 @@ mod tests {
             let (quote, reserved) = exchange.balance(BOB, USD);
             assert!(FUNDS - quote <= money && reserved == 0);
         }
+    }
+
+    #[test]
+    fn a_budget_that_pays_for_no_lot_leaves_the_accounts_own_order_alone() {
+        let mut exchange = Exchange::new();
+        let (own, _) = exchange.enter(limit(BOB, Side::Sell, 5, 100));
+        let order = |money| NewOrder { self_trade_prevention: SelfTradePrevention::CancelBoth, ..budget(5, money) };
+        exchange.enter(order(99));
+        assert!(exchange.ledger.order(own).is_some());
+        exchange.enter(order(100));
+        assert!(exchange.ledger.order(own).is_none());
     }
 
     #[test]
