@@ -21,6 +21,8 @@ mod sled_sync;
 pub mod snapshot;
 mod state;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 pub mod verify;
 
