@@ -6,6 +6,7 @@
 //! layer blocks, and knows nothing of tokio. It may call the core; replication and the service call it.
 
 pub mod checkpoint;
+mod dry_run;
 pub mod engine;
 pub mod error;
 pub mod file;
