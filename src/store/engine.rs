@@ -187,9 +187,10 @@ impl Engine {
     /// When the disk fails, or what is damaged cannot be rebuilt from the folder.
     pub fn open(dir: &Path, options: EngineOptions) -> Result<(Self, Persister), StoreError> {
         let folders = Folders::of(dir);
-        let Recovered { ledger, image, checkpoint, store, journal, index, files, snapshots } =
+        let Recovered { ledger, image, checkpoint, store, journal, index, files, snapshots, lock } =
             recover(&folders, &options)?;
-        let link = Arc::new(Link::new(folders.state.clone(), options.persister_silence_max));
+        let committed = store.as_ref().and(checkpoint.position);
+        let link = Arc::new(Link::new(folders.state.clone(), options.persister_silence_max, committed));
         let persister = Persister {
             link: Arc::clone(&link),
             disk: options.disk.clone(),
@@ -197,6 +198,7 @@ impl Engine {
             state: store,
             index: files,
             journal: journal.flusher(),
+            _lock: lock,
         };
         let fresh = persister.state.is_none();
         let mut engine = Self {
@@ -430,7 +432,11 @@ impl Engine {
     /// another thread. Only of use once an entry was applied.
     #[must_use]
     pub fn begin_snapshot(&mut self) -> SnapshotJob {
+        if self.handed_over.1 != self.position {
+            self.hand_over_changes();
+        }
         SnapshotJob {
+            link: Arc::clone(&self.link),
             snapshots: self.snapshots.clone(),
             pages: self.image.share_all(),
             checkpoint: self.checkpoint(),

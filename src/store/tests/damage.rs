@@ -7,7 +7,7 @@ const WORKLOAD: Workload = Workload(51);
 const LAST: u64 = 1_200;
 
 /// Every file below the folder, with its length.
-fn files(folder: &Path) -> Vec<(std::path::PathBuf, u64)> {
+pub(super) fn files(folder: &Path) -> Vec<(std::path::PathBuf, u64)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("listed") {
         let entry = entry.expect("an entry");

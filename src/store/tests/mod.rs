@@ -2,8 +2,10 @@
 
 mod damage;
 mod kill;
+mod power;
 mod restart;
 mod transfer;
+mod verify;
 mod workload;
 
 use std::path::Path;
