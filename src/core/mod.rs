@@ -10,7 +10,7 @@ pub mod decimal;
 pub mod digest;
 pub mod event;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod ledger;
 pub mod rejection;
 pub mod reply;
