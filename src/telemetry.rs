@@ -9,10 +9,8 @@ use crate::config::{ConfigError, LogFormat, TelemetryConfig};
 /// # Errors
 /// When the filter cannot be read.
 pub fn start(config: &TelemetryConfig) -> Result<(), ConfigError> {
-    let filter = EnvFilter::try_new(&config.log_filter).map_err(|error| ConfigError::BadValue {
-        key: "telemetry.log_filter".to_owned(),
-        reason: error.to_string(),
-    })?;
+    let filter = EnvFilter::try_new(&config.log_filter)
+        .map_err(|error| ConfigError::BadValue { key: "telemetry.log_filter".to_owned(), reason: error.to_string() })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start (tests run many nodes in one process) keeps the first one's settings.
     let _ = match config.log_format {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::checkpoint::Checkpoint;
 use super::identity::ClusterId;
 use super::image::{Image, PAGE_BYTES_MAX};
-use super::index::{FROZEN_TABLES_MAX, IndexReader, IndexWriter};
+use super::index::{FROZEN_TABLES_MAX, IndexReader, IndexWriter, MEMTABLE_ENTRIES};
 use super::journal::{Journal, JournalReader};
 use super::persister::{Job, Link, Persister, State};
 use super::recovery::{Folders, Recovered, recover};
@@ -76,6 +76,8 @@ pub struct EngineOptions {
     pub journal_backlog_bytes_max: usize,
     /// How long the persister may work on one piece before it is taken for hung.
     pub persister_silence_max: Duration,
+    /// Entries at which the newest part of the index leaves memory for a file.
+    pub index_table_entries: usize,
     /// Memory for journal blocks that were read.
     pub journal_cache_bytes: usize,
     /// Called on the apply thread after every entry; be brief.
@@ -92,6 +94,7 @@ impl Default for EngineOptions {
             dirty_bytes_max: 32 << 20,
             journal_backlog_bytes_max: 64 << 20,
             persister_silence_max: Duration::from_secs(60),
+            index_table_entries: MEMTABLE_ENTRIES,
             journal_cache_bytes: 8 << 20,
             on_published: Box::new(|_| {}),
         }
@@ -223,11 +226,7 @@ impl Engine {
     /// How far the state has come.
     #[must_use]
     pub fn applied(&self) -> Applied {
-        Applied {
-            position: self.position,
-            membership: self.membership.clone(),
-            sequence: self.ledger.sequence(),
-        }
+        Applied { position: self.position, membership: self.membership.clone(), sequence: self.ledger.sequence() }
     }
 
     /// Applies the next committed entry. Waits while the persister is too far behind.

@@ -20,8 +20,13 @@ mod segment;
 mod sled_sync;
 pub mod snapshot;
 mod state;
+#[cfg(test)]
+mod tests;
 pub mod verify;
+#[cfg(test)]
+pub(crate) mod testing;
 
+pub use engine::Readers;
 pub use error::StoreError;
 pub use file::Disk;
 

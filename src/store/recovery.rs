@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use super::checkpoint::Checkpoint;
 use super::engine::EngineOptions;
 use super::image::Image;
-use super::index::{IndexFiles, IndexWriter, MEMTABLE_ENTRIES, Run, RunName, open_runs, salvage};
+use super::index::{IndexFiles, IndexWriter, Run, RunName, open_runs, salvage};
 use super::journal::{Journal, JournalOptions};
 use super::snapshot::{Snapshots, restore};
 use super::state::{self, StateStore};
-use super::{Disk, Position, StoreError};
+use super::{Position, StoreError};
 use crate::core::Ledger;
 use crate::core::types::Sequence;
 
@@ -88,7 +88,7 @@ pub(super) fn recover(folders: &Folders, options: &EngineOptions) -> Result<Reco
         return Err(StoreError::corrupt(&folders.state, 0, reason));
     }
     let (store, names) = stored.map_or((None, None), |(store, names)| (Some(store), Some(names)));
-    let (index, files) = bring_index(disk, folders, names.as_deref(), &journal, checkpoint.sequence)?;
+    let (index, files) = bring_index(folders, options, names.as_deref(), &journal, checkpoint.sequence)?;
     Ok(Recovered { ledger, image, checkpoint, store, journal, index, files, snapshots })
 }
 
@@ -150,8 +150,7 @@ fn start_older(
         let reason = shortage.map_or_else(|| "no state and no snapshot is whole".to_owned(), |error| error.to_string());
         return Err(StoreError::Unrecoverable { path: folders.state.clone(), reason });
     }
-    let base =
-        Base { ledger: None, image: Image::new(), checkpoint: Checkpoint::default(), stored: None };
+    let base = Base { ledger: None, image: Image::new(), checkpoint: Checkpoint::default(), stored: None };
     Ok((base, open_journal(folders, options, Sequence(0))?))
 }
 
@@ -200,12 +199,13 @@ fn open_journal(folders: &Folders, options: &EngineOptions, keep: Sequence) -> R
 
 /// The index up to `sequence`: the runs on disk, and in memory what the journal has behind them.
 fn bring_index(
-    disk: &Disk,
     folders: &Folders,
+    options: &EngineOptions,
     names: Option<&[RunName]>,
     journal: &Journal,
     sequence: Sequence,
 ) -> Result<(IndexWriter, IndexFiles), StoreError> {
+    let disk = &options.disk;
     let fits = |names: &&[RunName]| names.last().is_none_or(|last| last.last <= sequence);
     let runs: Vec<Run> = match names.filter(fits).map(|names| open_runs(disk, &folders.index, names)) {
         Some(Ok(runs)) => runs,
@@ -215,7 +215,7 @@ fn bring_index(
         }
         None => salvage(disk, &folders.index, sequence)?,
     };
-    let mut index = IndexWriter::new(runs, MEMTABLE_ENTRIES);
+    let mut index = IndexWriter::new(runs, options.index_table_entries);
     let mut files = IndexFiles::new(disk, &folders.index, &index);
     let reader = journal.reader();
     while index.last() < sequence {

@@ -76,9 +76,7 @@ pub struct Opened {
 #[derive(Debug)]
 pub struct StateStore {
     disk: Disk,
-    folder: PathBuf,
     database: PathBuf,
-    number: u64,
     db: sled::Db,
 }
 
@@ -96,7 +94,7 @@ impl StateStore {
         note_attempt(disk, folder, number)?;
         let opened = guarded(&database, || {
             let db = open_sled(disk, &database)?;
-            let store = Self { disk: disk.clone(), folder: folder.to_owned(), database: database.clone(), number, db };
+            let store = Self { disk: disk.clone(), database: database.clone(), db };
             store.load()
         })?;
         disk.remove_file(&folder.join(OPENING))?;
@@ -148,7 +146,7 @@ impl StateStore {
         let database = database_path(folder, number);
         let store = guarded(&database, || {
             let db = open_sled(disk, &database)?;
-            let store = Self { disk: disk.clone(), folder: folder.to_owned(), database: database.clone(), number, db };
+            let store = Self { disk: disk.clone(), database: database.clone(), db };
             check_override(&store)?;
             let (last, before) = match pages.rchunks(FILL_PAGES).next() {
                 Some(last) => (last, &pages[..pages.len() - last.len()]),

@@ -222,7 +222,9 @@ mod tests {
         assert_eq!(config.node.raft_listen.port(), 7502);
         assert_eq!(config.cluster.members.len(), 3);
         layout(dir.path(), 3).prepare().expect("picked up again");
-        for other in [layout(dir.path(), 1), layout(dir.path(), 5), Layout { client_port: 8000, ..layout(dir.path(), 3) }] {
+        for other in
+            [layout(dir.path(), 1), layout(dir.path(), 5), Layout { client_port: 8000, ..layout(dir.path(), 3) }]
+        {
             assert!(other.prepare().is_err(), "{other:?}");
         }
     }

@@ -89,11 +89,17 @@ type Queue = VecDeque<Resting>;
 type Unseen = HashMap<(bool, Price), BTreeMap<NasdaqOrder, Vec<(u32, u64)>>>;
 
 fn unseen(day: &Day) -> Unseen {
-    let entered: std::collections::HashSet<NasdaqOrder> = day.messages.iter().filter(|m| m.kind == Kind::Enter).map(|m| m.order).collect();
+    let entered: std::collections::HashSet<NasdaqOrder> =
+        day.messages.iter().filter(|m| m.kind == Kind::Enter).map(|m| m.order).collect();
     let mut unseen = Unseen::new();
     for (message, event) in day.messages.iter().zip(0..) {
         if message.kind != Kind::Outside && !entered.contains(&message.order) {
-            unseen.entry((message.side == Side::Buy, message.price)).or_default().entry(message.order).or_default().push((event, message.size.0));
+            unseen
+                .entry((message.side == Side::Buy, message.price))
+                .or_default()
+                .entry(message.order)
+                .or_default()
+                .push((event, message.size.0));
         }
     }
     unseen
@@ -104,7 +110,6 @@ fn newest_at_opening(day: &Day) -> NasdaqOrder {
     let Some(first) = enters.next() else { return NasdaqOrder(0) };
     enters.find(|m| m.time != first.time).map_or(NasdaqOrder(0), |m| m.order)
 }
-
 
 /// Makes the plan, event by event.
 #[derive(Debug)]
@@ -208,7 +213,9 @@ impl<'a> Planner<'a> {
             .flatten()
             .take_while(|(order, _)| **order < self.newest)
             .map(|(order, mentions)| (*order, mentions))
-            .map(|(order, mentions)| (order, mentions.iter().filter(|(event, _)| *event > self.event).map(|(_, size)| size).sum()))
+            .map(|(order, mentions)| {
+                (order, mentions.iter().filter(|(event, _)| *event > self.event).map(|(_, size)| size).sum())
+            })
             .collect();
         for (order, size) in named {
             if size == 0 || size > left || self.open_of(side, price, order).is_some() {
@@ -292,14 +299,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Takes `size` off the order that `is_it` finds.
-    fn cut(
-        &mut self,
-        side: Side,
-        price: Price,
-        is_it: impl Fn(&Resting) -> bool,
-        size: u64,
-        plan: &mut Vec<Planned>,
-    ) {
+    fn cut(&mut self, side: Side, price: Price, is_it: impl Fn(&Resting) -> bool, size: u64, plan: &mut Vec<Planned>) {
         let Some(queue) = self.side(side).get_mut(&price) else { return };
         let Some(place) = queue.iter().position(is_it) else { return };
         let resting = &mut queue[place];

@@ -21,15 +21,16 @@ impl Ledger {
                 break;
             };
             let maker = &self.orders.entries[slot];
-            if maker.owner == taker.owner {
-                self.prevent_self_trade(market, taker, slot, effects);
-                continue;
-            }
+            // A budget that pays for no lot here trades with nobody, its own account included.
             let quantity = fill_quantity(entry, &taker.order, price, maker.order.open);
             if quantity == Quantity(0) {
                 break;
             }
-            self.trade(market, taker, slot, quantity, effects);
+            if maker.owner == taker.owner {
+                self.prevent_self_trade(market, taker, slot, effects);
+            } else {
+                self.trade(market, taker, slot, quantity, effects);
+            }
         }
         if taker.order.open > Quantity(0) && !taker.order.rests() {
             self.end_order(taker, CancelReason::NotFilled, effects);

@@ -70,13 +70,8 @@ impl BookProjection {
     /// The book that a snapshot shows.
     #[must_use]
     pub fn new(market: MarketId, orders: impl IntoIterator<Item = (OrderId, Resting)>) -> Self {
-        let mut book = Self {
-            market,
-            orders: HashMap::new(),
-            bids: BTreeMap::new(),
-            asks: BTreeMap::new(),
-            touched: Vec::new(),
-        };
+        let mut book =
+            Self { market, orders: HashMap::new(), bids: BTreeMap::new(), asks: BTreeMap::new(), touched: Vec::new() };
         for (id, resting) in orders {
             book.orders.insert(id, resting);
             book.add_to_level(&resting);

@@ -90,8 +90,7 @@ impl Queries {
             market: request::market_id_or_all(asked.market_id),
             side: request::side_or_both(asked.side, "side")?,
         };
-        let filters =
-            [asked.account_id, u64::from(asked.market_id), asked.side as u64, u64::from(asked.include_ended)];
+        let filters = [asked.account_id, u64::from(asked.market_id), asked.side as u64, u64::from(asked.include_ended)];
         let page = PageQuery::of(asked.page.as_ref(), "orders", &filters)?;
         let seen = match (asked.include_ended, wanted.account) {
             (true, Some(account)) => return self.all_orders(consistency, account, wanted, page).await,
@@ -153,7 +152,9 @@ fn open_orders(ledger: &Ledger, wanted: Wanted, page: &PageQuery) -> (Vec<Order>
     };
     let mut orders: Vec<&Order> = match (wanted.account, wanted.market) {
         (Some(account), _) => ledger.orders(account).filter(|order| wanted.shows(order)).filter(behind).collect(),
-        (None, Some(market)) => ledger.market_orders(market).filter(|order| wanted.shows(order)).filter(behind).collect(),
+        (None, Some(market)) => {
+            ledger.market_orders(market).filter(|order| wanted.shows(order)).filter(behind).collect()
+        }
         (None, None) => Vec::new(),
     };
     let place = |order: &&Order| if page.descending { u64::MAX - order.id.0 } else { order.id.0 };

@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{Answer, Batch, Part};
-use crate::core::types::Timestamp;
 use crate::core::Encode;
+use crate::core::types::Timestamp;
 use crate::replication::Applied;
 use crate::server::errors::Refusal;
 use crate::server::limits::SequencerConfig;
@@ -158,7 +158,9 @@ impl Gatherer {
                 Ok(applied) => {
                     open.parts.push(Part { applied: applied.clone(), first: share.first, count: share.count });
                     open.waiting -= share.count;
-                    if open.waiting == 0 && let Some(reply) = open.reply.take() {
+                    if open.waiting == 0
+                        && let Some(reply) = open.reply.take()
+                    {
                         let _ = reply.send(Ok(std::mem::take(&mut open.parts)));
                     }
                 }

@@ -108,7 +108,10 @@ impl Snapshots {
 
     /// Reads and verifies the newest snapshot that `fits`, and takes it for the latest. Damaged ones
     /// are renamed, so that they are not tried again.
-    pub(super) fn newest_valid(&self, fits: impl Fn(&Checkpoint) -> bool) -> Result<Option<file::Contents>, StoreError> {
+    pub(super) fn newest_valid(
+        &self,
+        fits: impl Fn(&Checkpoint) -> bool,
+    ) -> Result<Option<file::Contents>, StoreError> {
         for (_, path) in self.files()? {
             match file::read(&self.shared.disk, &path) {
                 Ok(contents) if contents.header.cluster != self.shared.cluster => {
