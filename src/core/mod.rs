@@ -9,8 +9,6 @@ pub mod command;
 pub mod decimal;
 pub mod digest;
 pub mod event;
-#[cfg(test)]
-pub(crate) mod fixture;
 pub mod ledger;
 pub mod rejection;
 pub mod reply;
@@ -26,3 +24,6 @@ pub use event::{Effects, Outcome, Record};
 pub use ledger::Ledger;
 pub use rejection::Rejection;
 pub use state::{History, RecordKey, RestoreError, Table, Used};
+
+#[cfg(test)]
+pub(crate) mod fixture;
