@@ -74,7 +74,10 @@ async fn leadership_moves_and_the_nodes_agree() {
     assert_eq!(refused.code(), Code::Unavailable);
     let details = refused.get_error_details();
     let info = details.error_info().expect("every status has one");
-    assert_eq!((info.reason.as_str(), info.metadata.get("leader")), ("NOT_LEADER", Some(&cluster.nodes[leader].endpoint)));
+    assert_eq!(
+        (info.reason.as_str(), info.metadata.get("leader")),
+        ("NOT_LEADER", Some(&cluster.nodes[leader].endpoint))
+    );
 
     let mut client = ClusterServiceClient::new(cluster.nodes[leader].channel.clone());
     let moved = client.transfer_leadership(asked).await.expect("moved").into_inner();
@@ -105,10 +108,10 @@ async fn leadership_moves_and_the_nodes_agree() {
 async fn health_and_reflection_are_served() {
     use tonic_health::pb::health_check_response::ServingStatus;
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
     use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-    use tonic_reflection::pb::v1::ServerReflectionRequest;
     let cluster = TestCluster::start(1).await;
     let channel = cluster.only().channel.clone();
     for service in ["", "counterfoil.v1.CommandService", "counterfoil.v1.QueryService"] {

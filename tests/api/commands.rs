@@ -62,9 +62,8 @@ async fn every_kind_of_command_is_answered_with_what_it_did() {
     let void = command(Body::VoidPending(pb::VoidPending { transfer_id: pending.id }));
     assert_eq!(node.send(void).await.rejection(), pb::Rejection::TransferNotPending);
 
-    let phase = |phase: pb::Phase| {
-        command(Body::SetMarketPhase(pb::SetMarketPhase { market_id: MARKET, phase: phase.into() }))
-    };
+    let phase =
+        |phase: pb::Phase| command(Body::SetMarketPhase(pb::SetMarketPhase { market_id: MARKET, phase: phase.into() }));
     node.accept(phase(pb::Phase::Halted)).await;
     assert_eq!(node.send(buy(BOB, 1, 400)).await.rejection(), pb::Rejection::MarketHalted);
     let frozen = pb::SetAccountState { account_id: BOB, state: pb::AccountState::Frozen.into() };

@@ -120,7 +120,9 @@ async fn a_request_for_another_cluster_is_refused() {
     let cluster = TestCluster::exchange().await;
     let node = cluster.only();
     let ours = node.status().await.cluster_id;
-    for (sent, wanted) in [(ours.clone(), None), (ours.to_uppercase(), None), ("12ab".to_owned(), Some("WRONG_CLUSTER"))] {
+    for (sent, wanted) in
+        [(ours.clone(), None), (ours.to_uppercase(), None), ("12ab".to_owned(), Some("WRONG_CLUSTER"))]
+    {
         let move_one = command(Body::Transfer(transfer(ANN, BOB, USD, 1)));
         let mut request = Request::new(pb::ExecuteRequest { command: Some(move_one) });
         request.metadata_mut().insert("counterfoil-cluster-id", sent.parse().expect("ASCII"));

@@ -98,8 +98,7 @@ async fn an_account_shows_what_holds_its_reservations() {
     assert!(!answer.holds_truncated);
     use pb::hold::Holder;
     let holds: Vec<_> = answer.holds.iter().map(|hold| (hold.asset_id, hold.amount, hold.holder.clone())).collect();
-    let expected =
-        [(AAPL, 10, Some(Holder::OrderId(order_id(&ask)))), (USD, 70, Some(Holder::TransferId(pending.id)))];
+    let expected = [(AAPL, 10, Some(Holder::OrderId(order_id(&ask)))), (USD, 70, Some(Holder::TransferId(pending.id)))];
     assert_eq!(holds, expected);
     for balance in answer.balances {
         let held: i64 = expected.iter().filter(|hold| hold.0 == balance.asset_id).map(|hold| hold.1).sum();
@@ -257,7 +256,10 @@ async fn transfers_tell_their_state() {
     let now = command(Body::Transfer(pb::Transfer { code: 7, ..transfer(ANN, BOB, USD, 5) }));
     node.accept(now.clone()).await;
     let known = state(now.id).await.expect("known");
-    assert_eq!((known.state(), known.transfer.map(|it| (it.amount, it.code))), (pb::TransferState::Posted, Some((5, 7))));
+    assert_eq!(
+        (known.state(), known.transfer.map(|it| (it.amount, it.code))),
+        (pb::TransferState::Posted, Some((5, 7)))
+    );
     let later = command(Body::Transfer(pb::Transfer { pending: true, ..transfer(ANN, BOB, USD, 5) }));
     node.accept(later.clone()).await;
     assert_eq!(state(later.id.clone()).await.expect("known").state(), pb::TransferState::Pending);
