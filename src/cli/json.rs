@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, Value as Reflected};
+use prost_reflect::{DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, ReflectMessage as _, Value as Reflected};
 use serde_json::{Map, Value};
 
 use crate::client::id_to_hex;
@@ -91,7 +91,7 @@ mod tests {
             id: Bytes::from_static(&[0xAB; 16]),
             rejection: api::Rejection::NotFillable.into(),
             position: Some(api::Position { term: 1, index: 2, sequence: u64::MAX }),
-            balances: vec![api::Balance { posted: -5, ..api::Balance::default() }],
+            balances: vec![api::BalanceLeft { posted: -5, ..api::BalanceLeft::default() }],
             ..api::CommandResult::default()
         };
         let json = to_json(&result);

@@ -50,7 +50,31 @@ impl Context {
             rows.push(("open", market.quantity(order.open)));
         }
         print(&list(rows))?;
-        if result.balances.is_empty() { Ok(()) } else { self.print_balances(&result.balances).await }
+        if result.balances.is_empty() { Ok(()) } else { self.print_left(&result.balances).await }
+    }
+
+    /// The balances that a command left.
+    async fn print_left(&mut self, balances: &[api::BalanceLeft]) -> Result<(), CliError> {
+        let mut rows = Vec::new();
+        for balance in balances {
+            let asset = self.names.asset_by_id(balance.asset_id).await?;
+            let number = |number: i64| amount(number, asset.scale);
+            rows.push(vec![
+                balance.account_id.to_string(),
+                asset.code.clone(),
+                number(balance.posted),
+                number(balance.reserved),
+                number(balance.available),
+            ]);
+        }
+        let columns = [
+            Column::Number("account"),
+            Column::Text("asset"),
+            Column::Number("posted"),
+            Column::Number("reserved"),
+            Column::Number("available"),
+        ];
+        print(&table(&columns, rows))
     }
 
     async fn market_of(&mut self, order_id: u64) -> Result<Market, CliError> {
