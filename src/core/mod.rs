@@ -26,4 +26,4 @@ pub use rejection::Rejection;
 pub use state::{History, RecordKey, RestoreError, Table, Used};
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;

@@ -37,7 +37,8 @@ impl Feed {
             let from = self.next;
             self.published.wait_for(|published| published.sequence >= from).await.map_err(|_| Refusal::ShuttingDown)?;
             let bytes = self.step_bytes;
-            let read = move |readers: &crate::store::engine::Readers| Ok(readers.journal.read(from, RECORDS_STEP, bytes)?);
+            let read =
+                move |readers: &crate::store::engine::Readers| Ok(readers.journal.read(from, RECORDS_STEP, bytes)?);
             let records = self.history.read(read).await?;
             if let Some(last) = records.last() {
                 self.next = last.view().last_sequence().plus(1);

@@ -131,7 +131,7 @@ impl Service {
         let reads = Reads::new(&replica, config.read_timeout);
         let commands = Commands {
             sequencer: handle,
-            forwarder: Forwarder::new(replica.leadership(), config.clone()),
+            forwarder: Forwarder::new(&replica, config.clone()),
             answers: Answers::new(history.clone(), reads.clone()),
             config: config.clone(),
         };

@@ -98,13 +98,26 @@ fn every_wrong_shape_is_named() {
         (added(|it| it.kind = -1), "create_asset.kind", UnknownValue),
         (of(Wire::CreateAccount(pb::CreateAccount::default())), "create_account.account_id", Missing),
         (
-            of(Wire::CreateAccount(pb::CreateAccount { account_id: 1, user_data: Bytes::from_static(b"x"), ..Default::default() })),
+            of(Wire::CreateAccount(pb::CreateAccount {
+                account_id: 1,
+                user_data: Bytes::from_static(b"x"),
+                ..Default::default()
+            })),
             "create_account.user_data",
             WrongLength,
         ),
-        (of(Wire::SetAccountState(pb::SetAccountState { account_id: 1, state: 0 })), "set_account_state.state", Missing),
         (
-            of(Wire::SetAccountAsset(pb::SetAccountAsset { account_id: 1, asset_id: 1, allowed: true, credit_limit: TOO_LARGE })),
+            of(Wire::SetAccountState(pb::SetAccountState { account_id: 1, state: 0 })),
+            "set_account_state.state",
+            Missing,
+        ),
+        (
+            of(Wire::SetAccountAsset(pb::SetAccountAsset {
+                account_id: 1,
+                asset_id: 1,
+                allowed: true,
+                credit_limit: TOO_LARGE,
+            })),
             "set_account_asset.credit_limit",
             OutOfRange,
         ),

@@ -232,9 +232,7 @@ mod tests {
 
     use super::*;
     use crate::core::Ledger;
-    use crate::core::command::{
-        Body, CancelOrder, MassCancel, NewOrder, OrderRef, ReplaceOrder, SetMarketPhase,
-    };
+    use crate::core::command::{Body, CancelOrder, MassCancel, NewOrder, OrderRef, ReplaceOrder, SetMarketPhase};
     use crate::core::fixture::{ANN, BOB, BOLT_USD, Exchange};
     use crate::core::types::{SelfTradePrevention, TimeInForce};
 
@@ -279,8 +277,7 @@ mod tests {
         (owner, side, 1_u64..20, pricing, any::<bool>(), prevention).prop_map(
             |(account, side, quantity, pricing, immediate, self_trade_prevention)| {
                 let rests = matches!(pricing, Pricing::Limit(_)) && !immediate;
-                let time_in_force =
-                    if rests { TimeInForce::GoodTillCancel } else { TimeInForce::ImmediateOrCancel };
+                let time_in_force = if rests { TimeInForce::GoodTillCancel } else { TimeInForce::ImmediateOrCancel };
                 Body::NewOrder(NewOrder {
                     account,
                     market: BOLT_USD,
@@ -316,7 +313,8 @@ mod tests {
 
     /// Aims a command at one of the open orders.
     fn aim(ledger: &Ledger, body: Body, nth: usize) -> Body {
-        let open: Vec<(OrderId, AccountId)> = ledger.market_orders(BOLT_USD).map(|order| (order.id, order.account)).collect();
+        let open: Vec<(OrderId, AccountId)> =
+            ledger.market_orders(BOLT_USD).map(|order| (order.id, order.account)).collect();
         let Some((id, owner)) = (!open.is_empty()).then(|| open[nth % open.len()]) else { return body };
         let order = OrderRef::OrderId(id);
         match body {

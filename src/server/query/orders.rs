@@ -178,13 +178,10 @@ fn past_order_id(
         OrderRef::OrderId(id) => Ok((id.0 <= last.0).then_some(id)),
         OrderRef::ClientOrderId(id) => {
             let key = CommandKey { scope: Scope::Trading, account: account.unwrap_or_default(), id };
-            let record = answered(readers, &key, last)?;
-            Ok(record.and_then(|record| {
-                record.view().events().find_map(|(sequence, body, _)| {
-                    let accepts = matches!(body, EventBody::OrderAccepted(accepted) if accepted.id == id);
-                    accepts.then_some(OrderId(sequence.0))
-                })
-            }))
+            let Some(record) = answered(readers, &key, last)? else { return Ok(None) };
+            let is_it = |body: &EventBody| matches!(body, EventBody::OrderAccepted(accepted) if accepted.id == id);
+            let accepted = record.view().events().find(|(_, body, _)| is_it(body));
+            Ok(accepted.map(|(sequence, ..)| OrderId(sequence.0)))
         }
     }
 }
