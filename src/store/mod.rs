@@ -26,8 +26,6 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod verify;
-#[cfg(test)]
-pub(crate) mod testing;
 
 pub use engine::Readers;
 pub use error::StoreError;

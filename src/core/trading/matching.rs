@@ -21,26 +21,16 @@ impl Ledger {
                 break;
             };
             let maker = &self.orders.entries[slot];
-<<<<<<< HEAD
-            // A budget that pays for no lot here trades with nobody, its own account included.
-=======
             // First whether they would trade: a budget that pays for no lot harms no order of its own.
->>>>>>> core
             let quantity = fill_quantity(entry, &taker.order, price, maker.order.open);
             if quantity == Quantity(0) {
                 break;
             }
             if maker.owner == taker.owner {
                 self.prevent_self_trade(market, taker, slot, effects);
-<<<<<<< HEAD
-            } else {
-                self.trade(market, taker, slot, quantity, effects);
-            }
-=======
                 continue;
             }
             self.trade(market, taker, slot, quantity, effects);
->>>>>>> core
         }
         if taker.order.open > Quantity(0) && !taker.order.rests() {
             self.end_order(taker, CancelReason::NotFilled, effects);
