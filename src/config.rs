@@ -163,8 +163,8 @@ impl Default for RaftConfig {
             heartbeat_ms: 50,
             election_min_ms: 150,
             election_max_ms: 300,
-            snapshot_entries: 100_000,
-            kept_entries: 20_000,
+            snapshot_entries: 50_000,
+            kept_entries: 10_000,
         }
     }
 }
@@ -181,8 +181,8 @@ impl Default for ServerConfig {
             message_mib: 4,
             request_timeout_ms: 10_000,
             streams_per_connection: 1_024,
-            calls: 4_096,
-            queued_commands: 65_536,
+            calls: 16_384,
+            queued_commands: 262_144,
             proposals: 32,
         }
     }
@@ -190,7 +190,7 @@ impl Default for ServerConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { log_filter: "info".to_owned(), log_format: LogFormat::Text }
+        Self { log_filter: "info,openraft=error".to_owned(), log_format: LogFormat::Text }
     }
 }
 
@@ -248,9 +248,8 @@ impl Config {
         if let Some(path) = file {
             let text = std::fs::read_to_string(path)
                 .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-            let given = text
-                .parse::<toml::Table>()
-                .map_err(|source| ConfigError::NotToml { path: path.to_owned(), source })?;
+            let given =
+                text.parse::<toml::Table>().map_err(|source| ConfigError::NotToml { path: path.to_owned(), source })?;
             overlay(&mut table, given, &path.display().to_string())?;
         }
         for (name, value) in environment {
@@ -448,7 +447,12 @@ mod tests {
             ("[rafts]\n", &[], &[], "FILE: there is no key `rafts`"),
             ("", &[("COUNTERFOIL_RAFT_HEART", "1")], &[], "environment: there is no key `COUNTERFOIL_RAFT_HEART`"),
             ("", &[], &["raft.heart=1"], "--set: there is no key `raft.heart`"),
-            ("[raft]\nheartbeat_ms = \"soon\"\n", &[], &[], "`raft.heartbeat_ms`: invalid type: string \"soon\", expected u64"),
+            (
+                "[raft]\nheartbeat_ms = \"soon\"\n",
+                &[],
+                &[],
+                "`raft.heartbeat_ms`: invalid type: string \"soon\", expected u64",
+            ),
             ("[node]\nclient_listen = \"here\"\n", &[], &[], "`node.client_listen`: invalid socket address syntax"),
             ("", &[], &["raft.heartbeat_ms=60"], "`raft.election_min_ms`: 150 is less than three heartbeats of 60 ms"),
             ("", &[], &["node.id=4"], "`cluster.members`: this node, 4, is not among them"),

@@ -1,7 +1,10 @@
-//! Counterfoil: a replicated trading ledger.
+//! Counterfoil: a replicated trading ledger. ARCHITECTURE.md is the map.
 
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod core;
+pub mod node;
 pub mod proto;
 pub mod replication;
 pub mod server;

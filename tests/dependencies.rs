@@ -12,7 +12,9 @@ fn allowed() -> BTreeSet<String> {
 /// Whether a licence expression (SPDX, or the older `A/B`) can be met with allowed licences.
 fn permitted(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let expression = expression.replace('/', " OR ").replace(['(', ')'], " ");
-    let any = |part: &str| part.split(" OR ").any(|name| allowed.contains(name.split_whitespace().collect::<Vec<_>>().join(" ").as_str()));
+    let any = |part: &str| {
+        part.split(" OR ").any(|name| allowed.contains(name.split_whitespace().collect::<Vec<_>>().join(" ").as_str()))
+    };
     expression.split(" AND ").all(any)
 }
 

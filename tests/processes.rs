@@ -13,7 +13,8 @@ use tonic::transport::Channel;
 use traffic::{HOLDER, Writers, execute, expect_kept, records_through, set_up, transfer};
 
 /// Snapshots and purges come often, so that a test sees them.
-const SMALL: &str = "[raft]\nsnapshot_entries = 300\nkept_entries = 50\n[store]\nlog_segment_mib = 1\nstate_sync_ms = 50\n";
+const SMALL: &str =
+    "[raft]\nsnapshot_entries = 300\nkept_entries = 50\n[store]\nlog_segment_mib = 1\nstate_sync_ms = 50\n";
 
 async fn cluster(settings: &str) -> (Cluster, Vec<Channel>) {
     let cluster = Cluster::start(3, settings).await;

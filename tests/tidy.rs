@@ -15,9 +15,32 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// What the core never names, since its outcome must follow from its input alone.
 const IMPURE: &[&str] = &[
-    "tokio", "tonic", "prost", "sled", "openraft", "tracing", "SystemTime", "Instant", "std::time", "std::fs",
-    "std::net", "std::thread", "std::env", "std::process", "f32", "f64", "HashMap", "HashSet", "RandomState", "rand",
-    "async", "unsafe", ".unwrap()", "println!", "static mut", "thread_local!",
+    "tokio",
+    "tonic",
+    "prost",
+    "sled",
+    "openraft",
+    "tracing",
+    "SystemTime",
+    "Instant",
+    "std::time",
+    "std::fs",
+    "std::net",
+    "std::thread",
+    "std::env",
+    "std::process",
+    "f32",
+    "f64",
+    "HashMap",
+    "HashSet",
+    "RandomState",
+    "rand",
+    "async",
+    "unsafe",
+    ".unwrap()",
+    "println!",
+    "static mut",
+    "thread_local!",
 ];
 
 /// Files that may be longer than [`LINES_MAX`], with the reason.

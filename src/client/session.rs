@@ -277,9 +277,7 @@ impl Driver {
 }
 
 /// The next answer of an open stream.
-async fn next(
-    answers: &mut Option<Streaming<api::SessionResponse>>,
-) -> Result<Option<api::SessionResponse>, Status> {
+async fn next(answers: &mut Option<Streaming<api::SessionResponse>>) -> Result<Option<api::SessionResponse>, Status> {
     match answers {
         Some(answers) => answers.message().await,
         None => std::future::pending().await,

@@ -24,3 +24,6 @@ pub use event::{Effects, Outcome, Record};
 pub use ledger::Ledger;
 pub use rejection::Rejection;
 pub use state::{History, RecordKey, RestoreError, Table, Used};
+
+#[cfg(test)]
+pub(crate) mod fixture;

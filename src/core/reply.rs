@@ -175,3 +175,79 @@ impl OwnOrder {
         summary.status = if is_open { OrderStatus::PartiallyFilled } else { OrderStatus::Filled };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::command::{Body, CancelOrder, MassCancel, NewOrder, OrderRef};
+    use crate::core::fixture::{ANN, BOB, BOLT, Exchange, FUNDS, USD, limit, transfer};
+    use crate::core::types::{SelfTradePrevention, Side, TimeInForce};
+
+    fn summary(exchange: &mut Exchange, body: Body) -> Summary {
+        Summary::of(exchange.send(body).view())
+    }
+
+    #[test]
+    fn an_order_is_told_its_fills_and_its_account_alone() {
+        let mut exchange = Exchange::with_fees(0, 10_000);
+        exchange.enter(limit(ANN, Side::Sell, 4, 100));
+        exchange.enter(limit(ANN, Side::Sell, 3, 110));
+        let told = summary(&mut exchange, Body::NewOrder(limit(BOB, Side::Buy, 10, 110)));
+        let order = told.order.expect("it entered an order");
+        let done = (order.filled.0, order.open.0, order.notional.0, order.fee.0, order.trades);
+        assert_eq!((order.status, done), (OrderStatus::PartiallyFilled, (7, 3, 730, 8, 2)));
+        let left = |asset, posted, reserved| BalanceLeft {
+            account: BOB,
+            asset,
+            posted: Amount(posted),
+            reserved: Amount(reserved),
+        };
+        // Held: 3 at 110, and 1 % of 1,060 less the 8 that are paid.
+        assert_eq!(told.balances, [left(USD, FUNDS - 738, 333), left(BOLT, FUNDS + 7, 0)]);
+    }
+
+    #[test]
+    fn the_status_tells_how_an_order_ended() {
+        let mut exchange = Exchange::new();
+        let (resting, _) = exchange.enter(limit(ANN, Side::Sell, 5, 100));
+        let ioc = |quantity| NewOrder {
+            time_in_force: TimeInForce::ImmediateOrCancel,
+            ..limit(BOB, Side::Buy, quantity, 100)
+        };
+        let mut told = |body| {
+            let order = summary(&mut exchange, body).order.expect("it is about an order");
+            (order.status, order.filled.0, order.cancelled.0)
+        };
+        assert_eq!(told(Body::NewOrder(ioc(2))), (OrderStatus::Filled, 2, 0));
+        assert_eq!(told(Body::NewOrder(ioc(4))), (OrderStatus::Cancelled, 3, 1));
+        assert_eq!(told(Body::NewOrder(limit(BOB, Side::Buy, 1, 1))), (OrderStatus::New, 0, 0));
+        assert_eq!(exchange.ledger.order(resting), None);
+    }
+
+    #[test]
+    fn a_cancelled_order_of_the_same_account_is_not_mistaken_for_the_incoming() {
+        let mut exchange = Exchange::new();
+        exchange.enter(limit(ANN, Side::Sell, 5, 100));
+        let order =
+            NewOrder { self_trade_prevention: SelfTradePrevention::CancelOldest, ..limit(ANN, Side::Buy, 2, 100) };
+        let told = summary(&mut exchange, Body::NewOrder(order)).order.expect("it entered an order");
+        assert_eq!((told.status, told.open.0, told.cancelled.0), (OrderStatus::New, 2, 0));
+        let cancel = CancelOrder { account: ANN, order: OrderRef::OrderId(told.order) };
+        let told = summary(&mut exchange, Body::CancelOrder(cancel)).order.expect("it ended an order");
+        assert_eq!((told.status, told.open.0, told.cancelled.0), (OrderStatus::Cancelled, 0, 2));
+    }
+
+    #[test]
+    fn other_commands_are_told_what_concerns_them() {
+        let mut exchange = Exchange::new();
+        let told = summary(&mut exchange, Body::Transfer(transfer(ANN, BOB, USD, 1)));
+        assert_eq!(told.balances.iter().map(|left| left.account).collect::<Vec<_>>(), [ANN, BOB]);
+        let told = summary(&mut exchange, Body::Transfer(transfer(ANN, BOB, USD, FUNDS)));
+        assert_eq!(told.rejection, Some(Rejection::InsufficientAvailable));
+        exchange.enter(limit(ANN, Side::Sell, 5, 100));
+        exchange.enter(limit(ANN, Side::Sell, 5, 101));
+        let mass = MassCancel { account: ANN, market: None, side: None };
+        let told = summary(&mut exchange, Body::MassCancel(mass));
+        assert_eq!((told.cancelled_count, told.order), (Some(2), None));
+    }
+}

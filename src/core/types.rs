@@ -17,8 +17,9 @@ newtype! {
     pub struct MarketId(u32);
 }
 newtype! {
-    /// The client's 128-bit name for a command, its idempotency key (see [`CommandKey`]). Of a
-    /// transfer it is the transfer id, of an order the client order id (FIX tag 11). Never zero.
+    /// The client's 128-bit name for a command, its idempotency key, see
+    /// [`CommandKey`](super::command::CommandKey). Of a transfer it is the transfer id, of an order
+    /// the client order id (FIX tag 11). Never zero.
     pub struct CommandId(u128);
 }
 newtype! {

@@ -54,18 +54,22 @@ impl Progress {
 /// Opens a stream that sends `input` as it comes, without waiting for answers. Its answers come in
 /// order; it ends with an error when the follower leaves a request unanswered for too long, so that
 /// a paused follower does not pin the leader's log.
+///
+/// The first request is awaited before the follower is called: openraft waits out its backoff there,
+/// and a refused connection would otherwise be tried again without a pause.
 pub(super) async fn open<'s, S>(
     mut client: Client,
     route: Route,
-    input: S,
+    mut input: S,
     config: &ReplicationConfig,
 ) -> Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>, RPCError<TypeConfig>>
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
 {
+    let Some(first) = input.next().await else { return Ok(futures::stream::empty().boxed()) };
     let progress = Progress::default();
     let sent = progress.clone();
-    let requests = input.map(move |request| {
+    let requests = futures::stream::iter([first]).chain(input).map(move |request| {
         sent.sent();
         wire::append(&route, request)
     });

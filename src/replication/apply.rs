@@ -18,8 +18,8 @@ use super::fault::{Fault, FaultCell};
 use super::replica::ReadError;
 use super::status::Published;
 use super::types::{Applied, Reply, TypeConfig};
-use crate::core::types::{LogIndex, Stamp, Term, Timestamp};
-use crate::core::{Decode, Ledger, Reader, StateDigest};
+use crate::core::types::{LogIndex, Stamp, Term};
+use crate::core::{Ledger, StateDigest};
 use crate::store::StoreError;
 use crate::store::engine::{self, Engine, Payload, Readers};
 use crate::store::snapshot::{ReceivedSnapshot, SnapshotJob, Snapshots};
@@ -171,6 +171,7 @@ fn published(engine: &Engine) -> Published {
         index: position.index,
         sequence: engine.ledger().sequence(),
         next_deadline: engine.ledger().next_deadline(),
+        digest: engine.digest(),
     }
 }
 
@@ -256,10 +257,9 @@ impl ApplyThread {
                     let bytes = proposal.proposal();
                     self.shared.bytes_since_snapshot.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     let effects = self.engine.apply(position, Payload::Commands(bytes))?;
-                    let stamp = match effects.records().next() {
-                        Some(record) => record.stamp,
-                        None => Stamp { term: position.term, index: position.index, time: proposed_at(bytes) },
-                    };
+                    // The ledger raises a time that runs backwards, so it knows the time that counts.
+                    let time = self.engine.ledger().time();
+                    let stamp = Stamp { term: position.term, index: position.index, time };
                     Reply(Some(Applied { stamp, effects }))
                 }
             };
@@ -279,13 +279,9 @@ impl ApplyThread {
             index,
             sequence: ledger.sequence(),
             next_deadline: ledger.next_deadline(),
+            digest: self.engine.digest(),
         });
     }
-}
-
-/// The time in a proposal, which stands first in its encoding.
-fn proposed_at(proposal: &[u8]) -> Timestamp {
-    Timestamp::decode(&mut Reader::new(proposal)).unwrap_or_default()
 }
 
 fn as_io(result: &Result<(), Fault>) -> io::Result<()> {

@@ -8,6 +8,7 @@ use openraft::metrics::RaftMetrics;
 use openraft::{Instant as _, ServerState};
 
 use super::types::{LogId, Node, NodeId, Raft, TypeConfig};
+use crate::core::StateDigest;
 use crate::core::types::{LogIndex, Sequence, Term, Timestamp};
 
 /// What a node is in its cluster.
@@ -47,6 +48,8 @@ pub struct Published {
     pub sequence: Sequence,
     /// When the next order or transfer expires: the leader proposes a tick then.
     pub next_deadline: Option<Timestamp>,
+    /// The state's digest.
+    pub digest: StateDigest,
 }
 
 /// One member, as a node sees it.

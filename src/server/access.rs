@@ -19,7 +19,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http;
 
-use super::errors::Refusal;
+use super::errors::{Refusal, of_transport};
 use super::limits::ServerConfig;
 use crate::store::identity::ClusterId;
 
@@ -199,7 +199,7 @@ impl<S> tower::Service<http::Request<Body>> for Access<S>
 where
     S: tower::Service<http::Request<Body>, Response = http::Response<Body>>,
     S::Future: Send + 'static,
-    S::Error: Send,
+    S::Error: Send + 'static,
 {
     type Response = http::Response<Body>;
     type Error = S::Error;
@@ -221,7 +221,7 @@ where
                 Box::pin(async move {
                     let _permit = permit;
                     match tokio::time::timeout(deadline, answer).await {
-                        Ok(answer) => answer,
+                        Ok(answer) => answer.map(with_reason),
                         Err(_) => Ok(Status::from(Refusal::DeadlineExceeded).into_http()),
                     }
                 })
@@ -262,6 +262,18 @@ impl Gate {
         }
         let theirs = String::from_utf8_lossy(theirs.as_bytes()).into_owned();
         Err(Refusal::WrongCluster { ours: self.cluster.clone(), theirs })
+    }
+}
+
+/// Gives the transport's own refusals the reason that every other one carries.
+fn with_reason(response: http::Response<Body>) -> http::Response<Body> {
+    // Only a refusal has its status in the headers of the answer.
+    if !response.headers().contains_key(Status::GRPC_STATUS) {
+        return response;
+    }
+    match Status::from_header_map(response.headers()).as_ref().and_then(of_transport) {
+        Some(refusal) => Status::from(refusal).into_http(),
+        None => response,
     }
 }
 

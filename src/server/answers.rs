@@ -68,7 +68,7 @@ impl Answers {
         if let Some(last) = past.last() {
             self.reads.reach(*last).await?;
         }
-        let read = move |readers: &crate::store::Readers| {
+        let read = move |readers: &crate::store::engine::Readers| {
             let mut events = EventReader::new(readers);
             past.into_iter().map(|sequence| Ok((sequence, Summary::of(events.record(sequence)?.view())))).collect()
         };

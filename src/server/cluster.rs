@@ -30,8 +30,7 @@ impl Cluster {
         let published = *self.reads.published().borrow();
         let status = self.replica.status();
         let index = |index: Option<LogIndex>| index.map_or(0, |index| index.0);
-        let (leader_id, leader_endpoint) =
-            status.leader.map_or((0, String::new()), |(id, node)| (id, node.client));
+        let (leader_id, leader_endpoint) = status.leader.map_or((0, String::new()), |(id, node)| (id, node.client));
         Ok(pb::GetStatusResponse {
             cluster_id: self.id.to_string(),
             node_id: status.node,

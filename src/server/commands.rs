@@ -99,7 +99,8 @@ impl Commands {
         use futures::StreamExt;
         let mut client = self.forwarder.session_client()?;
         // A request that cannot be decoded ends the session on both sides.
-        let requests = requests.take_while(|request| std::future::ready(request.is_ok())).filter_map(async |it| it.ok());
+        let requests =
+            requests.take_while(|request| std::future::ready(request.is_ok())).filter_map(async |it| it.ok());
         let mut onward = Request::new(requests);
         mark(&mut onward);
         let answers = client.session(onward).await.map_err(explain)?.into_inner();

@@ -27,6 +27,12 @@ pub enum Refusal {
     /// A field of the request has no meaning.
     #[error("{0}")]
     Invalid(#[from] Invalid),
+    /// The bytes are no message of the method.
+    #[error("{0}")]
+    Undecodable(String),
+    /// The message is larger than the service takes.
+    #[error("{0}")]
+    MessageTooLarge(String),
     /// Another node leads. Send the request there, or again after a moment.
     #[error("this node does not lead{}", leader.as_ref().map(|at| format!("; {at} does")).unwrap_or_default())]
     NotLeader {
@@ -96,7 +102,7 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
-            Self::Invalid(_) => Code::InvalidArgument,
+            Self::Invalid(_) | Self::Undecodable(_) | Self::MessageTooLarge(_) => Code::InvalidArgument,
             Self::NotLeader { .. } | Self::NoMajority | Self::LeaderUnreachable(_) | Self::ShuttingDown => {
                 Code::Unavailable
             }
@@ -115,6 +121,8 @@ impl Refusal {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Invalid(invalid) => invalid.reason.as_str(),
+            Self::Undecodable(_) => "UNDECODABLE",
+            Self::MessageTooLarge(_) => "MESSAGE_TOO_LARGE",
             Self::NotLeader { .. } => "NOT_LEADER",
             Self::NoMajority => "NO_MAJORITY",
             Self::LeaderUnreachable(_) => "LEADER_UNREACHABLE",
@@ -173,6 +181,22 @@ impl From<Refusal> for Status {
 impl From<Invalid> for Status {
     fn from(invalid: Invalid) -> Self {
         Refusal::Invalid(invalid).into()
+    }
+}
+
+/// The refusal that a status of the transport's own stands for: it tells bytes that it cannot decode as
+/// an internal error, and a message that is too large as one that is out of range.
+#[must_use]
+pub fn of_transport(status: &Status) -> Option<Refusal> {
+    let message = status.message();
+    match status.code() {
+        Code::Internal if message.starts_with("failed to decode Protobuf message") => {
+            Some(Refusal::Undecodable(message.to_owned()))
+        }
+        Code::OutOfRange if message.contains("decoded message length too large") => {
+            Some(Refusal::MessageTooLarge(message.to_owned()))
+        }
+        _ => None,
     }
 }
 

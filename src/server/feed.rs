@@ -24,12 +24,7 @@ impl Feed {
     /// A reader that begins with the record of the event `from`, and takes `step_bytes` of journal
     /// at a time.
     #[must_use]
-    pub fn new(
-        history: History,
-        published: watch::Receiver<Published>,
-        from: Sequence,
-        step_bytes: usize,
-    ) -> Self {
+    pub fn new(history: History, published: watch::Receiver<Published>, from: Sequence, step_bytes: usize) -> Self {
         Self { history, published, next: from, step_bytes }
     }
 
@@ -40,12 +35,10 @@ impl Feed {
     pub async fn next(&mut self) -> Result<Vec<Record>, Refusal> {
         loop {
             let from = self.next;
-            self.published
-                .wait_for(|published| published.sequence >= from)
-                .await
-                .map_err(|_| Refusal::ShuttingDown)?;
+            self.published.wait_for(|published| published.sequence >= from).await.map_err(|_| Refusal::ShuttingDown)?;
             let bytes = self.step_bytes;
-            let read = move |readers: &crate::store::Readers| Ok(readers.journal.read(from, RECORDS_STEP, bytes)?);
+            let read =
+                move |readers: &crate::store::engine::Readers| Ok(readers.journal.read(from, RECORDS_STEP, bytes)?);
             let records = self.history.read(read).await?;
             if let Some(last) = records.last() {
                 self.next = last.view().last_sequence().plus(1);

@@ -14,7 +14,7 @@ use tonic::{Request, Status};
 use super::errors::{Refusal, not_leader};
 use super::limits::ServerConfig;
 use crate::proto::v1::command_service_client::CommandServiceClient;
-use crate::replication::{Leadership, Node, NodeId};
+use crate::replication::{Leadership, Node, NodeId, Replica};
 
 /// The request metadata that marks a forwarded request.
 pub const FORWARDED_METADATA: &str = "counterfoil-forwarded";
@@ -25,6 +25,7 @@ pub type Client = CommandServiceClient<Channel>;
 /// The way to the leader. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Forwarder {
+    me: NodeId,
     leadership: watch::Receiver<Leadership>,
     /// The connection to the endpoint that led last.
     connection: Arc<Mutex<Option<(String, Client)>>>,
@@ -33,11 +34,12 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// A way to whoever leads.
+    /// A way from this replica to whoever leads.
     #[must_use]
-    pub fn new(leadership: watch::Receiver<Leadership>, config: Arc<ServerConfig>) -> Self {
+    pub fn new(replica: &Replica, config: Arc<ServerConfig>) -> Self {
+        let (me, leadership) = (replica.status().node, replica.leadership());
         let calls = Arc::new(Semaphore::new(config.forward.calls_max));
-        Self { leadership, connection: Arc::default(), calls, config }
+        Self { me, leadership, connection: Arc::default(), calls, config }
     }
 
     /// Whether this node leads and takes commands itself.
@@ -89,6 +91,10 @@ impl Forwarder {
         let Some((id, node)) = leader.filter(|(_, node)| !node.client.is_empty()) else {
             return Err(not_leader(None));
         };
+        if id == self.me {
+            // It leads in name only: a majority has not been heard of for too long.
+            return Err(Refusal::NoMajority);
+        }
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((endpoint, client)) = connection.as_ref()
             && *endpoint == node.client

@@ -12,7 +12,8 @@ use crate::core::Record;
 use crate::core::event::{EventBody, Posting};
 use crate::core::types::Sequence;
 use crate::replication::{Fault, FaultCell};
-use crate::store::{Readers, StoreError};
+use crate::store::StoreError;
+use crate::store::engine::Readers;
 
 /// The history of this node. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -68,6 +68,8 @@ pub struct SequencerConfig {
     pub proposal_bytes_max: usize,
     /// Proposals in flight.
     pub window: usize,
+    /// Proposals in flight at which one that is not full waits for more commands.
+    pub window_partial: usize,
 }
 
 /// How requests to a follower reach the leader.
@@ -118,6 +120,7 @@ impl Default for SequencerConfig {
             proposal_commands_max: 100,
             proposal_bytes_max: 32 << 10,
             window: 32,
+            window_partial: 4,
         }
     }
 }

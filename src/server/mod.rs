@@ -53,7 +53,7 @@ use self::sequencer::SequencerTask;
 use self::watch::Events;
 use crate::proto::v1 as pb;
 use crate::replication::{FaultCell, Replica};
-use crate::store::Readers;
+use crate::store::engine::Readers;
 use crate::store::identity::ClusterId;
 
 /// What the service is made of.
@@ -131,7 +131,7 @@ impl Service {
         let reads = Reads::new(&replica, config.read_timeout);
         let commands = Commands {
             sequencer: handle,
-            forwarder: Forwarder::new(replica.leadership(), config.clone()),
+            forwarder: Forwarder::new(&replica, config.clone()),
             answers: Answers::new(history.clone(), reads.clone()),
             config: config.clone(),
         };

@@ -14,7 +14,7 @@ use tonic::{Status, Streaming};
 use super::access::Caller;
 use super::commands::Commands;
 use super::convert::request::batch;
-use super::errors::Refusal;
+use super::errors::{Refusal, of_transport};
 use super::sequencer::{Answer, Waiting};
 use crate::proto::v1 as pb;
 
@@ -79,7 +79,7 @@ impl Session {
                 request = self.requests.message(), if reads => match request {
                     Ok(Some(request)) => self.take(request),
                     Ok(None) => self.ended = Some(Ok(())),
-                    Err(status) => self.ended = Some(Err(status)),
+                    Err(status) => self.ended = Some(Err(of_transport(&status).map_or(status, Status::from))),
                 },
             }
         }

@@ -85,7 +85,7 @@ fn until_stopped<T: Send + 'static>(
     answers.take_until(stopping.cancelled_owned()).chain(last)
 }
 
-impl<T> Stream for AnswerStream<T> {
+impl<T: Send + 'static> Stream for AnswerStream<T> {
     type Item = Result<T, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::access::StreamPlace;
-use super::convert::request::{Filter, filter};
 use super::convert::event;
+use super::convert::request::{Filter, filter};
 use super::errors::Refusal;
 use super::feed::Feed;
 use super::history::History;
@@ -106,20 +106,19 @@ fn subjects(body: &EventBody) -> Subjects {
         EventBody::AccountCreated(it) => of_account(it.account),
         EventBody::AccountStateSet(it) => of_account(it.account),
         EventBody::AccountAssetSet(it) => Subjects { assets: [Some(it.asset), None], ..of_account(it.account) },
-        EventBody::MarketCreated(it) => Subjects {
-            market: Some(it.market),
-            assets: [Some(it.base), Some(it.quote)],
-            ..of_account(it.fee_account)
-        },
+        EventBody::MarketCreated(it) => {
+            Subjects { market: Some(it.market), assets: [Some(it.base), Some(it.quote)], ..of_account(it.fee_account) }
+        }
         EventBody::MarketPhaseSet(it) => Subjects { market: Some(it.market), ..Subjects::default() },
         EventBody::Transferred(it) => {
             let Transfer { debit, credit, asset, .. } = it.transfer;
             Subjects { accounts: [Some(debit), Some(credit)], assets: [Some(asset), None], market: None }
         }
         EventBody::OrderAccepted(it) => of_order(it.order.account, it.order.market),
-        EventBody::Trade(it) => {
-            Subjects { accounts: [Some(it.maker_account), Some(it.taker_account)], ..of_order(it.maker_account, it.market) }
-        }
+        EventBody::Trade(it) => Subjects {
+            accounts: [Some(it.maker_account), Some(it.taker_account)],
+            ..of_order(it.maker_account, it.market)
+        },
         EventBody::OrderReplaced(it) => of_order(it.account, it.market),
         EventBody::OrderReduced(it) => of_order(it.account, it.market),
         EventBody::OrderCancelled(it) => of_order(it.account, it.market),

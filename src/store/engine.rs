@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::checkpoint::Checkpoint;
 use super::identity::ClusterId;
 use super::image::{Image, PAGE_BYTES_MAX};
-use super::index::{FROZEN_TABLES_MAX, IndexReader, IndexWriter};
+use super::index::{FROZEN_TABLES_MAX, IndexReader, IndexWriter, MEMTABLE_ENTRIES};
 use super::journal::{Journal, JournalReader};
 use super::persister::{Job, Link, Persister, State};
 use super::recovery::{Folders, Recovered, recover};
@@ -76,6 +76,8 @@ pub struct EngineOptions {
     pub journal_backlog_bytes_max: usize,
     /// How long the persister may work on one piece before it is taken for hung.
     pub persister_silence_max: Duration,
+    /// Entries at which the newest part of the index leaves memory for a file.
+    pub index_table_entries: usize,
     /// Memory for journal blocks that were read.
     pub journal_cache_bytes: usize,
     /// Called on the apply thread after every entry; be brief.
@@ -92,6 +94,7 @@ impl Default for EngineOptions {
             dirty_bytes_max: 32 << 20,
             journal_backlog_bytes_max: 64 << 20,
             persister_silence_max: Duration::from_secs(60),
+            index_table_entries: MEMTABLE_ENTRIES,
             journal_cache_bytes: 8 << 20,
             on_published: Box::new(|_| {}),
         }
@@ -184,9 +187,10 @@ impl Engine {
     /// When the disk fails, or what is damaged cannot be rebuilt from the folder.
     pub fn open(dir: &Path, options: EngineOptions) -> Result<(Self, Persister), StoreError> {
         let folders = Folders::of(dir);
-        let Recovered { ledger, image, checkpoint, store, journal, index, files, snapshots } =
+        let Recovered { ledger, image, checkpoint, store, journal, index, files, snapshots, lock } =
             recover(&folders, &options)?;
-        let link = Arc::new(Link::new(folders.state.clone(), options.persister_silence_max));
+        let committed = store.as_ref().and(checkpoint.position);
+        let link = Arc::new(Link::new(folders.state.clone(), options.persister_silence_max, committed));
         let persister = Persister {
             link: Arc::clone(&link),
             disk: options.disk.clone(),
@@ -194,6 +198,7 @@ impl Engine {
             state: store,
             index: files,
             journal: journal.flusher(),
+            _lock: lock,
         };
         let fresh = persister.state.is_none();
         let mut engine = Self {
@@ -223,11 +228,7 @@ impl Engine {
     /// How far the state has come.
     #[must_use]
     pub fn applied(&self) -> Applied {
-        Applied {
-            position: self.position,
-            membership: self.membership.clone(),
-            sequence: self.ledger.sequence(),
-        }
+        Applied { position: self.position, membership: self.membership.clone(), sequence: self.ledger.sequence() }
     }
 
     /// Applies the next committed entry. Waits while the persister is too far behind.
@@ -431,7 +432,11 @@ impl Engine {
     /// another thread. Only of use once an entry was applied.
     #[must_use]
     pub fn begin_snapshot(&mut self) -> SnapshotJob {
+        if self.handed_over.1 != self.position {
+            self.hand_over_changes();
+        }
         SnapshotJob {
+            link: Arc::clone(&self.link),
             snapshots: self.snapshots.clone(),
             pages: self.image.share_all(),
             checkpoint: self.checkpoint(),

@@ -66,7 +66,7 @@ pub trait FileSystem: Send + Sync + fmt::Debug {
 /// The disk, as the store uses it. A cheap handle.
 #[derive(Clone)]
 pub struct Disk {
-    system: Arc<dyn FileSystem>,
+    pub(super) system: Arc<dyn FileSystem>,
 }
 
 impl fmt::Debug for Disk {

@@ -6,6 +6,7 @@
 //! layer blocks, and knows nothing of tokio. It may call the core; replication and the service call it.
 
 pub mod checkpoint;
+mod dry_run;
 pub mod engine;
 pub mod error;
 pub mod file;
@@ -20,8 +21,13 @@ mod segment;
 mod sled_sync;
 pub mod snapshot;
 mod state;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod verify;
 
+pub use engine::Readers;
 pub use error::StoreError;
 pub use file::Disk;
 

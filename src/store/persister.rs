@@ -11,11 +11,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::checkpoint::Checkpoint;
+use super::file::FolderLock;
 use super::image::SharedPage;
 use super::index::{IndexFiles, Memtable};
 use super::journal::JournalFlusher;
 use super::state::StateStore;
-use super::{Disk, StoreError};
+use super::{Disk, Position, StoreError};
 
 /// Entries merged between two looks at the queue: some 20 ms.
 const MERGE_ENTRIES: usize = 100_000;
@@ -47,6 +48,8 @@ struct LinkState {
     working: bool,
     /// When the persister last finished something, or was given something while idle.
     moved: Option<Instant>,
+    /// The state on disk.
+    committed: Option<Position>,
     bloated: bool,
     closed: bool,
     ended: bool,
@@ -63,8 +66,14 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub fn new(folder: PathBuf, silence_max: Duration) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), folder, silence_max }
+    /// A link to a persister that finds the state at `committed` on disk.
+    pub fn new(folder: PathBuf, silence_max: Duration, committed: Option<Position>) -> Self {
+        Self {
+            state: Mutex::new(LinkState { committed, ..LinkState::default() }),
+            changed: Condvar::new(),
+            folder,
+            silence_max,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, LinkState> {
@@ -142,6 +151,12 @@ impl Link {
         }
     }
 
+    /// Waits until the state on disk has reached a position whose changes were handed over.
+    pub fn wait_for_state(&self, position: Option<Position>) -> Result<(), StoreError> {
+        self.wait_until(|| self.lock().committed >= position || self.has_ended())?;
+        if self.lock().committed >= position { Ok(()) } else { Err(StoreError::Closed) }
+    }
+
     /// Tells the persister to end when it has written everything.
     pub fn close(&self) {
         self.lock().closed = true;
@@ -171,6 +186,8 @@ pub struct Persister {
     pub(super) state: Option<StateStore>,
     pub(super) index: IndexFiles,
     pub(super) journal: JournalFlusher,
+    /// Nobody else writes the state until this is dropped, after the database.
+    pub(super) _lock: FolderLock,
 }
 
 /// Says that the persister ended, however it did.
@@ -255,6 +272,7 @@ impl Persister {
                 self.journal.sync(changes.checkpoint.sequence)?;
                 let Some(store) = &self.state else { return Err(StoreError::Closed) };
                 store.commit(&changes.pages, &changes.checkpoint, &self.index.names())?;
+                self.link.lock().committed = changes.checkpoint.position;
                 if store.is_bloated(changes.live_pages)? {
                     self.link.lock().bloated = true;
                 }
@@ -267,6 +285,7 @@ impl Persister {
                 let names = self.index.names();
                 let store = StateStore::create(&self.disk, &self.folder, &all.pages, &all.checkpoint, &names)?;
                 self.state = Some(store);
+                self.link.lock().committed = all.checkpoint.position;
                 self.index.remove_merged()
             }
         }

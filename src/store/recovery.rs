@@ -5,16 +5,18 @@
 //! without one, nothing does, when the log still begins at its beginning. Then the journal is cut to the
 //! state's sequence and the index brought to it. The log brings all three up to date.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
 use super::engine::EngineOptions;
+use super::file::FolderLock;
 use super::image::Image;
-use super::index::{IndexFiles, IndexWriter, MEMTABLE_ENTRIES, Run, RunName, open_runs, salvage};
+use super::index::{IndexFiles, IndexWriter, Run, RunName, open_runs, salvage};
 use super::journal::{Journal, JournalOptions};
 use super::snapshot::{Snapshots, restore};
 use super::state::{self, StateStore};
-use super::{Disk, Position, StoreError};
+use super::{Position, StoreError};
 use crate::core::Ledger;
 use crate::core::types::Sequence;
 
@@ -62,6 +64,8 @@ pub(super) struct Recovered {
     pub index: IndexWriter,
     pub files: IndexFiles,
     pub snapshots: Snapshots,
+    /// Held as long as the database may be written.
+    pub lock: FolderLock,
 }
 
 /// A state to start from.
@@ -79,6 +83,8 @@ pub(super) fn recover(folders: &Folders, options: &EngineOptions) -> Result<Reco
     let disk = &options.disk;
     disk.create_folder(&folders.state)?;
     disk.create_folder(&folders.index)?;
+    // Before anything is judged: a database in use by another process is not a damaged one.
+    let lock = disk.lock_folder(&folders.state)?;
     let snapshots = Snapshots::open(disk, &folders.snapshots, options.cluster)?;
     let (base, journal) = choose(folders, options, &snapshots)?;
     let Base { ledger, image, checkpoint, stored } = base;
@@ -88,8 +94,8 @@ pub(super) fn recover(folders: &Folders, options: &EngineOptions) -> Result<Reco
         return Err(StoreError::corrupt(&folders.state, 0, reason));
     }
     let (store, names) = stored.map_or((None, None), |(store, names)| (Some(store), Some(names)));
-    let (index, files) = bring_index(disk, folders, names.as_deref(), &journal, checkpoint.sequence)?;
-    Ok(Recovered { ledger, image, checkpoint, store, journal, index, files, snapshots })
+    let (index, files) = bring_index(folders, options, names.as_deref(), &journal, checkpoint.sequence)?;
+    Ok(Recovered { ledger, image, checkpoint, store, journal, index, files, snapshots, lock })
 }
 
 /// The newest state that is whole and that the journal reaches, with the journal cut to it.
@@ -150,8 +156,7 @@ fn start_older(
         let reason = shortage.map_or_else(|| "no state and no snapshot is whole".to_owned(), |error| error.to_string());
         return Err(StoreError::Unrecoverable { path: folders.state.clone(), reason });
     }
-    let base =
-        Base { ledger: None, image: Image::new(), checkpoint: Checkpoint::default(), stored: None };
+    let base = Base { ledger: None, image: Image::new(), checkpoint: Checkpoint::default(), stored: None };
     Ok((base, open_journal(folders, options, Sequence(0))?))
 }
 
@@ -169,14 +174,28 @@ fn from_state(folders: &Folders, options: &EngineOptions) -> Result<Option<Base>
     });
     match opened {
         Ok(base) => Ok(base),
-        // Not damage: another process has it, or the disk is full.
-        Err(error @ (StoreError::Locked { .. } | StoreError::Full { .. })) => Err(error),
+        Err(error) if !is_damage(&error) => Err(error),
         Err(error) => {
             let aside = state::set_aside(&options.disk, &folders.state)?;
             let aside = aside.map_or_else(String::new, |path| path.display().to_string());
             tracing::error!(%error, aside, "the state is damaged; it is set aside and rebuilt");
             Ok(None)
         }
+    }
+}
+
+/// Whether the error speaks of what is stored, and not of how the process or the disk is doing.
+fn is_damage(error: &StoreError) -> bool {
+    match error {
+        StoreError::Corrupt { .. } | StoreError::Missing { .. } => true,
+        StoreError::Io { source, .. } => matches!(
+            source.kind(),
+            io::ErrorKind::NotFound
+                | io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::InvalidData
+                | io::ErrorKind::InvalidInput
+        ),
+        _ => false,
     }
 }
 
@@ -200,12 +219,13 @@ fn open_journal(folders: &Folders, options: &EngineOptions, keep: Sequence) -> R
 
 /// The index up to `sequence`: the runs on disk, and in memory what the journal has behind them.
 fn bring_index(
-    disk: &Disk,
     folders: &Folders,
+    options: &EngineOptions,
     names: Option<&[RunName]>,
     journal: &Journal,
     sequence: Sequence,
 ) -> Result<(IndexWriter, IndexFiles), StoreError> {
+    let disk = &options.disk;
     let fits = |names: &&[RunName]| names.last().is_none_or(|last| last.last <= sequence);
     let runs: Vec<Run> = match names.filter(fits).map(|names| open_runs(disk, &folders.index, names)) {
         Some(Ok(runs)) => runs,
@@ -215,7 +235,7 @@ fn bring_index(
         }
         None => salvage(disk, &folders.index, sequence)?,
     };
-    let mut index = IndexWriter::new(runs, MEMTABLE_ENTRIES);
+    let mut index = IndexWriter::new(runs, options.index_table_entries);
     let mut files = IndexFiles::new(disk, &folders.index, &index);
     let reader = journal.reader();
     while index.last() < sequence {

@@ -6,6 +6,9 @@
 //! and which does an fdatasync. [`calls`] counts its calls: the state store checks at start that
 //! sled really comes through here, and refuses to run otherwise.
 
+// The two places where the product steps outside safe Rust; each says why it may.
+#![allow(unsafe_code)]
+
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -42,6 +42,9 @@ const REWRITE_BYTES_MIN: u64 = 256 << 20;
 /// Opens of one database that may end in the middle before it is taken for damaged.
 const OPEN_ATTEMPTS_MAX: u8 = 3;
 
+/// Bytes copied at once.
+const COPY_BYTES: usize = 1 << 20;
+
 /// First byte of the keys of the meta record's parts.
 const META_PREFIX: u8 = 0;
 
@@ -76,9 +79,7 @@ pub struct Opened {
 #[derive(Debug)]
 pub struct StateStore {
     disk: Disk,
-    folder: PathBuf,
     database: PathBuf,
-    number: u64,
     db: sled::Db,
 }
 
@@ -96,7 +97,7 @@ impl StateStore {
         note_attempt(disk, folder, number)?;
         let opened = guarded(&database, || {
             let db = open_sled(disk, &database)?;
-            let store = Self { disk: disk.clone(), folder: folder.to_owned(), database: database.clone(), number, db };
+            let store = Self { disk: disk.clone(), database: database.clone(), db };
             store.load()
         })?;
         disk.remove_file(&folder.join(OPENING))?;
@@ -148,7 +149,7 @@ impl StateStore {
         let database = database_path(folder, number);
         let store = guarded(&database, || {
             let db = open_sled(disk, &database)?;
-            let store = Self { disk: disk.clone(), folder: folder.to_owned(), database: database.clone(), number, db };
+            let store = Self { disk: disk.clone(), database: database.clone(), db };
             check_override(&store)?;
             let (last, before) = match pages.rchunks(FILL_PAGES).next() {
                 Some(last) => (last, &pages[..pages.len() - last.len()]),
@@ -279,6 +280,33 @@ pub fn set_aside(disk: &Disk, folder: &Path) -> Result<Option<PathBuf>, StoreErr
     Ok(moved)
 }
 
+/// Copies the current database into the folder `to`, so that it can be opened there. Returns whether there
+/// is one.
+///
+/// # Errors
+/// A fault of the disk, or a `CURRENT` file that names no database.
+pub fn copy_current(disk: &Disk, folder: &Path, to: &Path) -> Result<bool, StoreError> {
+    let Some(number) = current(disk, folder)? else { return Ok(false) };
+    let (from, target) = (database_path(folder, number), database_path(to, number));
+    disk.create_folder(&target)?;
+    for name in disk.list(&from)?.iter().filter(|name| *name != "blobs") {
+        let source = disk.open(&from.join(name), Access::Read)?;
+        let copy = disk.open(&target.join(name), Access::Create)?;
+        let mut buffer = vec![0; COPY_BYTES];
+        let mut at = 0;
+        loop {
+            let count = source.read_at(&mut buffer, at)?;
+            if count == 0 {
+                break;
+            }
+            copy.write_at(&buffer[..count], at)?;
+            at += count as u64;
+        }
+    }
+    disk.replace_file(&to.join(CURRENT), format!("{number}\n").as_bytes())?;
+    Ok(true)
+}
+
 fn database_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:06}"))
 }
@@ -341,6 +369,10 @@ fn open_sled(disk: &Disk, database: &Path) -> Result<sled::Db, StoreError> {
         .flush_every_ms(Some(CLEAN_EVERY_MS))
         .mode(sled::Mode::HighThroughput);
     let db = config.open().map_err(|error| match error {
+        // sled says so in words alone.
+        sled::Error::Io(error) if error.to_string().contains("acquire lock") => {
+            StoreError::Locked { path: database.to_owned() }
+        }
         sled::Error::Io(error) => StoreError::io("open", database, error),
         other => StoreError::corrupt(database, 0, other.to_string()),
     })?;

@@ -74,10 +74,7 @@ impl Cluster {
         let member = &self.members[place];
         let mut text = format!(
             "[node]\nid = {}\ndata_dir = {:?}\nclient_listen = \"{}\"\nraft_listen = \"{}\"\n\n{settings}\n[cluster]\nname = \"test\"\n",
-            member.id,
-            member.folder,
-            member.client_endpoint,
-            member.raft_endpoint,
+            member.id, member.folder, member.client_endpoint, member.raft_endpoint,
         );
         for member in &self.members {
             text += &format!(

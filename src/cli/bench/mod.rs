@@ -121,19 +121,12 @@ async fn bench(args: &Args) -> Result<Report, CliError> {
         commands: total.commands,
         commands_per_second: total.commands as f64 / args.seconds as f64,
         errors: total.errors,
-        latency_us: Latency {
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            p999: at(0.999),
-            max: total.latencies.max(),
-        },
+        latency_us: Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: total.latencies.max() },
     })
 }
 
 fn histogram() -> Result<Histogram<u64>, CliError> {
-    Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)
-        .map_err(|error| CliError::Check(format!("no histogram: {error}")))
+    Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).map_err(|error| CliError::Check(format!("no histogram: {error}")))
 }
 
 /// One client: sends a batch whenever one is answered, until the end, then waits for the rest.

@@ -53,7 +53,13 @@ impl Ground {
     /// The traffic of one client.
     pub fn traffic(&self, client: u32) -> Traffic {
         let seed = (random_id().0 as u64) | 1;
-        Traffic { workload: self.workload, client: u64::from(client), random: seed, asked: VecDeque::new(), open: VecDeque::new() }
+        Traffic {
+            workload: self.workload,
+            client: u64::from(client),
+            random: seed,
+            asked: VecDeque::new(),
+            open: VecDeque::new(),
+        }
     }
 }
 

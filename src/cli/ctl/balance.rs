@@ -19,8 +19,7 @@ pub enum Verb {
 
 pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
     let Verb::List { account, at_sequence } = verb;
-    let request =
-        api::ListBalancesRequest { account_id: account, at_sequence, consistency: context.consistency() };
+    let request = api::ListBalancesRequest { account_id: account, at_sequence, consistency: context.consistency() };
     let answer = context.client.list_balances(request).await?;
     if context.printed_json(&answer)? { Ok(()) } else { context.print_balances(&answer.balances).await }
 }

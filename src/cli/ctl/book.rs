@@ -58,9 +58,7 @@ async fn show(
 /// Bids to the left, asks to the right, best on top.
 fn by_price(market: &Market, book: &api::GetBookResponse) -> String {
     let level = |level: Option<&api::BookLevel>| match level {
-        Some(level) => {
-            [level.order_count.to_string(), market.quantity(level.quantity), market.price(level.price)]
-        }
+        Some(level) => [level.order_count.to_string(), market.quantity(level.quantity), market.price(level.price)],
         None => Default::default(),
     };
     let rows = (0..book.bids.len().max(book.asks.len())).map(|place| {

@@ -46,14 +46,17 @@ fn print_status(status: &api::GetStatusResponse) -> Result<(), CliError> {
         ("term", status.term.to_string()),
         ("sequence", status.sequence.to_string()),
         ("time", time(status.time)),
-        ("log", format!(
-            "applied {} of {} committed, last {}, snapshot {}, purged {}",
-            status.applied_index,
-            status.committed_index,
-            status.last_log_index,
-            status.snapshot_index,
-            status.purged_index
-        )),
+        (
+            "log",
+            format!(
+                "applied {} of {} committed, last {}, snapshot {}, purged {}",
+                status.applied_index,
+                status.committed_index,
+                status.last_log_index,
+                status.snapshot_index,
+                status.purged_index
+            ),
+        ),
         ("digest", status.state_digest.clone()),
     ]))?;
     let rows = status.members.iter().map(|member| {

@@ -1,7 +1,7 @@
 //! `ctl command`.
 
-use super::words::CommandScope;
 use super::Context;
+use super::words::CommandScope;
 use crate::cli::CliError;
 use crate::client::{api, id_to_bytes};
 use crate::core::types::CommandId;

@@ -118,10 +118,7 @@ async fn create_market(context: &mut Context, create: Create) -> Result<(), CliE
     context.execute(api::command::Body::CreateMarket(market)).await
 }
 
-async fn print_markets(
-    context: &mut Context,
-    markets: impl IntoIterator<Item = api::Market>,
-) -> Result<(), CliError> {
+async fn print_markets(context: &mut Context, markets: impl IntoIterator<Item = api::Market>) -> Result<(), CliError> {
     let mut rows = Vec::new();
     for market in markets {
         let named = context.names.described(market).await?;

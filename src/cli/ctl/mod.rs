@@ -141,8 +141,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
     block_on(async {
         let client = args.connection.client()?;
         let names = Names::new(client.clone());
-        let mut context =
-            Context { client, names, output: args.output, freshness: args.consistency, id: args.id };
+        let mut context = Context { client, names, output: args.output, freshness: args.consistency, id: args.id };
         let context = &mut context;
         match args.noun {
             Noun::Asset(verb) => asset::run(context, verb).await,

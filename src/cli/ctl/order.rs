@@ -236,8 +236,7 @@ async fn replace(
     limit: Option<&str>,
 ) -> Result<(), CliError> {
     let named = reference(&order.order)?;
-    let request =
-        api::GetOrderRequest { account_id: order.account, order: Some(named.clone()), consistency: None };
+    let request = api::GetOrderRequest { account_id: order.account, order: Some(named.clone()), consistency: None };
     let market_id = context.client.get_order(request).await?.order.map(|order| order.market_id);
     let market = context.names.market_by_id(market_id.unwrap_or_default()).await?;
     let replace = api::ReplaceOrder {

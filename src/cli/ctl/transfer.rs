@@ -103,8 +103,7 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
 }
 
 async fn get(context: &Context, transfer: CommandId) -> Result<api::GetTransferResponse, CliError> {
-    let request =
-        api::GetTransferRequest { transfer_id: id_to_bytes(transfer), consistency: context.consistency() };
+    let request = api::GetTransferRequest { transfer_id: id_to_bytes(transfer), consistency: context.consistency() };
     Ok(context.client.get_transfer(request).await?)
 }
 

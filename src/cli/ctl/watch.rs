@@ -65,7 +65,8 @@ fn print_record(out: &mut impl std::io::Write, record: &api::Record) -> Result<(
     writeln!(out, "{}  {command}", time(record.time))?;
     for event in &record.events {
         let json = to_json(event);
-        let body = json.as_object().into_iter().flatten().find(|(key, _)| !["sequence", "postings"].contains(&key.as_str()));
+        let body =
+            json.as_object().into_iter().flatten().find(|(key, _)| !["sequence", "postings"].contains(&key.as_str()));
         let (name, body) = body.map_or(("", &Value::Null), |(name, body)| (name.as_str(), body));
         writeln!(out, "  {:>8}  {:<18} {}", event.sequence, name.replace('_', " "), words(body))?;
     }

@@ -2,8 +2,8 @@
 
 use clap::ValueEnum;
 
-use crate::client::api;
 use crate::cli::table::word;
+use crate::client::api;
 
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident => $number:ident,)* })*) => {$(
@@ -142,10 +142,8 @@ pub fn node_role(number: i32) -> String {
 
 /// A rejection in the words of the API, without prefix.
 pub fn rejection(number: i32) -> String {
-    api::Rejection::try_from(number).map_or_else(
-        |_| number.to_string(),
-        |reason| reason.as_str_name().trim_start_matches("REJECTION_").to_owned(),
-    )
+    api::Rejection::try_from(number)
+        .map_or_else(|_| number.to_string(), |reason| reason.as_str_name().trim_start_matches("REJECTION_").to_owned())
 }
 
 /// Yes or nothing, for a column that is seldom true.

@@ -40,7 +40,7 @@ impl Layout {
     }
 
     fn endpoint(&self, id: u16) -> String {
-        format!("http://{}", self.address(id, 0))
+        self.address(id, 0).to_string()
     }
 
     fn config_file(&self, id: u16) -> PathBuf {
@@ -62,7 +62,7 @@ impl Layout {
             .map(|member| MemberConfig {
                 id: u64::from(member),
                 client_endpoint: self.endpoint(member),
-                raft_endpoint: format!("http://{}", self.address(member, self.raft_offset)),
+                raft_endpoint: self.address(member, self.raft_offset).to_string(),
             })
             .collect();
         config
@@ -222,7 +222,9 @@ mod tests {
         assert_eq!(config.node.raft_listen.port(), 7502);
         assert_eq!(config.cluster.members.len(), 3);
         layout(dir.path(), 3).prepare().expect("picked up again");
-        for other in [layout(dir.path(), 1), layout(dir.path(), 5), Layout { client_port: 8000, ..layout(dir.path(), 3) }] {
+        for other in
+            [layout(dir.path(), 1), layout(dir.path(), 5), Layout { client_port: 8000, ..layout(dir.path(), 3) }]
+        {
             assert!(other.prepare().is_err(), "{other:?}");
         }
     }

@@ -74,9 +74,8 @@ impl<'a> Checker<'a> {
         self.book.apply(record);
         match planned.action {
             Action::Enter { .. } => {
-                let accepted = record.events.iter().find(|event| {
-                    matches!(event.body, Some(api::event::Body::OrderAccepted(_)))
-                });
+                let accepted =
+                    record.events.iter().find(|event| matches!(event.body, Some(api::event::Body::OrderAccepted(_))));
                 if let Some(accepted) = accepted {
                     self.orders.insert(planned.step, accepted.sequence);
                 }

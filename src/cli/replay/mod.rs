@@ -127,8 +127,7 @@ async fn replay(args: &Args, day: &Day) -> Result<Report, CliError> {
 
 /// Whether the cluster's answer to a query shows the book that its records make.
 async fn book_equal(client: &Client, stage: &Stage, checker: &Checker<'_>) -> Result<bool, CliError> {
-    let request =
-        api::GetOrderBookRequest { market_id: stage.market_id(), limit: BOOK_ORDERS_MAX, consistency: None };
+    let request = api::GetOrderBookRequest { market_id: stage.market_id(), limit: BOOK_ORDERS_MAX, consistency: None };
     let mut answer = client.get_order_book(request).await?;
     answer.bids.append(&mut answer.asks);
     Ok(checker.book.holds(&answer.bids))

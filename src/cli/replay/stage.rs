@@ -95,7 +95,10 @@ impl Stage {
             Body::CreateAsset(api::CreateAsset { asset_id, code, scale, kind: kind.into() })
         };
         let money = format!("USD:{}", self.symbol);
-        add(format!("asset {}", self.symbol), asset(self.base_asset_id(), self.symbol.clone(), 0, api::AssetKind::Security));
+        add(
+            format!("asset {}", self.symbol),
+            asset(self.base_asset_id(), self.symbol.clone(), 0, api::AssetKind::Security),
+        );
         add(format!("asset {money}"), asset(self.quote_asset_id(), money, PRICE_SCALE, api::AssetKind::Currency));
         for role in [Role::Issuer].into_iter().chain(TRADERS) {
             let account_id = self.account_id(role);
@@ -158,9 +161,13 @@ impl Stage {
     pub fn command(&self, planned: &Planned) -> api::Command {
         use api::command::Body;
         let body = match planned.action {
-            Action::Enter { side, price, quantity, .. } => {
-                Body::NewOrder(self.order(self.resting(side), side, quantity.0, price.0, api::TimeInForce::GoodTillCancel))
-            }
+            Action::Enter { side, price, quantity, .. } => Body::NewOrder(self.order(
+                self.resting(side),
+                side,
+                quantity.0,
+                price.0,
+                api::TimeInForce::GoodTillCancel,
+            )),
             Action::Take { side, price, quantity, .. } => {
                 let account = self.account_id(match side {
                     Side::Buy => Role::TakingBuyer,

@@ -212,3 +212,96 @@ impl Ledger {
         effects.push_posting(posting);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::command::{Body, CreateAccount, SetAccountAsset, SetAccountState};
+    use crate::core::event::EventBody;
+    use crate::core::fixture::{ANN, BOB, BOLT, Exchange, FEES, FUNDS, ISSUER, USD, limit, transfer};
+    use crate::core::rejection::Rejection;
+    use crate::core::types::{AccountId, AccountState, Amount, AssetId, CancelReason, Side};
+
+    const EVE: AccountId = AccountId(7);
+
+    fn set_state(account: AccountId, state: AccountState) -> Body {
+        Body::SetAccountState(SetAccountState { account, state })
+    }
+
+    fn set_terms(account: AccountId, asset: AssetId, allowed: bool, credit_limit: i64) -> Body {
+        Body::SetAccountAsset(SetAccountAsset { account, asset, allowed, credit_limit: Amount(credit_limit) })
+    }
+
+    #[test]
+    fn freezing_cancels_open_orders_by_id_and_stops_what_comes() {
+        let mut exchange = Exchange::new();
+        let orders = [90, 80].map(|price| exchange.enter(limit(ANN, Side::Buy, 1, price)).0);
+        let events = exchange.accept(set_state(ANN, AccountState::Frozen));
+        let cancelled = events.iter().filter_map(|event| match event {
+            EventBody::OrderCancelled(cancelled) => Some((cancelled.order, cancelled.reason)),
+            _ => None,
+        });
+        assert_eq!(cancelled.collect::<Vec<_>>(), orders.map(|order| (order, CancelReason::AccountFrozen)));
+        assert_eq!(exchange.balance(ANN, USD), (FUNDS, 0));
+        for body in [
+            Body::NewOrder(limit(ANN, Side::Buy, 1, 90)),
+            Body::Transfer(transfer(ANN, BOB, USD, 1)),
+            Body::Transfer(transfer(BOB, ANN, USD, 1)),
+        ] {
+            assert_eq!(exchange.refuse(body), Rejection::AccountFrozen);
+        }
+        exchange.accept(set_state(ANN, AccountState::Active));
+        exchange.accept(Body::Transfer(transfer(ANN, BOB, USD, 1)));
+    }
+
+    #[test]
+    fn an_account_is_closed_empty_and_for_good() {
+        let mut exchange = Exchange::new();
+        assert_eq!(exchange.refuse(set_state(ANN, AccountState::Closed)), Rejection::AccountNotEmpty);
+        for asset in [USD, BOLT] {
+            exchange.accept(Body::Transfer(transfer(ANN, ISSUER, asset, FUNDS)));
+        }
+        exchange.accept(set_state(ANN, AccountState::Closed));
+        assert_eq!(exchange.refuse(set_state(ANN, AccountState::Active)), Rejection::AccountClosed);
+        assert_eq!(exchange.refuse(set_terms(ANN, USD, true, 0)), Rejection::AccountClosed);
+    }
+
+    #[test]
+    fn what_collects_fees_stays_in_use() {
+        let mut exchange = Exchange::new();
+        for state in [AccountState::Frozen, AccountState::Closed] {
+            assert_eq!(exchange.refuse(set_state(FEES, state)), Rejection::AccountInUse);
+        }
+    }
+
+    #[test]
+    fn a_restricted_account_receives_only_what_it_is_allowed() {
+        let mut exchange = Exchange::new();
+        exchange.accept(Body::CreateAccount(CreateAccount {
+            account: EVE,
+            issuer: false,
+            restricted: true,
+            user_data: 0,
+        }));
+        let receive = || Body::Transfer(transfer(BOB, EVE, USD, 1_000));
+        assert_eq!(exchange.refuse(receive()), Rejection::AssetNotAllowed);
+        exchange.accept(set_terms(EVE, USD, true, 0));
+        exchange.accept(receive());
+        let buy = || Body::NewOrder(limit(EVE, Side::Buy, 1, 90));
+        assert_eq!(exchange.refuse(buy()), Rejection::AssetNotAllowed, "it would receive the base asset");
+        exchange.accept(set_terms(EVE, BOLT, true, 0));
+        exchange.accept(buy());
+        exchange.accept(set_terms(EVE, USD, false, 0));
+        exchange.accept(Body::Transfer(transfer(EVE, BOB, USD, 10)));
+    }
+
+    #[test]
+    fn credit_can_be_used_to_its_limit_and_the_limit_not_set_below_its_use() {
+        let mut exchange = Exchange::new();
+        exchange.accept(set_terms(ANN, USD, false, 500));
+        let give = |amount| Body::Transfer(transfer(ANN, BOB, USD, amount));
+        assert_eq!(exchange.refuse(give(FUNDS + 501)), Rejection::InsufficientAvailable);
+        exchange.accept(give(FUNDS + 500));
+        assert_eq!(exchange.refuse(set_terms(ANN, USD, false, 499)), Rejection::InsufficientAvailable);
+        assert_eq!(exchange.refuse(set_terms(ANN, USD, false, -1)), Rejection::Overflow);
+    }
+}

@@ -166,3 +166,87 @@ impl Ledger {
         Some(if same { Outcome::Duplicate { sequence } } else { Outcome::IdReused { sequence } })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::command::{Body, Command, PostPending, Proposal, VoidPending};
+    use crate::core::event::{EventBody, Outcome};
+    use crate::core::fixture::{ANN, BOB, BOLT, Exchange, FEES, FUNDS, USD, pending, transfer};
+    use crate::core::rejection::Rejection;
+    use crate::core::types::{CommandId, Sequence, Timestamp};
+
+    fn reasons(exchange: &mut Exchange, bodies: Vec<Body>) -> Vec<Option<Rejection>> {
+        let records = exchange.propose(true, bodies);
+        let reason = |body: &EventBody| match body {
+            EventBody::Rejected(reason) => Some(*reason),
+            _ => None,
+        };
+        records.iter().map(|record| reason(&record.events[0].body)).collect()
+    }
+
+    fn reserve(exchange: &mut Exchange, amount: i64, expires_at: Option<u64>) -> CommandId {
+        let record = exchange.send(Body::Transfer(pending(ANN, BOB, USD, amount, expires_at)));
+        record.origin.expect("a command's record has an origin").key.id
+    }
+
+    #[test]
+    fn a_chain_that_holds_is_carried_out_in_order() {
+        let mut exchange = Exchange::new();
+        let chain =
+            vec![Body::Transfer(transfer(ANN, FEES, USD, FUNDS)), Body::Transfer(transfer(FEES, BOB, USD, FUNDS))];
+        assert_eq!(reasons(&mut exchange, chain), [None, None]);
+        assert_eq!(exchange.balance(BOB, USD), (2 * FUNDS, 0));
+    }
+
+    #[test]
+    fn a_chain_that_fails_leaves_every_record_and_deadline_as_it_was() {
+        let mut exchange = Exchange::new();
+        let held: Vec<CommandId> = [10, 20, 30].map(|amount| reserve(&mut exchange, amount, Some(100))).to_vec();
+        let before = exchange.content();
+        let chain = vec![
+            Body::VoidPending(VoidPending { transfer: held[1] }),
+            Body::Transfer(pending(ANN, BOB, USD, 5, Some(50))),
+            Body::PostPending(PostPending { transfer: held[0], amount: None }),
+            Body::Transfer(transfer(BOB, FEES, BOLT, 1)),
+            Body::Transfer(transfer(FEES, ANN, BOLT, 2)),
+            Body::VoidPending(VoidPending { transfer: held[2] }),
+        ];
+        let others = Some(Rejection::LinkedChainFailed);
+        let own = Some(Rejection::InsufficientAvailable);
+        assert_eq!(reasons(&mut exchange, chain), [others, others, others, others, own, others]);
+        assert_eq!(exchange.content(), before);
+        assert_eq!(exchange.ledger.next_deadline(), Some(Timestamp(100)));
+        let order: Vec<CommandId> = exchange.ledger.pendings(ANN).map(|pending| pending.id).collect();
+        assert_eq!(order, held);
+        assert!(exchange.ledger.balance(FEES, BOLT).is_none(), "no trace of the balance that was added on the way");
+    }
+
+    #[test]
+    fn a_chain_knows_what_it_has_ended_itself() {
+        let mut exchange = Exchange::new();
+        let held = reserve(&mut exchange, 10, None);
+        let void = || Body::VoidPending(VoidPending { transfer: held });
+        let expected = [Some(Rejection::LinkedChainFailed), Some(Rejection::TransferNotPending)];
+        assert_eq!(reasons(&mut exchange, vec![void(), void()]), expected);
+    }
+
+    #[test]
+    fn a_chain_sent_again_is_answered_again_and_a_mixed_one_fails() {
+        let mut exchange = Exchange::new();
+        let first = exchange.ledger.sequence().0 + 1;
+        let member = |id, linked| {
+            let body = Body::Transfer(transfer(ANN, BOB, USD, 1));
+            Command { id: CommandId(id), linked, body }
+        };
+        let propose = |commands| Proposal { time: Timestamp(0), commands };
+        let chain = propose(vec![member(501, true), member(502, false)]);
+        exchange.apply(&chain);
+        let duplicate = |number| Outcome::Duplicate { sequence: Sequence(number) };
+        assert_eq!(exchange.apply(&chain), [duplicate(first), duplicate(first + 1)]);
+        let mixed = propose(vec![member(501, true), member(503, true), member(503, false)]);
+        let reused = Outcome::IdReused { sequence: Sequence(first + 2) };
+        let outcomes = exchange.apply(&mixed);
+        assert_eq!(outcomes, [duplicate(first), Outcome::Applied { record: 0 }, reused]);
+        assert_eq!(exchange.balance(BOB, USD), (FUNDS + 2, 0));
+    }
+}

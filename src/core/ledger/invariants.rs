@@ -205,3 +205,68 @@ impl Ledger {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::command::{Body, Pricing};
+    use crate::core::fixture::{ANN, BOB, Exchange, USD, limit, pending};
+    use crate::core::types::{OrderId, Price, Sequence, Timestamp};
+
+    /// A state with two orders on each side and a pending transfer, broken in one way.
+    fn check_after(breakage: impl Fn(&mut Ledger)) -> String {
+        let mut exchange = Exchange::new();
+        for (price, side) in [(120, Side::Sell), (120, Side::Sell), (90, Side::Buy), (80, Side::Buy)] {
+            exchange.enter(limit(ANN, side, 10, price));
+        }
+        exchange.accept(Body::Transfer(pending(BOB, ANN, USD, 10, Some(99))));
+        breakage(&mut exchange.ledger);
+        exchange.ledger.check_invariants().expect_err("the breakage is found").reason
+    }
+
+    fn first_order(ledger: &mut Ledger) -> &mut OrderEntry {
+        let slot = ledger.orders.entries.iter().map(|(slot, _)| slot).next().expect("there are orders");
+        &mut ledger.orders.entries[slot]
+    }
+
+    #[test]
+    fn every_breakage_is_found() {
+        let ann_usd = |ledger: &Ledger| ledger.balances.entries.slot((ANN, USD)).expect("she has some");
+        let found = check_after(|ledger| {
+            let slot = ann_usd(ledger);
+            ledger.balances.entries[slot].balance.posted.0 += 1;
+        });
+        assert!(found.contains("sums to 1"), "{found}");
+        let found = check_after(|ledger| {
+            let slot = ann_usd(ledger);
+            ledger.balances.change(slot, 0, 1);
+        });
+        assert!(found.contains("is held"), "{found}");
+        let found = check_after(|ledger| first_order(ledger).order.open.0 -= 1);
+        assert!(found.contains("needs"), "{found}");
+        let found = check_after(|ledger| first_order(ledger).order.filled.0 += 1);
+        assert!(found.contains("more filled and open"), "{found}");
+        let found = check_after(|ledger| first_order(ledger).order.priority = Sequence(u64::MAX));
+        assert!(found.contains("of the future"), "{found}");
+        let found = check_after(|ledger| {
+            let last = ledger.header.sequence;
+            first_order(ledger).order.priority = last;
+        });
+        assert!(found.contains("behind a younger one"), "{found}");
+        let found = check_after(|ledger| first_order(ledger).order.id = OrderId(1));
+        assert!(found.contains("not found by its ids"), "{found}");
+        let found = check_after(|ledger| {
+            first_order(ledger).order.pricing = Pricing::Limit(Price(80));
+        });
+        assert!(found.contains("stands at price"), "{found}");
+        let found = check_after(|ledger| ledger.deadlines.clear());
+        assert!(found.contains("deadlines"), "{found}");
+        let found = check_after(|ledger| ledger.header.time = Timestamp(99));
+        assert!(found.contains("overdue"), "{found}");
+        let found = check_after(|ledger| {
+            let slot = ledger.accounts.slot(ANN).expect("she is there");
+            ledger.accounts[slot].account.state = AccountState::Frozen;
+        });
+        assert!(found.contains("with open orders"), "{found}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The ledger: the whole state, and the one function that changes it.
 //!
 //! What is asked is first checked to the end, then done: a command that is refused has changed
-//! nothing. Balances change in one place ([`balances`]), whoever asks: transfers here, trading in
+//! nothing. Balances change in one place (`balances.rs`), whoever asks: transfers here, trading in
 //! [`crate::core::trading`].
 
 mod accounts;

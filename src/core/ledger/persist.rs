@@ -273,3 +273,88 @@ fn dense<T>(table: Table, rows: Vec<(Slot, T)>) -> Result<Vec<(Slot, T)>, Restor
         None => Ok(rows),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::command::Body;
+    use crate::core::fixture::{ANN, BOB, BOLT_USD, Exchange, USD, limit, pending};
+    use crate::core::types::Side;
+
+    type Stored = Vec<(RecordKey, Vec<u8>)>;
+
+    fn busy_exchange() -> Exchange {
+        let mut exchange = Exchange::with_fees(-20, 300);
+        exchange.enter(limit(ANN, Side::Sell, 50, 120));
+        exchange.enter(limit(ANN, Side::Sell, 30, 110));
+        exchange.enter(limit(BOB, Side::Buy, 40, 110));
+        exchange.enter(limit(BOB, Side::Buy, 10, 90));
+        exchange.accept(Body::Transfer(pending(ANN, BOB, USD, 10, Some(99))));
+        exchange
+    }
+
+    fn store(ledger: &Ledger) -> Stored {
+        let encode = |key| {
+            let mut bytes = Vec::new();
+            ledger.encode_record(key, &mut bytes);
+            (key, bytes)
+        };
+        ledger.records().map(encode).collect()
+    }
+
+    fn restore(stored: &Stored) -> Result<Ledger, RestoreError> {
+        Ledger::restore(stored.iter().map(|(key, bytes)| (*key, bytes.as_slice())))
+    }
+
+    #[test]
+    fn a_state_reads_back_from_its_records_in_any_order() {
+        let exchange = busy_exchange();
+        let mut stored = store(&exchange.ledger);
+        stored.reverse();
+        let restored = restore(&stored).expect("records of a state are a state");
+        stored.reverse();
+        assert_eq!(store(&restored), stored);
+        assert_eq!(restored.next_deadline(), exchange.ledger.next_deadline());
+        let ids = |ledger: &Ledger| ledger.market_orders(BOLT_USD).map(|o| o.id).collect::<Vec<_>>();
+        assert_eq!(ids(&restored), ids(&exchange.ledger));
+    }
+
+    #[test]
+    fn every_record_has_the_length_of_its_table_and_an_empty_slot_is_zero() {
+        let exchange = busy_exchange();
+        for (key, bytes) in store(&exchange.ledger) {
+            assert_eq!((bytes.len(), bytes[0]), (key.table.record_len(), RECORD_VERSION));
+        }
+        let mut bytes = Vec::new();
+        exchange.ledger.encode_record(RecordKey { table: Table::Order, slot: 999 }, &mut bytes);
+        assert_eq!(bytes, vec![0; Table::Order.record_len()]);
+    }
+
+    #[test]
+    fn no_record_can_be_missing_or_stand_twice() {
+        let stored = store(&busy_exchange().ledger);
+        for place in 0..stored.len() {
+            let mut fewer = stored.clone();
+            let (key, bytes) = fewer.remove(place);
+            assert!(restore(&fewer).is_err(), "without {key:?}");
+            let mut twice = stored.clone();
+            twice.push((key, bytes));
+            assert!(restore(&twice).is_err(), "{key:?} twice");
+        }
+        assert!(restore(&Vec::new()).is_err(), "no records at all");
+    }
+
+    #[test]
+    fn changed_bytes_are_refused_or_read_as_they_are_and_never_panic() {
+        let stored = store(&busy_exchange().ledger);
+        for place in 0..stored.len() {
+            for byte in 0..stored[place].1.len() {
+                let mut changed = stored.clone();
+                changed[place].1[byte] ^= 0x41;
+                if let Ok(ledger) = restore(&changed) {
+                    assert_eq!(store(&ledger), changed, "a record is read as something else");
+                }
+            }
+        }
+    }
+}

@@ -227,3 +227,94 @@ impl Ledger {
         self.changes.mark(Table::Pending, slot);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::command::{Body, PostPending, SetAccountState, VoidPending};
+    use crate::core::event::EventBody;
+    use crate::core::fixture::{ANN, BOB, Exchange, FUNDS, ISSUER, USD, pending, transfer};
+    use crate::core::rejection::Rejection;
+    use crate::core::types::{AccountState, Amount, CommandId, Timestamp};
+
+    fn reserve(exchange: &mut Exchange, amount: i64, expires_at: Option<u64>) -> CommandId {
+        let record = exchange.send(Body::Transfer(pending(ANN, BOB, USD, amount, expires_at)));
+        record.origin.expect("a command's record has an origin").key.id
+    }
+
+    #[test]
+    fn posting_a_part_gives_the_rest_back() {
+        let mut exchange = Exchange::new();
+        let held = reserve(&mut exchange, 100, None);
+        assert_eq!(exchange.balance(ANN, USD), (FUNDS, 100));
+        exchange.accept(Body::PostPending(PostPending { transfer: held, amount: Some(Amount(40)) }));
+        assert_eq!((exchange.balance(ANN, USD), exchange.balance(BOB, USD)), ((FUNDS - 40, 0), (FUNDS + 40, 0)));
+        let again = Body::PostPending(PostPending { transfer: held, amount: None });
+        assert_eq!(exchange.refuse(again), Rejection::TransferNotPending);
+    }
+
+    #[test]
+    fn a_pending_amount_is_posted_neither_above_nor_below_itself() {
+        let mut exchange = Exchange::new();
+        let held = reserve(&mut exchange, 100, None);
+        let post = |amount| Body::PostPending(PostPending { transfer: held, amount: Some(Amount(amount)) });
+        assert_eq!(exchange.refuse(post(101)), Rejection::AmountExceedsPending);
+        assert_eq!(exchange.refuse(post(0)), Rejection::Overflow);
+        let unknown = Body::VoidPending(VoidPending { transfer: CommandId(77) });
+        assert_eq!(exchange.refuse(unknown), Rejection::UnknownTransfer);
+    }
+
+    #[test]
+    fn what_is_due_ends_in_the_order_of_its_time_before_the_commands() {
+        let mut exchange = Exchange::new();
+        let late = reserve(&mut exchange, 5, Some(20));
+        let early = reserve(&mut exchange, 7, Some(10));
+        assert_eq!(exchange.ledger.next_deadline(), Some(Timestamp(10)));
+        assert_eq!(exchange.wait_until(9), []);
+        let ended: Vec<CommandId> = exchange.wait_until(20).iter().map(ended_transfer).collect();
+        assert_eq!(ended, [early, late]);
+        assert_eq!((exchange.balance(ANN, USD), exchange.ledger.next_deadline()), ((FUNDS, 0), None));
+    }
+
+    fn ended_transfer(event: &EventBody) -> CommandId {
+        match event {
+            EventBody::PendingExpired(ended) => ended.transfer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_stamp_that_runs_backwards_is_raised_to_the_latest() {
+        let mut exchange = Exchange::new();
+        exchange.wait_until(100);
+        exchange.time = 50;
+        let expired = Body::Transfer(pending(ANN, BOB, USD, 1, Some(100)));
+        assert_eq!(exchange.refuse(expired), Rejection::AlreadyExpired);
+        assert_eq!(exchange.ledger.time(), Timestamp(100));
+    }
+
+    #[test]
+    fn a_frozen_account_gives_its_reservation_back_but_does_not_settle() {
+        let mut exchange = Exchange::new();
+        let held = reserve(&mut exchange, 100, None);
+        exchange.accept(Body::SetAccountState(SetAccountState { account: ANN, state: AccountState::Frozen }));
+        let post = Body::PostPending(PostPending { transfer: held, amount: None });
+        assert_eq!(exchange.refuse(post), Rejection::AccountFrozen);
+        exchange.accept(Body::VoidPending(VoidPending { transfer: held }));
+        assert_eq!(exchange.balance(ANN, USD), (FUNDS, 0));
+    }
+
+    #[test]
+    fn all_that_can_be_issued_is_63_bits_and_it_can_all_come_to_one_account() {
+        let mut exchange = Exchange::new();
+        let rest = i64::MAX - 2 * FUNDS;
+        let too_much = Body::Transfer(transfer(ISSUER, ANN, USD, rest + 1));
+        assert_eq!(exchange.refuse(too_much), Rejection::Overflow);
+        exchange.accept(Body::Transfer(transfer(ISSUER, ANN, USD, rest)));
+        exchange.accept(Body::Transfer(transfer(BOB, ANN, USD, FUNDS)));
+        assert_eq!(exchange.balance(ANN, USD), (i64::MAX, 0));
+        for amount in [0, -1, i64::MIN] {
+            let not_an_amount = Body::Transfer(transfer(ANN, BOB, USD, amount));
+            assert_eq!(exchange.refuse(not_an_amount), Rejection::Overflow);
+        }
+    }
+}

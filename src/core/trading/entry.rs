@@ -122,3 +122,111 @@ pub(super) fn check_room(entry: &MarketEntry, order: &Order, resting: Quantity) 
     }
     reservation(order, entry).ok_or(Rejection::Overflow)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::command::{Body, CreateMarket, NewOrder, Pricing, SetMarketPhase, Transfer};
+    use crate::core::fixture::{ANN, BOB, BOLT, BOLT_USD, Exchange, FEES, FUNDS, ISSUER, USD, limit, transfer};
+    use crate::core::rejection::Rejection;
+    use crate::core::types::{
+        AccountId, Amount, Code, FeeRate, MarketId, Phase, Price, Quantity, Side, TimeInForce, Timestamp,
+    };
+
+    fn refused(exchange: &mut Exchange, order: NewOrder) -> Rejection {
+        exchange.refuse(Body::NewOrder(order))
+    }
+
+    #[test]
+    fn the_last_unit_can_be_spent_and_not_one_more() {
+        let mut exchange = Exchange::new();
+        exchange.enter(limit(ANN, Side::Buy, 1, FUNDS as u64 - 100));
+        assert_eq!(refused(&mut exchange, limit(ANN, Side::Buy, 1, 101)), Rejection::InsufficientAvailable);
+        exchange.enter(limit(ANN, Side::Buy, 1, 100));
+        exchange.enter(limit(BOB, Side::Sell, FUNDS as u64, FUNDS as u64));
+        assert_eq!(refused(&mut exchange, limit(BOB, Side::Sell, 1, 1_000_001)), Rejection::InsufficientAvailable);
+    }
+
+    #[test]
+    fn every_refusal_has_its_reason() {
+        let mut exchange = Exchange::new();
+        exchange.enter(limit(BOB, Side::Sell, 5, 100));
+        let buy = || limit(ANN, Side::Buy, 1, 90);
+        let market = |pricing| NewOrder { pricing, time_in_force: TimeInForce::ImmediateOrCancel, ..buy() };
+        let gtd = NewOrder { time_in_force: TimeInForce::GoodTillDate, expires_at: Some(Timestamp(0)), ..buy() };
+        for (order, reason) in [
+            (NewOrder { account: AccountId(99), ..buy() }, Rejection::UnknownAccount),
+            (NewOrder { market: MarketId(99), ..buy() }, Rejection::UnknownMarket),
+            (limit(ANN, Side::Buy, 0, 90), Rejection::QuantityNotInLots),
+            (limit(ANN, Side::Buy, 1, 0), Rejection::PriceNotOnTick),
+            (limit(ANN, Side::Buy, 1 << 63, 1), Rejection::Overflow),
+            (limit(ANN, Side::Buy, 1 << 40, 1 << 40), Rejection::Overflow),
+            (market(Pricing::MarketForBudget(Amount(0))), Rejection::PriceNotOnTick),
+            (NewOrder { side: Side::Sell, ..market(Pricing::MarketForBudget(Amount(5))) }, Rejection::PriceNotOnTick),
+            (gtd, Rejection::AlreadyExpired),
+            (NewOrder { post_only: true, ..limit(ANN, Side::Buy, 1, 100) }, Rejection::PostOnlyWouldTrade),
+        ] {
+            assert_eq!(refused(&mut exchange, order), reason);
+        }
+        for (phase, reason) in [(Phase::Halted, Rejection::MarketHalted), (Phase::Closed, Rejection::MarketClosed)] {
+            exchange.accept(Body::SetMarketPhase(SetMarketPhase { market: BOLT_USD, phase }));
+            assert_eq!(refused(&mut exchange, buy()), reason);
+        }
+    }
+
+    fn market(tick: u64, lot: u64, maker: i32, taker: i32) -> Body {
+        Body::CreateMarket(CreateMarket {
+            market: MarketId(2),
+            symbol: Code::new("USD/BOLT").expect("a code"),
+            base: USD,
+            quote: BOLT,
+            tick: Price(tick),
+            lot: Quantity(lot),
+            maker_fee: FeeRate(maker),
+            taker_fee: FeeRate(taker),
+            fee_account: FEES,
+            quantity_max: Quantity(1_000),
+            notional_max: Amount(5_000),
+            phase: Phase::Continuous,
+        })
+    }
+
+    #[test]
+    fn a_market_that_could_round_a_fill_or_pay_more_than_it_takes_is_refused() {
+        let mut exchange = Exchange::new();
+        for (tick, lot) in [(1, 1), (10, 5), (0, 100), (100, 0)] {
+            assert_eq!(exchange.refuse(market(tick, lot, 0, 0)), Rejection::TickLotInexact, "{tick} by {lot}");
+        }
+        for (maker, taker) in
+            [(1_000_001, 0), (0, 1_000_001), (0, -1), (-2, 1), (-1_000_001, 1_000_000), (i32::MIN, i32::MAX)]
+        {
+            assert_eq!(exchange.refuse(market(10, 10, maker, taker)), Rejection::FeeOutOfRange);
+        }
+        exchange.accept(market(10, 10, -1, 1));
+        let order = |quantity, price| NewOrder { market: MarketId(2), ..limit(ANN, Side::Sell, quantity, price) };
+        assert_eq!(refused(&mut exchange, order(15, 10)), Rejection::QuantityNotInLots);
+        assert_eq!(refused(&mut exchange, order(10, 15)), Rejection::PriceNotOnTick);
+        assert_eq!(refused(&mut exchange, order(1_010, 10)), Rejection::QuantityAboveMax);
+        assert_eq!(refused(&mut exchange, order(1_000, 510)), Rejection::NotionalAboveMax);
+        exchange.enter(order(1_000, 500));
+    }
+
+    #[test]
+    fn what_a_sell_could_fill_for_in_all_stays_in_63_bits() {
+        let mut exchange = Exchange::new();
+        let rich = Transfer { amount: Amount(i64::MAX - 3 * FUNDS), ..transfer(ISSUER, BOB, USD, 1) };
+        exchange.accept(Body::Transfer(rich));
+        exchange.enter(limit(BOB, Side::Buy, 1, 1 << 62));
+        assert_eq!(refused(&mut exchange, limit(ANN, Side::Sell, 2, 1)), Rejection::Overflow);
+        exchange.enter(limit(ANN, Side::Sell, 1, 1));
+        assert_eq!(exchange.balance(ANN, USD).0, (1 << 62) + FUNDS);
+    }
+
+    #[test]
+    fn what_is_open_on_one_side_stays_in_64_bits() {
+        let mut exchange = Exchange::new();
+        // An issuer can offer without end; the sum of its reservations ends at 63 bits.
+        exchange.enter(limit(ISSUER, Side::Sell, i64::MAX as u64 - 2 * FUNDS as u64, 1));
+        assert_eq!(refused(&mut exchange, limit(ISSUER, Side::Sell, 1, 1)), Rejection::Overflow);
+        assert_eq!(exchange.balance(ISSUER, BOLT).1, i64::MAX - 2 * FUNDS);
+    }
+}

@@ -21,13 +21,14 @@ impl Ledger {
                 break;
             };
             let maker = &self.orders.entries[slot];
-            if maker.owner == taker.owner {
-                self.prevent_self_trade(market, taker, slot, effects);
-                continue;
-            }
+            // First whether they would trade: a budget that pays for no lot harms no order of its own.
             let quantity = fill_quantity(entry, &taker.order, price, maker.order.open);
             if quantity == Quantity(0) {
                 break;
+            }
+            if maker.owner == taker.owner {
+                self.prevent_self_trade(market, taker, slot, effects);
+                continue;
             }
             self.trade(market, taker, slot, quantity, effects);
         }
@@ -119,4 +120,117 @@ pub(super) fn fill_quantity(entry: &MarketEntry, taker: &Order, price: Price, ma
         }
     }
     Quantity(affordable * lot)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::command::{Body, NewOrder, Pricing};
+    use crate::core::event::EventBody;
+    use crate::core::fixture::{ANN, BOB, BOLT, BOLT_USD, Exchange, FUNDS, USD, limit};
+    use crate::core::rejection::Rejection;
+    use crate::core::types::{Amount, OrderId, Price, Quantity, SelfTradePrevention, Side, TimeInForce};
+
+    fn budget(quantity: u64, budget: i64) -> NewOrder {
+        let pricing = Pricing::MarketForBudget(Amount(budget));
+        NewOrder { pricing, time_in_force: TimeInForce::ImmediateOrCancel, ..limit(BOB, Side::Buy, quantity, 1) }
+    }
+
+    fn trades(events: &[EventBody]) -> Vec<(OrderId, Price, Quantity)> {
+        let trade = |event: &EventBody| match event {
+            EventBody::Trade(trade) => Some((trade.maker, trade.price, trade.quantity)),
+            _ => None,
+        };
+        events.iter().filter_map(trade).collect()
+    }
+
+    #[test]
+    fn a_budget_buys_the_most_that_it_pays_for_with_fees() {
+        for (money, bought) in [(1_009, 9), (1_010, 10), (1_011, 10), (3_050, 29), (3_051, 30), (100, 0)] {
+            let mut exchange = Exchange::with_fees(0, 10_000);
+            exchange.enter(limit(ANN, Side::Sell, 20, 100));
+            exchange.enter(limit(ANN, Side::Sell, 20, 102));
+            exchange.enter(budget(1_000, money));
+            let (base, _) = exchange.balance(BOB, BOLT);
+            assert_eq!(base - FUNDS, bought, "for {money}");
+            let (quote, reserved) = exchange.balance(BOB, USD);
+            assert!(FUNDS - quote <= money && reserved == 0);
+        }
+    }
+
+    #[test]
+    fn a_budget_that_pays_for_no_lot_leaves_the_accounts_own_order_alone() {
+        let mut exchange = Exchange::new();
+        let (own, _) = exchange.enter(limit(BOB, Side::Sell, 5, 100));
+        let order = |money| NewOrder { self_trade_prevention: SelfTradePrevention::CancelBoth, ..budget(5, money) };
+        exchange.enter(order(99));
+        assert!(exchange.ledger.order(own).is_some());
+        exchange.enter(order(100));
+        assert!(exchange.ledger.order(own).is_none());
+    }
+
+    #[test]
+    fn a_budget_stops_at_its_quantity() {
+        let mut exchange = Exchange::new();
+        exchange.enter(limit(ANN, Side::Sell, 20, 100));
+        let (_, events) = exchange.enter(budget(3, 100_000));
+        assert_eq!(events.len(), 1, "a trade and nothing to cancel");
+        assert_eq!(exchange.balance(BOB, USD), (FUNDS - 300, 0));
+    }
+
+    #[test]
+    fn better_prices_trade_first_and_older_orders_before_younger_ones() {
+        let mut exchange = Exchange::new();
+        let entered = [(102, 5), (101, 5), (101, 7), (103, 5)]
+            .map(|(price, quantity)| exchange.enter(limit(ANN, Side::Sell, quantity, price)).0);
+        let (_, events) = exchange.enter(limit(BOB, Side::Buy, 15, 102));
+        let expected = [
+            (entered[1], Price(101), Quantity(5)),
+            (entered[2], Price(101), Quantity(7)),
+            (entered[0], Price(102), Quantity(3)),
+        ];
+        assert_eq!(trades(&events), expected);
+        let levels: Vec<_> = exchange.ledger.book(BOLT_USD).expect("it is there").levels(Side::Sell).collect();
+        assert_eq!(
+            levels.iter().map(|level| (level.price.0, level.quantity.0)).collect::<Vec<_>>(),
+            [(102, 2), (103, 5)]
+        );
+    }
+
+    #[test]
+    fn a_fill_or_kill_counts_only_what_it_would_reach() {
+        let fok = |quantity, prevention| NewOrder {
+            time_in_force: TimeInForce::FillOrKill,
+            self_trade_prevention: prevention,
+            ..limit(BOB, Side::Buy, quantity, 105)
+        };
+        // Ann 5, Bob 5, Ann 5, in this order.
+        let book = || {
+            let mut exchange = Exchange::new();
+            for (account, price) in [(ANN, 100), (BOB, 101), (ANN, 102)] {
+                exchange.enter(limit(account, Side::Sell, 5, price));
+            }
+            exchange
+        };
+        for prevention in SelfTradePrevention::ALL.iter().copied() {
+            let reachable = if prevention == SelfTradePrevention::CancelOldest { 10 } else { 5 };
+            let (_, events) = book().enter(fok(reachable, prevention));
+            assert_eq!(trades(&events).iter().map(|(_, _, quantity)| quantity.0).sum::<u64>(), reachable);
+            let mut exchange = book();
+            let more = Body::NewOrder(fok(reachable + 1, prevention));
+            assert_eq!(exchange.refuse(more), Rejection::NotFillable, "{prevention:?}");
+        }
+    }
+
+    #[test]
+    fn a_fill_or_kill_with_a_budget_must_pay_for_the_whole() {
+        for (money, is_filled) in [(1_525, false), (1_526, true)] {
+            let mut exchange = Exchange::with_fees(0, 10_000);
+            exchange.enter(limit(ANN, Side::Sell, 10, 100));
+            exchange.enter(limit(ANN, Side::Sell, 10, 102));
+            let order = NewOrder { time_in_force: TimeInForce::FillOrKill, ..budget(15, money) };
+            // 1,000 + 510, and 15.1 of fees rounded up.
+            let record = exchange.send(Body::NewOrder(order));
+            assert_eq!(!matches!(record.events[0].body, EventBody::Rejected(_)), is_filled);
+        }
+    }
 }

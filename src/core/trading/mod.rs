@@ -1,8 +1,8 @@
 //! Trading: markets, order entry, the book, matching and settlement.
 //!
 //! All of it is the ledger's: an order reserves what it could cost through the ledger's postings when
-//! it enters ([`entry`], [`replace`]), trades settle through them ([`matching`], [`settle`]), and
-//! what ends gives the rest back ([`cancel`]). Nothing here holds money or stock of its own.
+//! it enters (`entry`, `replace`), trades settle through them (`matching`, `settle`), and
+//! what ends gives the rest back (`cancel`). Nothing here holds money or stock of its own.
 
 pub mod book;
 mod cancel;

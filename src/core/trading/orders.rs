@@ -172,3 +172,86 @@ impl Orders {
         entry
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::command::{Body, OrderRef, ReplaceOrder};
+    use crate::core::fixture::{ANN, BOB, BOLT, Exchange, FEES, FUNDS, USD, limit};
+    use crate::core::types::{Amount, Price, Quantity, Side};
+
+    #[test]
+    fn a_buy_holds_its_cost_at_the_higher_rate_and_ends_holding_nothing() {
+        let mut exchange = Exchange::with_fees(-1_000, 10_000);
+        let (buy, _) = exchange.enter(limit(BOB, Side::Buy, 30, 101));
+        // 30 × 101 = 3,030; 1 % of it is 30.3, rounded up.
+        assert_eq!(exchange.balance(BOB, USD), (FUNDS, 3_061));
+        for quantity in [1, 9, 20] {
+            exchange.enter(limit(ANN, Side::Sell, quantity, 101));
+            let order = exchange.ledger.order(buy).copied();
+            assert!(order.is_none_or(|order| order.fee_paid <= Amount(0)), "a maker here earns");
+        }
+        // A tenth of a per cent back: 3.03, rounded against the maker over all its fills.
+        assert_eq!(exchange.balance(BOB, USD), (FUNDS - 3_030 + 3, 0));
+        let (fees, _) = exchange.balance(FEES, USD);
+        let (ann, _) = exchange.balance(ANN, USD);
+        assert_eq!((ann - FUNDS) + fees, 3_027, "what Bob paid");
+    }
+
+    #[test]
+    fn fees_are_rounded_once_over_all_fills_of_an_order() {
+        let mut exchange = Exchange::with_fees(0, 100);
+        for _ in 0..10 {
+            exchange.enter(limit(ANN, Side::Sell, 1, 101));
+        }
+        exchange.enter(limit(BOB, Side::Buy, 10, 101));
+        // 1,010 at one basis point is 0.101: one unit, not one for each of the ten trades.
+        assert_eq!(exchange.balance(FEES, USD), (1, 0));
+    }
+
+    #[test]
+    fn a_rebate_waits_when_the_taker_of_the_trade_pays_nothing() {
+        let mut exchange = Exchange::with_fees(-10_000, 10_000);
+        let (maker, _) = exchange.enter(limit(ANN, Side::Sell, 3, 50));
+        let earned = |exchange: &Exchange| exchange.ledger.order(maker).map(|order| -order.fee_paid.0);
+        // Half a unit accrues on either side: the taker pays one, the maker gets none yet.
+        exchange.enter(limit(BOB, Side::Buy, 1, 50));
+        assert_eq!((exchange.balance(FEES, USD), earned(&exchange)), ((1, 0), Some(0)));
+        // This taker's unit goes with its first trade, at 49: the second costs it nothing, so that
+        // there is nothing to pay the maker's whole unit from.
+        exchange.enter(limit(ANN, Side::Sell, 1, 49));
+        exchange.enter(limit(BOB, Side::Buy, 2, 50));
+        assert_eq!((exchange.balance(FEES, USD), earned(&exchange)), ((2, 0), Some(0)));
+        // The next one pays a unit, and the maker gets what has waited.
+        exchange.enter(limit(BOB, Side::Buy, 1, 50));
+        assert_eq!(exchange.balance(FEES, USD), (2, 0));
+        assert_eq!(exchange.balance(ANN, USD), (FUNDS + 3 * 50 + 49 + 1, 0));
+    }
+
+    #[test]
+    fn a_sell_pays_a_fee_of_the_whole_out_of_what_it_earns() {
+        let mut exchange = Exchange::with_fees(0, 1_000_000);
+        exchange.enter(limit(BOB, Side::Buy, 7, 13));
+        exchange.enter(limit(ANN, Side::Sell, 7, 13));
+        assert_eq!((exchange.balance(ANN, USD), exchange.balance(FEES, USD)), ((FUNDS, 0), (91, 0)));
+        assert_eq!(exchange.balance(ANN, BOLT), (FUNDS - 7, 0));
+    }
+
+    #[test]
+    fn a_replaced_order_that_paid_ahead_pays_less_later() {
+        let mut exchange = Exchange::with_fees(0, 5_000);
+        exchange.enter(limit(ANN, Side::Sell, 1, 100));
+        // Half a unit is due, one is paid.
+        let (buy, _) = exchange.enter(limit(BOB, Side::Buy, 2, 100));
+        assert_eq!(exchange.balance(FEES, USD), (1, 0));
+        exchange.enter(limit(ANN, Side::Sell, 1, 101));
+        exchange.accept(Body::ReplaceOrder(ReplaceOrder {
+            account: BOB,
+            order: OrderRef::OrderId(buy),
+            quantity: Quantity(2),
+            price: Some(Price(101)),
+        }));
+        // 201 in all at half a per cent: 1.005, so one unit more.
+        assert_eq!(exchange.balance(FEES, USD), (2, 0));
+        assert_eq!(exchange.balance(BOB, USD), (FUNDS - 203, 0));
+    }
+}

@@ -93,3 +93,101 @@ fn replaced(order: &Order, priority_kept: bool) -> EventBody {
         priority_kept,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::command::{Body, CancelOrder, NewOrder, OrderRef, ReplaceOrder};
+    use crate::core::event::{EventBody, OrderReplaced};
+    use crate::core::fixture::{ANN, BOB, BOLT_USD, Exchange, FUNDS, USD, limit};
+    use crate::core::rejection::Rejection;
+    use crate::core::types::{AccountId, CancelReason, CommandId, OrderId, Price, Quantity, Side};
+
+    fn replace(account: AccountId, order: OrderId, quantity: u64, price: Option<u64>) -> Body {
+        let (order, price) = (OrderRef::OrderId(order), price.map(Price));
+        Body::ReplaceOrder(ReplaceOrder { account, order, quantity: Quantity(quantity), price })
+    }
+
+    fn replaced(event: &EventBody) -> &OrderReplaced {
+        match event {
+            EventBody::OrderReplaced(replaced) => replaced,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn queue(exchange: &Exchange) -> Vec<OrderId> {
+        exchange.ledger.market_orders(BOLT_USD).map(|order| order.id).collect()
+    }
+
+    #[test]
+    fn only_less_at_the_same_price_keeps_the_place() {
+        for (quantity, price, keeps) in
+            [(9, None, true), (10, Some(90), true), (11, None, false), (9, Some(89), false), (9, Some(91), false)]
+        {
+            let mut exchange = Exchange::new();
+            let [first, second] = [(); 2].map(|()| exchange.enter(limit(ANN, Side::Buy, 10, 90)).0);
+            let events = exchange.accept(replace(ANN, first, quantity, price));
+            assert_eq!(replaced(&events[0]).priority_kept, keeps);
+            let expected = if keeps || price == Some(91) { [first, second] } else { [second, first] };
+            assert_eq!(queue(&exchange), expected, "{quantity} at {price:?}");
+            let held = quantity * price.unwrap_or(90) + 900;
+            assert_eq!(exchange.balance(ANN, USD), (FUNDS, held as i64));
+        }
+    }
+
+    #[test]
+    fn what_was_filled_is_part_of_the_new_total() {
+        let mut exchange = Exchange::new();
+        let (order, _) = exchange.enter(limit(ANN, Side::Buy, 10, 90));
+        exchange.enter(limit(BOB, Side::Sell, 4, 90));
+        let events = exchange.accept(replace(ANN, order, 7, None));
+        assert_eq!((replaced(&events[0]).open, replaced(&events[0]).quantity), (Quantity(3), Quantity(7)));
+        let events = exchange.accept(replace(ANN, order, 4, None));
+        assert!(matches!(&events[..], [EventBody::OrderCancelled(ended)]
+            if ended.open == Quantity(3) && ended.reason == CancelReason::Requested));
+        assert_eq!(exchange.balance(ANN, USD), (FUNDS - 360, 0));
+        assert_eq!(exchange.refuse(replace(ANN, order, 9, None)), Rejection::OrderNotOpen);
+    }
+
+    #[test]
+    fn a_new_price_that_crosses_trades_at_once_and_rests_behind() {
+        let mut exchange = Exchange::new();
+        let (buy, _) = exchange.enter(limit(ANN, Side::Buy, 10, 90));
+        exchange.enter(limit(BOB, Side::Sell, 4, 95));
+        let events = exchange.accept(replace(ANN, buy, 10, Some(96)));
+        assert!(matches!(&events[1], EventBody::Trade(trade) if trade.price == Price(95) && trade.taker == buy));
+        let order = exchange.ledger.order(buy).copied().expect("it rests");
+        assert_eq!((order.open, order.filled, order.reserved.0), (Quantity(6), Quantity(4), 6 * 96));
+    }
+
+    #[test]
+    fn a_replace_that_is_refused_leaves_the_order_alone() {
+        let mut exchange = Exchange::new();
+        let post_only = NewOrder { post_only: true, ..limit(ANN, Side::Buy, 10, 90) };
+        let (order, _) = exchange.enter(post_only);
+        exchange.enter(limit(BOB, Side::Sell, 4, 95));
+        let unknown = OrderId(exchange.ledger.sequence().0 + 100);
+        for (body, reason) in [
+            (replace(ANN, order, 10, Some(95)), Rejection::PostOnlyWouldTrade),
+            (replace(ANN, order, 20_000, None), Rejection::InsufficientAvailable),
+            (replace(ANN, order, 10, Some(0)), Rejection::PriceNotOnTick),
+            (replace(ANN, order, 0, None), Rejection::QuantityNotInLots),
+            (replace(ANN, order, u64::MAX, None), Rejection::Overflow),
+            (replace(BOB, order, 5, None), Rejection::UnknownOrder),
+            (replace(ANN, unknown, 5, None), Rejection::UnknownOrder),
+        ] {
+            assert_eq!(exchange.refuse(body), reason);
+        }
+    }
+
+    #[test]
+    fn an_order_is_found_by_the_client_id_of_its_own_account_alone() {
+        let mut exchange = Exchange::new();
+        let record = exchange.send(Body::NewOrder(limit(ANN, Side::Buy, 10, 90)));
+        let id = record.origin.expect("a command's record has an origin").key.id;
+        let cancel = |account, id| Body::CancelOrder(CancelOrder { account, order: OrderRef::ClientOrderId(id) });
+        assert_eq!(exchange.refuse(cancel(BOB, id)), Rejection::UnknownOrder);
+        assert_eq!(exchange.refuse(cancel(ANN, CommandId(9_999))), Rejection::UnknownOrder);
+        exchange.accept(cancel(ANN, id));
+        assert_eq!(exchange.refuse(cancel(ANN, id)), Rejection::OrderNotOpen);
+    }
+}

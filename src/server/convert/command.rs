@@ -9,9 +9,7 @@ use crate::core::command::{
     Body, CancelOrder, Command, CreateAccount, CreateAsset, CreateMarket, MassCancel, NewOrder, OrderRef, PostPending,
     Pricing, ReplaceOrder, SetAccountAsset, SetAccountState, SetMarketPhase, Transfer, TransferMode, VoidPending,
 };
-use crate::core::types::{
-    AccountState, AssetKind, FeeRate, Phase, SelfTradePrevention, Side, TimeInForce,
-};
+use crate::core::types::{AccountState, AssetKind, FeeRate, Phase, SelfTradePrevention, Side, TimeInForce};
 use crate::proto::v1 as pb;
 
 type Checked<T> = Result<T, Invalid>;
@@ -218,10 +216,7 @@ fn replace_order(wire: &pb::ReplaceOrder) -> Checked<ReplaceOrder> {
 }
 
 fn cancel_order(wire: &pb::CancelOrder) -> Checked<CancelOrder> {
-    Ok(CancelOrder {
-        account: account(wire.account_id, "account_id")?,
-        order: order_reference(wire.order.as_ref())?,
-    })
+    Ok(CancelOrder { account: account(wire.account_id, "account_id")?, order: order_reference(wire.order.as_ref())? })
 }
 
 fn mass_cancel(wire: &pb::MassCancel) -> Checked<MassCancel> {

@@ -47,14 +47,12 @@ fn event(sequence: Sequence, time: Timestamp, body: &EventBody, postings: &[Post
         EventBody::AccountAssetSet(it) => Wire::AccountAssetSet(set_account_asset(it)),
         EventBody::MarketCreated(it) => Wire::MarketCreated(create_market(it)),
         EventBody::MarketPhaseSet(it) => Wire::MarketPhaseSet(set_market_phase(it)),
-        EventBody::Transferred(it) => Wire::Transferred(pb::Transferred {
-            transfer_id: id_bytes(it.id),
-            transfer: Some(transfer(&it.transfer)),
-        }),
-        EventBody::PendingPosted(it) => Wire::PendingPosted(pb::PendingPosted {
-            transfer_id: id_bytes(it.transfer),
-            amount: unsigned(it.amount),
-        }),
+        EventBody::Transferred(it) => {
+            Wire::Transferred(pb::Transferred { transfer_id: id_bytes(it.id), transfer: Some(transfer(&it.transfer)) })
+        }
+        EventBody::PendingPosted(it) => {
+            Wire::PendingPosted(pb::PendingPosted { transfer_id: id_bytes(it.transfer), amount: unsigned(it.amount) })
+        }
         EventBody::PendingVoided(it) => Wire::PendingVoided(pending_ended(it)),
         EventBody::PendingExpired(it) => Wire::PendingExpired(pending_ended(it)),
         EventBody::OrderAccepted(it) => Wire::OrderAccepted(order_accepted(it)),
@@ -181,7 +179,7 @@ fn order_accepted(it: &OrderAccepted) -> pb::OrderAccepted {
     pb::OrderAccepted { client_order_id: id_bytes(it.id), order: Some(new_order(&it.order)) }
 }
 
-fn new_order(it: &NewOrder) -> pb::NewOrder {
+pub(super) fn new_order(it: &NewOrder) -> pb::NewOrder {
     use pb::new_order::Pricing as Wire;
     pb::NewOrder {
         account_id: it.account.0,

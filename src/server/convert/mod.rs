@@ -10,6 +10,8 @@ pub mod request;
 pub mod result;
 mod shape;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 pub use shape::{Invalid, Reason};
 
@@ -37,7 +39,7 @@ macro_rules! wire_number {
 use wire_number;
 
 #[cfg(test)]
-mod tests {
+mod words {
     use crate::core::types::{
         AccountState, AssetKind, CancelReason, OrderStatus, Phase, SelfTradePrevention, Side, TimeInForce,
     };

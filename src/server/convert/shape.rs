@@ -1,8 +1,6 @@
 //! What is wrong with a field, and the checks that every message shares.
 
-use crate::core::types::{
-    AccountId, Amount, AssetId, Code, CommandId, MarketId, OrderId, Price, Quantity, Timestamp,
-};
+use crate::core::types::{AccountId, Amount, AssetId, Code, CommandId, MarketId, OrderId, Price, Quantity, Timestamp};
 
 /// Why a field has no meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

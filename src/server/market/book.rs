@@ -70,13 +70,8 @@ impl BookProjection {
     /// The book that a snapshot shows.
     #[must_use]
     pub fn new(market: MarketId, orders: impl IntoIterator<Item = (OrderId, Resting)>) -> Self {
-        let mut book = Self {
-            market,
-            orders: HashMap::new(),
-            bids: BTreeMap::new(),
-            asks: BTreeMap::new(),
-            touched: Vec::new(),
-        };
+        let mut book =
+            Self { market, orders: HashMap::new(), bids: BTreeMap::new(), asks: BTreeMap::new(), touched: Vec::new() };
         for (id, resting) in orders {
             book.orders.insert(id, resting);
             book.add_to_level(&resting);
@@ -228,5 +223,163 @@ impl Resting {
     pub fn of(order: &Order) -> Self {
         let price = order.limit().unwrap_or_default();
         Self { account: order.account, side: order.side, price, open: order.open }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::Ledger;
+    use crate::core::command::{Body, CancelOrder, MassCancel, NewOrder, OrderRef, ReplaceOrder, SetMarketPhase};
+    use crate::core::fixture::{ANN, BOB, BOLT_USD, Exchange};
+    use crate::core::types::{SelfTradePrevention, TimeInForce};
+
+    /// A book as a client keeps it from the snapshot and the changes alone.
+    #[derive(Debug, Default, PartialEq, Eq)]
+    struct ClientBook(BTreeMap<(u8, Price), Vec<(OrderId, Quantity)>>);
+
+    impl ClientBook {
+        fn of(ledger: &Ledger) -> Self {
+            let mut book = Self::default();
+            for order in ledger.market_orders(BOLT_USD) {
+                let resting = Resting::of(order);
+                book.0.entry((resting.side.number(), resting.price)).or_default().push((order.id, resting.open));
+            }
+            book
+        }
+
+        fn take(&mut self, change: &OrderChange) {
+            let place = (change.now.side.number(), change.now.price);
+            let queue = self.0.entry(place).or_default();
+            match queue.iter_mut().find(|(id, _)| *id == change.order) {
+                Some(order) if !change.requeued && change.now.open > Quantity(0) => order.1 = change.now.open,
+                _ => {
+                    self.0.values_mut().for_each(|queue| queue.retain(|(id, _)| *id != change.order));
+                    if change.now.open > Quantity(0) {
+                        self.0.entry(place).or_default().push((change.order, change.now.open));
+                    }
+                }
+            }
+            self.0.retain(|_, queue| !queue.is_empty());
+        }
+    }
+
+    fn new_order() -> impl Strategy<Value = Body> {
+        let owner = prop_oneof![Just(ANN), Just(BOB)];
+        let side = prop_oneof![Just(Side::Buy), Just(Side::Sell)];
+        let pricing = prop_oneof![
+            8 => (95_u64..106).prop_map(|price| Pricing::Limit(Price(price))),
+            1 => (95_u64..106).prop_map(|price| Pricing::MarketToPrice(Price(price))),
+        ];
+        let prevention = proptest::sample::select(SelfTradePrevention::ALL);
+        (owner, side, 1_u64..20, pricing, any::<bool>(), prevention).prop_map(
+            |(account, side, quantity, pricing, immediate, self_trade_prevention)| {
+                let rests = matches!(pricing, Pricing::Limit(_)) && !immediate;
+                let time_in_force = if rests { TimeInForce::GoodTillCancel } else { TimeInForce::ImmediateOrCancel };
+                Body::NewOrder(NewOrder {
+                    account,
+                    market: BOLT_USD,
+                    side,
+                    quantity: Quantity(quantity),
+                    pricing,
+                    time_in_force,
+                    expires_at: None,
+                    post_only: false,
+                    self_trade_prevention,
+                })
+            },
+        )
+    }
+
+    /// What can happen to a book; `nth` picks one of the open orders.
+    fn step() -> impl Strategy<Value = (Body, usize)> {
+        let owner = || prop_oneof![Just(ANN), Just(BOB)];
+        let order = OrderRef::OrderId(OrderId(0));
+        let replace = (1_u64..30, proptest::option::of(95_u64..106)).prop_map(move |(quantity, price)| {
+            let (quantity, price) = (Quantity(quantity), price.map(Price));
+            Body::ReplaceOrder(ReplaceOrder { account: ANN, order, quantity, price })
+        });
+        let body = prop_oneof![
+            12 => new_order(),
+            4 => replace,
+            3 => Just(Body::CancelOrder(CancelOrder { account: ANN, order })),
+            1 => owner().prop_map(|account| Body::MassCancel(MassCancel { account, market: None, side: None })),
+            1 => Just(Body::SetMarketPhase(SetMarketPhase { market: BOLT_USD, phase: Phase::Continuous })),
+        ];
+        (body, any::<prop::sample::Index>()).prop_map(|(body, nth)| (body, nth.index(1_000)))
+    }
+
+    /// Aims a command at one of the open orders.
+    fn aim(ledger: &Ledger, body: Body, nth: usize) -> Body {
+        let open: Vec<(OrderId, AccountId)> =
+            ledger.market_orders(BOLT_USD).map(|order| (order.id, order.account)).collect();
+        let Some((id, owner)) = (!open.is_empty()).then(|| open[nth % open.len()]) else { return body };
+        let order = OrderRef::OrderId(id);
+        match body {
+            Body::ReplaceOrder(replace) => Body::ReplaceOrder(ReplaceOrder { account: owner, order, ..replace }),
+            Body::CancelOrder(_) => Body::CancelOrder(CancelOrder { account: owner, order }),
+            other => other,
+        }
+    }
+
+    fn levels_of(ledger: &Ledger, side: Side) -> Vec<BookLevel> {
+        ledger.book(BOLT_USD).expect("the market").levels(side).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn a_snapshot_and_its_changes_are_the_book_at_every_sequence(
+            before in prop::collection::vec(step(), 0..30),
+            after in prop::collection::vec(step(), 1..60),
+        ) {
+            let mut exchange = Exchange::new();
+            for (body, nth) in before {
+                let body = aim(&exchange.ledger, body, nth);
+                exchange.send(body);
+            }
+            let snapshot = exchange.ledger.market_orders(BOLT_USD).map(|order| (order.id, Resting::of(order)));
+            let mut book = BookProjection::new(BOLT_USD, snapshot);
+            let mut client = ClientBook::of(&exchange.ledger);
+            for (body, nth) in after {
+                let body = aim(&exchange.ledger, body, nth);
+                let record = exchange.send(body);
+                let mut changed = Vec::new();
+                if let Some(change) = book.take(record.view()) {
+                    prop_assert_eq!(change.sequence, record.view().last_sequence());
+                    change.orders.iter().for_each(|order| client.take(order));
+                    changed = change.levels;
+                }
+                prop_assert_eq!(&client, &ClientBook::of(&exchange.ledger));
+                for side in [Side::Buy, Side::Sell] {
+                    let live = levels_of(&exchange.ledger, side);
+                    prop_assert_eq!(&book.levels(side).collect::<Vec<_>>(), &live);
+                    for (_, level) in changed.iter().filter(|(of, _)| *of == side) {
+                        let now = live.iter().find(|live| live.price == level.price);
+                        prop_assert_eq!(now.map_or(Quantity(0), |now| now.quantity), level.quantity);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_market_changes_nothing() {
+        let mut exchange = Exchange::new();
+        let mut book = BookProjection::new(MarketId(77), []);
+        let order = Body::NewOrder(NewOrder {
+            account: ANN,
+            market: BOLT_USD,
+            side: Side::Buy,
+            quantity: Quantity(5),
+            pricing: Pricing::Limit(Price(100)),
+            time_in_force: TimeInForce::GoodTillCancel,
+            expires_at: None,
+            post_only: false,
+            self_trade_prevention: SelfTradePrevention::CancelNewest,
+        });
+        assert_eq!(book.take(exchange.send(order).view()), None);
     }
 }

@@ -6,8 +6,6 @@
 mod book;
 mod streams;
 
-pub use book::{BookChange, BookProjection, OrderChange, Resting};
-
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};

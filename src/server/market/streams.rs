@@ -145,10 +145,8 @@ impl MarketData {
                 }
             }
         };
-        let (answers, resume) = Progress::new(feed, pick).answers(|trades, through| pb::StreamTradesResponse {
-            trades,
-            through_sequence: through.0,
-        });
+        let (answers, resume) = Progress::new(feed, pick)
+            .answers(|trades, through| pb::StreamTradesResponse { trades, through_sequence: through.0 });
         Ok(AnswerStream::new(answers, place).with_patience(self.config.slow_reader_timeout, resume))
     }
 }

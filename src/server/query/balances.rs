@@ -10,7 +10,7 @@ use crate::proto::v1 as pb;
 use crate::server::convert::{event, id_bytes, request, state};
 use crate::server::errors::Refusal;
 use crate::server::history::{EventReader, ReadFault};
-use crate::store::Readers;
+use crate::store::engine::Readers;
 use crate::store::index::{Direction, HistoryKey};
 
 impl Queries {

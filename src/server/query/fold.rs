@@ -3,9 +3,7 @@
 use crate::core::command::Pricing;
 use crate::core::event::{EventBody, OrderAccepted, Trade};
 use crate::core::ledger::records::Order;
-use crate::core::types::{
-    Amount, CancelReason, OrderId, OrderStatus, Quantity, Sequence, Timestamp,
-};
+use crate::core::types::{Amount, CancelReason, OrderId, OrderStatus, Quantity, Sequence, Timestamp};
 
 /// An order as its events tell it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,8 +67,7 @@ impl PastOrder {
 
     fn trade(&mut self, trade: &Trade) {
         let maker = trade.maker == self.order.id;
-        let (open, fee) =
-            if maker { (trade.maker_open, trade.maker_fee) } else { (trade.taker_open, trade.taker_fee) };
+        let (open, fee) = if maker { (trade.maker_open, trade.maker_fee) } else { (trade.taker_open, trade.taker_fee) };
         self.order.filled.0 += trade.quantity.0;
         self.order.open = open;
         self.order.fee_paid.0 += fee.0;
@@ -90,9 +87,7 @@ mod tests {
     use super::*;
     use crate::core::command::NewOrder;
     use crate::core::event::{OrderCancelled, OrderReplaced};
-    use crate::core::types::{
-        AccountId, CommandId, MarketId, Price, SelfTradePrevention, Side, TimeInForce,
-    };
+    use crate::core::types::{AccountId, CommandId, MarketId, Price, SelfTradePrevention, Side, TimeInForce};
 
     fn accepted() -> PastOrder {
         let order = NewOrder {
@@ -131,7 +126,10 @@ mod tests {
     fn fills_add_up_on_either_side() {
         let mut past = accepted();
         past.take(&trade(4, 10, 300, 0, 700));
-        assert_eq!((past.status, past.order.filled, past.order.open), (OrderStatus::PartiallyFilled, Quantity(300), Quantity(700)));
+        assert_eq!(
+            (past.status, past.order.filled, past.order.open),
+            (OrderStatus::PartiallyFilled, Quantity(300), Quantity(700))
+        );
         past.take(&trade(10, 12, 700, 0, 5));
         assert_eq!(past.status, OrderStatus::Filled);
         assert_eq!(past.order.open, Quantity(0));

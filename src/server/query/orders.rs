@@ -18,7 +18,7 @@ use crate::server::convert::{Invalid, Reason, event, request, state};
 use crate::server::errors::Refusal;
 use crate::server::history::{EventReader, ReadFault};
 use crate::server::limits::FILLS_MAX;
-use crate::store::Readers;
+use crate::store::engine::Readers;
 use crate::store::index::{Direction, HistoryKey};
 
 /// Orders that are looked at for one page when only some of them are wanted: a page can be short, and
@@ -90,8 +90,7 @@ impl Queries {
             market: request::market_id_or_all(asked.market_id),
             side: request::side_or_both(asked.side, "side")?,
         };
-        let filters =
-            [asked.account_id, u64::from(asked.market_id), asked.side as u64, u64::from(asked.include_ended)];
+        let filters = [asked.account_id, u64::from(asked.market_id), asked.side as u64, u64::from(asked.include_ended)];
         let page = PageQuery::of(asked.page.as_ref(), "orders", &filters)?;
         let seen = match (asked.include_ended, wanted.account) {
             (true, Some(account)) => return self.all_orders(consistency, account, wanted, page).await,
@@ -153,7 +152,9 @@ fn open_orders(ledger: &Ledger, wanted: Wanted, page: &PageQuery) -> (Vec<Order>
     };
     let mut orders: Vec<&Order> = match (wanted.account, wanted.market) {
         (Some(account), _) => ledger.orders(account).filter(|order| wanted.shows(order)).filter(behind).collect(),
-        (None, Some(market)) => ledger.market_orders(market).filter(|order| wanted.shows(order)).filter(behind).collect(),
+        (None, Some(market)) => {
+            ledger.market_orders(market).filter(|order| wanted.shows(order)).filter(behind).collect()
+        }
         (None, None) => Vec::new(),
     };
     let place = |order: &&Order| if page.descending { u64::MAX - order.id.0 } else { order.id.0 };
@@ -177,11 +178,10 @@ fn past_order_id(
         OrderRef::OrderId(id) => Ok((id.0 <= last.0).then_some(id)),
         OrderRef::ClientOrderId(id) => {
             let key = CommandKey { scope: Scope::Trading, account: account.unwrap_or_default(), id };
-            let record = answered(readers, &key, last)?;
-            let accepted = |(sequence, body, _): (Sequence, &EventBody, _)| {
-                matches!(body, EventBody::OrderAccepted(accepted) if accepted.id == id).then_some(OrderId(sequence.0))
-            };
-            Ok(record.and_then(|record| record.view().events().find_map(accepted)))
+            let Some(record) = answered(readers, &key, last)? else { return Ok(None) };
+            let is_it = |body: &EventBody| matches!(body, EventBody::OrderAccepted(accepted) if accepted.id == id);
+            let accepted = record.view().events().find(|(_, body, _)| is_it(body));
+            Ok(accepted.map(|(sequence, ..)| OrderId(sequence.0)))
         }
     }
 }

@@ -154,7 +154,9 @@ mod tests {
         let token = query.token(Cursor { key: 9, place: 2 });
         let again = PageQuery::of(Some(&page(1, &token, false)), "orders", &[7]).expect("its own token");
         assert_eq!(again.after, Some(Cursor { key: 9, place: 2 }));
-        for (list, filters, descending) in [("orders", &[8][..], false), ("trades", &[7], false), ("orders", &[7], true)] {
+        for (list, filters, descending) in
+            [("orders", &[8][..], false), ("trades", &[7], false), ("orders", &[7], true)]
+        {
             let refused = PageQuery::of(Some(&page(1, &token, descending)), list, filters).expect_err("foreign");
             assert_eq!(refused.field, "page.token");
         }

@@ -8,7 +8,7 @@ use crate::proto::v1 as pb;
 use crate::server::convert::{Invalid, event, request};
 use crate::server::errors::Refusal;
 use crate::server::history::{EventReader, ReadFault};
-use crate::store::Readers;
+use crate::store::engine::Readers;
 use crate::store::index::{Direction, HistoryKey};
 
 /// Trades of an account that are looked at for one page when only some of them are wanted: a page can

@@ -10,7 +10,7 @@ use crate::proto::v1 as pb;
 use crate::server::convert::{event, id_bytes, request, result, state};
 use crate::server::errors::Refusal;
 use crate::server::history::{EventReader, ReadFault};
-use crate::store::Readers;
+use crate::store::engine::Readers;
 
 impl Queries {
     pub(super) async fn get_transfer(&self, asked: pb::GetTransferRequest) -> Result<pb::GetTransferResponse, Refusal> {

@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{Answer, Batch, Part};
-use crate::core::types::Timestamp;
 use crate::core::Encode;
+use crate::core::types::Timestamp;
 use crate::replication::Applied;
 use crate::server::errors::Refusal;
 use crate::server::limits::SequencerConfig;
@@ -40,12 +40,29 @@ struct Open {
 }
 
 impl Open {
-    fn refuse(&mut self, refusal: &Refusal) {
+    /// What is in no proposal yet.
+    fn unproposed(&self) -> Unproposed {
+        let units = &self.batch.units()[self.next_unit..];
+        let start = self.next_unit.checked_sub(1).map_or(0, |last| self.batch.units()[last].end);
+        Unproposed { commands: units.iter().map(|unit| unit.commands).sum(), bytes: self.batch.bytes().len() - start }
+    }
+
+    /// Answers with a refusal; what is in no proposal yet never will be. Answers how much that was.
+    fn refuse(&mut self, refusal: &Refusal) -> Unproposed {
+        let unproposed = self.unproposed();
         self.next_unit = self.batch.units().len();
         if let Some(reply) = self.reply.take() {
             // Nobody listens any more when the client has gone away.
             let _ = reply.send(Err(refusal.clone()));
         }
+        unproposed
+    }
+}
+
+impl Unproposed {
+    fn take(&mut self, gone: Self) {
+        self.commands -= gone.commands;
+        self.bytes -= gone.bytes;
     }
 }
 
@@ -70,15 +87,25 @@ pub(super) struct Gatherer {
     first: u64,
     /// The number of the first request with commands in no proposal yet.
     next: u64,
+    /// Commands in no proposal yet, and their bytes.
+    unproposed: Unproposed,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Unproposed {
+    commands: usize,
+    bytes: usize,
 }
 
 impl Gatherer {
     pub fn new(config: SequencerConfig) -> Self {
-        Self { config, open: VecDeque::new(), first: 0, next: 0 }
+        Self { config, open: VecDeque::new(), first: 0, next: 0, unproposed: Unproposed::default() }
     }
 
     /// Takes a request in.
     pub fn push(&mut self, request: Request) {
+        self.unproposed.commands += request.batch.len();
+        self.unproposed.bytes += request.batch.bytes().len();
         self.open.push_back(Open {
             waiting: request.batch.len(),
             batch: request.batch,
@@ -94,22 +121,21 @@ impl Gatherer {
         self.next < self.first + self.open.len() as u64
     }
 
-    /// The bytes of the next proposal, and whose its commands are. `more` is asked for requests while
-    /// there is room. Without any command the proposal is a tick.
-    pub fn next_proposal(&mut self, time: Timestamp, mut more: impl FnMut() -> Option<Request>) -> (Vec<u8>, Shares) {
+    /// Whether these commands fill a proposal.
+    pub fn fills_proposal(&self) -> bool {
+        self.unproposed.commands >= self.config.proposal_commands_max
+            || self.unproposed.bytes >= self.config.proposal_bytes_max
+    }
+
+    /// The bytes of the next proposal, and whose its commands are. Without any command it is a tick.
+    pub fn next_proposal(&mut self, time: Timestamp) -> (Vec<u8>, Shares) {
         let mut bytes = Vec::with_capacity(self.config.proposal_bytes_max);
         time.encode(&mut bytes);
         let count_at = bytes.len();
         0_u32.encode(&mut bytes);
         let mut shares = Vec::new();
         let mut commands = 0;
-        loop {
-            if !self.has_commands() {
-                match more() {
-                    Some(request) => self.push(request),
-                    None => break,
-                }
-            }
+        while self.has_commands() {
             let (taken, finished) = self.take_units(&mut bytes, commands);
             if taken > 0 {
                 shares.push(Share { request: self.next, first: commands, count: taken });
@@ -133,8 +159,9 @@ impl Gatherer {
         let mut start = open.next_unit.checked_sub(1).map_or(0, |last| units[last].end);
         let mut taken = 0;
         while let Some(unit) = units.get(open.next_unit) {
+            let unit_bytes = unit.end - start;
             let fits = before + taken + unit.commands <= self.config.proposal_commands_max
-                && bytes.len() + (unit.end - start) <= self.config.proposal_bytes_max;
+                && bytes.len() + unit_bytes <= self.config.proposal_bytes_max;
             let empty = before + taken == 0;
             if !fits && !empty {
                 return (taken, false);
@@ -143,6 +170,8 @@ impl Gatherer {
             start = unit.end;
             taken += unit.commands;
             open.next_unit += 1;
+            self.unproposed.commands -= unit.commands;
+            self.unproposed.bytes -= unit_bytes;
         }
         (taken, true)
     }
@@ -154,11 +183,16 @@ impl Gatherer {
             let Some(place) = share.request.checked_sub(self.first) else { continue };
             let open = &mut self.open[place as usize];
             match outcome {
-                Err(refusal) => open.refuse(refusal),
+                Err(refusal) => {
+                    let never = open.refuse(refusal);
+                    self.unproposed.take(never);
+                }
                 Ok(applied) => {
                     open.parts.push(Part { applied: applied.clone(), first: share.first, count: share.count });
                     open.waiting -= share.count;
-                    if open.waiting == 0 && let Some(reply) = open.reply.take() {
+                    if open.waiting == 0
+                        && let Some(reply) = open.reply.take()
+                    {
                         let _ = reply.send(Ok(std::mem::take(&mut open.parts)));
                     }
                 }
@@ -167,13 +201,16 @@ impl Gatherer {
         self.forget_answered();
     }
 
-    /// Refuses every request without an answer. What is in flight may still be carried out.
-    pub fn refuse_all(&mut self, refusal: &Refusal) {
-        for open in &mut self.open {
-            open.refuse(refusal);
+    /// Refuses every request of which something is in no proposal yet. The others keep their place:
+    /// what is in flight has an answer to come.
+    pub fn refuse_unproposed(&mut self, refusal: &Refusal) {
+        let start = (self.next - self.first) as usize;
+        for open in self.open.range_mut(start..) {
+            let never = open.refuse(refusal);
+            self.unproposed.take(never);
         }
+        self.next = self.first + self.open.len() as u64;
         self.forget_answered();
-        self.next = self.next.max(self.first);
     }
 
     fn forget_answered(&mut self) {
@@ -227,11 +264,13 @@ mod tests {
         let (one, mut first) = request(&[1, 2, 3].map(|id| command(id, false)));
         let (two, mut second) = request(&[4, 5, 6].map(|id| command(id, false)));
         gatherer.push(one);
-        let mut queue = VecDeque::from([two]);
-        let (bytes, shares) = gatherer.next_proposal(Timestamp(9), || queue.pop_front());
+        assert!(!gatherer.fills_proposal());
+        gatherer.push(two);
+        assert!(gatherer.fills_proposal());
+        let (bytes, shares) = gatherer.next_proposal(Timestamp(9));
         assert_eq!(ids(&bytes), [1, 2, 3, 4]);
-        assert!(gatherer.has_commands());
-        let (rest, rest_shares) = gatherer.next_proposal(Timestamp(9), || queue.pop_front());
+        assert!(gatherer.has_commands() && !gatherer.fills_proposal());
+        let (rest, rest_shares) = gatherer.next_proposal(Timestamp(9));
         assert_eq!(ids(&rest), [5, 6]);
         assert!(!gatherer.has_commands());
 
@@ -260,7 +299,7 @@ mod tests {
         gatherer.push(all);
         let mut proposals = Vec::new();
         while gatherer.has_commands() {
-            proposals.push(ids(&gatherer.next_proposal(Timestamp(9), || None).0));
+            proposals.push(ids(&gatherer.next_proposal(Timestamp(9)).0));
         }
         assert_eq!(proposals, [vec![1], vec![2, 3, 4], vec![5, 6, 7, 8]]);
     }
@@ -272,7 +311,7 @@ mod tests {
         let mut gatherer = Gatherer::new(config);
         let (all, _answer) = request(&[1, 2, 3].map(|id| command(id, false)));
         gatherer.push(all);
-        assert_eq!(ids(&gatherer.next_proposal(Timestamp(9), || None).0), [1, 2]);
+        assert_eq!(ids(&gatherer.next_proposal(Timestamp(9)).0), [1, 2]);
     }
 
     #[test]
@@ -281,9 +320,9 @@ mod tests {
         let (one, mut first) = request(&[1, 2, 3].map(|id| command(id, false)));
         let (two, mut second) = request(&[command(4, false)]);
         gatherer.push(one);
-        let (_, shares) = gatherer.next_proposal(Timestamp(9), || None);
-        let mut queue = VecDeque::from([two]);
-        let (_, rest) = gatherer.next_proposal(Timestamp(9), || queue.pop_front());
+        let (_, shares) = gatherer.next_proposal(Timestamp(9));
+        gatherer.push(two);
+        let (_, rest) = gatherer.next_proposal(Timestamp(9));
         gatherer.settle(shares, &Err(Refusal::NoMajority));
         assert_eq!(first.try_recv().expect("answered").err(), Some(Refusal::NoMajority));
         gatherer.settle(rest, &applied());
@@ -291,20 +330,27 @@ mod tests {
     }
 
     #[test]
-    fn refused_requests_leave_nothing_behind() {
+    fn what_is_not_proposed_is_refused_and_leaves_nothing_behind() {
         let mut gatherer = gatherer(2);
-        let (one, mut first) = request(&[1, 2, 3].map(|id| command(id, false)));
-        gatherer.push(one);
-        let (_, shares) = gatherer.next_proposal(Timestamp(9), || None);
-        gatherer.refuse_all(&Refusal::ShuttingDown);
-        assert_eq!(first.try_recv().expect("answered").err(), Some(Refusal::ShuttingDown));
+        let (whole, mut first) = request(&[1, 2].map(|id| command(id, false)));
+        let (cut, mut second) = request(&[3, 4, 5].map(|id| command(id, false)));
+        gatherer.push(whole);
+        let (_, whole_shares) = gatherer.next_proposal(Timestamp(9));
+        gatherer.push(cut);
+        let (_, cut_shares) = gatherer.next_proposal(Timestamp(9));
+        gatherer.refuse_unproposed(&Refusal::ShuttingDown);
+        assert!(first.try_recv().is_err(), "its answer is still to come");
+        assert_eq!(second.try_recv().expect("answered").err(), Some(Refusal::ShuttingDown));
         assert!(!gatherer.has_commands());
-        gatherer.settle(shares, &applied());
-        let (two, mut second) = request(&[command(4, false)]);
-        gatherer.push(two);
-        let (bytes, shares) = gatherer.next_proposal(Timestamp(9), || None);
-        assert_eq!(ids(&bytes), [4]);
-        gatherer.settle(shares, &applied());
-        assert!(second.try_recv().expect("answered").is_ok());
+
+        let (later, mut third) = request(&[command(6, false)]);
+        gatherer.push(later);
+        let (bytes, later_shares) = gatherer.next_proposal(Timestamp(9));
+        assert_eq!(ids(&bytes), [6]);
+        for shares in [whole_shares, cut_shares, later_shares] {
+            gatherer.settle(shares, &applied());
+        }
+        assert!(first.try_recv().expect("answered").is_ok());
+        assert!(third.try_recv().expect("answered").is_ok());
     }
 }

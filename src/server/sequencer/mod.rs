@@ -1,9 +1,9 @@
 //! The leader's sequencer: gathers the commands of all clients into proposals and stamps the time.
 //!
-//! Requests come in by a bounded queue. An idle sequencer proposes at once; when the window of
-//! proposals in flight is full, what arrives meanwhile makes the next ones larger. Nothing waits for
-//! company. When leadership is lost every waiting request is told at once. [`run`] is the body of
-//! the one task, which the node starts; [`Sequencer`] is the handle.
+//! Requests come in by a bounded queue. An idle sequencer proposes at once; when proposals are in
+//! flight, what arrives meanwhile makes the next ones larger. Nothing waits for a clock. When
+//! leadership is lost every waiting request is told at once. [`SequencerTask`] is the one task,
+//! which the node runs; [`Sequencer`] is the handle.
 
 mod batch;
 mod gather;
@@ -103,7 +103,7 @@ pub struct SequencerTask {
     published: watch::Receiver<Published>,
     gatherer: Gatherer,
     flights: VecDeque<Flight>,
-    window: usize,
+    config: SequencerConfig,
     /// The latest time proposed.
     time: Timestamp,
 }
@@ -122,7 +122,7 @@ pub fn sequencer(replica: &Replica, config: &SequencerConfig) -> (Sequencer, Seq
         published: replica.published(),
         gatherer: Gatherer::new(config.clone()),
         flights: VecDeque::with_capacity(config.window),
-        window: config.window,
+        config: config.clone(),
         time: Timestamp(0),
     };
     (handle, task)
@@ -136,7 +136,7 @@ enum Wake {
 }
 
 impl SequencerTask {
-    /// Runs until every [`Sequencer`] is dropped or the replica stops.
+    /// Runs until every [`Sequencer`] is dropped.
     pub async fn run(mut self) {
         loop {
             match self.wake().await {
@@ -152,11 +152,10 @@ impl SequencerTask {
             }
             self.fill_window();
         }
-        self.gatherer.refuse_all(&Refusal::ShuttingDown);
+        self.gatherer.refuse_unproposed(&Refusal::ShuttingDown);
     }
 
     async fn wake(&mut self) -> Wake {
-        let room = self.flights.len() < self.window;
         let idle_until = self.next_look();
         let settled = async {
             match self.flights.front_mut() {
@@ -168,20 +167,17 @@ impl SequencerTask {
             biased;
             outcome = settled => Wake::Settled(outcome.map_err(Refusal::from)),
             Ok(()) = self.leadership.changed() => Wake::Leadership,
-            request = self.queue.recv(), if room => Wake::Request(request),
-            () = tokio::time::sleep(idle_until), if room => Wake::Deadline,
+            request = self.queue.recv() => Wake::Request(request),
+            () = tokio::time::sleep(idle_until) => Wake::Deadline,
         }
     }
 
     /// Makes proposals while there are commands and room for them.
     fn fill_window(&mut self) {
-        while self.flights.len() < self.window {
-            if !self.gatherer.has_commands() {
-                match self.queue.try_recv() {
-                    Ok(request) => self.gatherer.push(request),
-                    Err(_) => return,
-                }
-            }
+        while let Ok(request) = self.queue.try_recv() {
+            self.gatherer.push(request);
+        }
+        while self.gatherer.has_commands() && self.has_room() {
             if !self.leadership.borrow().serving {
                 self.refuse_not_leader();
                 return;
@@ -190,9 +186,16 @@ impl SequencerTask {
         }
     }
 
+    /// A full proposal needs a place in the window. One that is not full waits, besides, until few
+    /// are in flight: under load the commands gather meanwhile, and a fuller proposal costs less.
+    fn has_room(&self) -> bool {
+        let limit = if self.gatherer.fills_proposal() { self.config.window } else { self.config.window_partial };
+        self.flights.len() < limit
+    }
+
     fn propose(&mut self) {
         self.time = self.time.max(now());
-        let (bytes, shares) = self.gatherer.next_proposal(self.time, || self.queue.try_recv().ok());
+        let (bytes, shares) = self.gatherer.next_proposal(self.time);
         match self.replica.propose(bytes.into()) {
             Ok(pending) => self.flights.push_back(Flight { pending, shares }),
             Err(error) => self.gatherer.settle(shares, &Err(error.into())),
@@ -205,14 +208,14 @@ impl SequencerTask {
         }
     }
 
-    /// Tells every waiting request that it has to go elsewhere; those in flight too, since whether
-    /// they are carried out is for the next leader to say.
+    /// Tells every waiting request that it has to go elsewhere. Those in flight get their answer from
+    /// the replica, which may be their outcome still.
     fn refuse_not_leader(&mut self) {
         while let Ok(request) = self.queue.try_recv() {
             self.gatherer.push(request);
         }
         let refusal = not_leader(self.leadership.borrow().leader.as_ref());
-        self.gatherer.refuse_all(&refusal);
+        self.gatherer.refuse_unproposed(&refusal);
     }
 
     /// The deadline that is to come and that nothing in flight takes care of.

@@ -26,7 +26,8 @@ impl Bloom {
         let hash = hash64(key);
         let step = (hash >> 32) | 1;
         let count = self.words.len() as u64 * 64;
-        (0..u64::from(PROBES)).map(move |probe| hash.wrapping_add(probe.wrapping_mul(step)).wrapping_mul(0x9e37_79b9_7f4a_7c15) % count)
+        (0..u64::from(PROBES))
+            .map(move |probe| hash.wrapping_add(probe.wrapping_mul(step)).wrapping_mul(0x9e37_79b9_7f4a_7c15) % count)
     }
 
     /// Adds a key.

@@ -5,9 +5,9 @@
 //! stand together, in the order of their sequences. A kind's number is part of the file format.
 
 use crate::core::Used;
-use crate::core::command::{CommandKey, Scope};
+use crate::core::command::CommandKey;
 use crate::core::event::{EventBody, RecordView};
-use crate::core::types::{AccountId, AssetId, CommandId, MarketId, OrderId, Sequence};
+use crate::core::types::{AccountId, AssetId, MarketId, OrderId, Sequence};
 
 /// The longest entry: a used command.
 pub const ENTRY_BYTES_MAX: usize = KEY_BYTES_MAX + SEQUENCE_BYTES + FINGERPRINT_BYTES;
@@ -211,20 +211,11 @@ pub fn for_each_history(record: RecordView<'_>, mut note: impl FnMut(HistoryKey,
     }
 }
 
-/// The command key that these bytes are.
-#[must_use]
-pub fn command_key(bytes: &[u8]) -> Option<CommandKey> {
-    let bytes: &[u8; KEY_BYTES_MAX] = bytes.try_into().ok()?;
-    Some(CommandKey {
-        scope: Scope::from_number(bytes[0])?,
-        account: AccountId(u64::from_be_bytes(bytes[1..9].try_into().ok()?)),
-        id: CommandId(u128::from_be_bytes(bytes[9..].try_into().ok()?)),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::command::Scope;
+    use crate::core::types::CommandId;
 
     #[test]
     fn entries_of_one_key_stand_together_in_order() {
@@ -245,7 +236,7 @@ mod tests {
         let used = Used { fingerprint: 0x0123_4567_89ab_cdef, sequence: Sequence(77) };
         let entry = Entry::used(&key, used);
         assert_eq!(used_of(entry.as_slice()), Some(used));
-        assert_eq!(command_key_of(entry.as_slice()).and_then(command_key), Some(key));
+        assert_eq!(command_key_of(entry.as_slice()), Some(KeyBytes::from(&key).as_slice()));
         let order = Entry::event(&HistoryKey::EventsOf(OrderId(1)).into(), Sequence(1));
         assert_eq!(command_key_of(order.as_slice()), None);
     }

@@ -22,13 +22,7 @@ impl Memtable {
     /// Empty, for the events behind `after`.
     #[must_use]
     pub fn new(after: Sequence) -> Self {
-        Self {
-            first: after.plus(1),
-            last: after,
-            commands: HashMap::new(),
-            histories: HashMap::new(),
-            entries: 0,
-        }
+        Self { first: after.plus(1), last: after, commands: HashMap::new(), histories: HashMap::new(), entries: 0 }
     }
 
     /// The first sequence it is for.

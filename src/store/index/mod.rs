@@ -17,6 +17,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use files::{IndexFiles, open_runs, salvage};
 pub use key::HistoryKey;
+#[cfg(test)]
+pub(super) use key::for_each_history;
 use key::{Entry, KeyBytes, sequence_of};
 pub use memtable::Memtable;
 pub use run::{Run, RunName};

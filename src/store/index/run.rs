@@ -227,7 +227,8 @@ impl Run {
 
     fn try_read_block(&self, place: usize, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
         let fence = self.fences[place];
-        let damaged = |reason: &str| StoreError::corrupt(self.path(), fence.offset, format!("index block {place}: {reason}"));
+        let damaged =
+            |reason: &str| StoreError::corrupt(self.path(), fence.offset, format!("index block {place}: {reason}"));
         if fence.len as usize > BLOCK_BYTES_MAX || (fence.len as usize) < BLOCK_HEADER_BYTES {
             return Err(damaged("impossible length"));
         }
@@ -602,7 +603,8 @@ mod tests {
             bad[at] ^= 1 << (at % 8);
             std::fs::write(run.path(), &bad).expect("written");
             // The file's first bytes and a block's own length are not read: the footer has the places.
-            let unread = at < MAGIC.len() || run.fences.iter().any(|f| (4..8).contains(&(at as u64).wrapping_sub(f.offset)));
+            let unread =
+                at < MAGIC.len() || run.fences.iter().any(|f| (4..8).contains(&(at as u64).wrapping_sub(f.offset)));
             let checked = Run::open(&Disk::real(), dir.path(), run.name()).and_then(|run| run.verify());
             assert!(checked.is_err() || unread, "byte {at}");
         }

@@ -64,6 +64,11 @@ impl Head {
 }
 
 impl Block {
+    /// An empty block with room for a usual one.
+    pub(super) fn with_room() -> Self {
+        Self { raw: Vec::with_capacity(BLOCK_RAW_BYTES + BLOCK_RAW_BYTES / 8), ..Self::default() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.starts.is_empty()
     }

@@ -104,6 +104,9 @@ impl JournalReader {
                     return Ok(());
                 }
             }
+            if bytes >= bytes_max {
+                return Ok(());
+            }
             next = block.last().plus(1);
         }
         Ok(())

@@ -40,8 +40,8 @@ pub(super) fn recover(disk: &Disk, dir: &Path, keep: Keep) -> Result<Recovered, 
     let numbers = scan::segments(disk, dir)?;
     let mut found = find_blocks(disk, dir, &numbers, keep)?;
     let tails = open_tails(disk, dir)?;
-    let (candidates, tail_write) = read_tails(&tails, &mut found)?;
-    let open = choose_open(&mut found, candidates, keep.limit());
+    let (tail, tail_write) = read_tails(&tails, &mut found)?;
+    let open = choose_open(&mut found, tail, keep.limit());
     check_kept(dir, &found, &open, keep)?;
     let cursor = found.cursor;
     let inner = Inner {
@@ -66,10 +66,9 @@ pub(super) fn recover(disk: &Disk, dir: &Path, keep: Keep) -> Result<Recovered, 
         new_names: false,
         compressor: output::compressor(dir)?,
     };
-    if !open.is_empty() {
-        // Durable before the block is cut that it may come from.
-        output.write_tail(&open)?;
-    }
+    // Durable before the block is cut that it may come from; also an empty one, which ends what an
+    // older tail says.
+    output.write_tail(&open)?;
     output.segment = cut(disk, dir, &numbers, &cursor)?;
     Ok(Recovered { inner, output })
 }
@@ -133,31 +132,28 @@ fn open_tails(disk: &Disk, dir: &Path) -> Result<[File; 2], StoreError> {
     Ok(tails)
 }
 
-/// The tails that go on where the blocks end, the newer one first, and the number of the next tail.
-/// One that cannot be read is noted: a crash tears the one that was being written.
-fn read_tails(tails: &[File; 2], found: &mut Found) -> Result<(Vec<Tail>, u64), StoreError> {
-    let mut fitting = Vec::new();
-    let mut next = 0;
+/// The newest whole tail if it goes on where the blocks end, and the number of the next tail.
+///
+/// The newest one alone counts: the other one is older, or held what a later start has cut. One that
+/// cannot be read is noted, since a crash tears the one that was being written.
+fn read_tails(tails: &[File; 2], found: &mut Found) -> Result<(Option<Tail>, u64), StoreError> {
+    let mut newest: Option<Tail> = None;
     for file in tails {
         match files::decode_tail(file.path(), &file.read_all()?) {
-            Ok(Some(tail)) => {
-                next = next.max(tail.write + 1);
-                if tail.block == found.cursor.number && tail.previous == found.cursor.digest {
-                    fitting.push(tail);
-                }
-            }
-            Ok(None) => {}
+            Ok(Some(tail)) if newest.as_ref().is_none_or(|newest| newest.write < tail.write) => newest = Some(tail),
+            Ok(_) => {}
             Err(StoreError::Corrupt { path, offset, reason }) => found.damage.push(Damage { path, offset, reason }),
             Err(error) => return Err(error),
         }
     }
-    fitting.sort_unstable_by_key(|tail| std::cmp::Reverse(tail.write));
-    Ok((fitting, next))
+    let next = newest.as_ref().map_or(0, |newest| newest.write + 1);
+    let cursor = &found.cursor;
+    Ok((newest.filter(|tail| tail.block == cursor.number && tail.previous == cursor.digest), next))
 }
 
 /// The records behind the last whole block that are kept: of the sources the one that holds most.
-fn choose_open(found: &mut Found, tails: Vec<Tail>, limit: Sequence) -> Block {
-    let sources = found.boundary.take().into_iter().chain(tails.into_iter().map(|tail| tail.records));
+fn choose_open(found: &mut Found, tail: Option<Tail>, limit: Sequence) -> Block {
+    let sources = found.boundary.take().into_iter().chain(tail.map(|tail| tail.records));
     let expected = found.cursor.last.plus(1);
     let mut best = Block::default();
     for source in sources {
@@ -190,6 +186,11 @@ fn cut(disk: &Disk, dir: &Path, numbers: &[u64], cursor: &Cursor) -> Result<Opti
             disk.sync_folder(dir)?;
         }
     }
+    // What is kept may have been in the page cache only.
+    for &number in numbers.iter().filter(|&&number| number < cursor.segment()) {
+        disk.open(&files::segment_path(dir, number), Access::Write)?.sync()?;
+    }
+    disk.sync_folder(dir)?;
     if !inside {
         return Ok(None);
     }
@@ -197,7 +198,6 @@ fn cut(disk: &Disk, dir: &Path, numbers: &[u64], cursor: &Cursor) -> Result<Opti
     if file.len()? > cursor.offset {
         file.set_len(cursor.offset)?;
     }
-    // Also what a crash left in the page cache only.
     file.sync()?;
     Ok(Some(file))
 }

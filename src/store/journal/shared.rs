@@ -73,7 +73,7 @@ impl Inner {
         assert_eq!(record.sequence, expected, "journal records follow each other");
         self.open.push(record);
         if self.open.is_full() {
-            let full = std::mem::take(&mut self.open);
+            let full = std::mem::replace(&mut self.open, Block::with_room());
             self.pending_bytes += full.raw().len();
             self.pending.push_back(Arc::new(full));
         }

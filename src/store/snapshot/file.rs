@@ -91,7 +91,8 @@ pub fn write(
 ) -> Result<u64, StoreError> {
     let file = disk.open(path, Access::Create)?;
     let mut output = Output { file, hasher: blake3::Hasher::new(), at: 0 };
-    let header = Header { format: FORMAT, cluster, checkpoint: checkpoint.clone(), pages: pages.len() as u64 }.to_bytes();
+    let header =
+        Header { format: FORMAT, cluster, checkpoint: checkpoint.clone(), pages: pages.len() as u64 }.to_bytes();
     let mut bytes = MAGIC.to_vec();
     (header.len() as u32).encode(&mut bytes);
     bytes.extend_from_slice(&header);

@@ -16,6 +16,7 @@ use super::checkpoint::Checkpoint;
 use super::identity::ClusterId;
 use super::image::SharedPage;
 use super::journal::JournalFlusher;
+use super::persister::Link;
 use super::{Disk, Position, StoreError};
 
 /// Snapshot files that are kept.
@@ -108,7 +109,10 @@ impl Snapshots {
 
     /// Reads and verifies the newest snapshot that `fits`, and takes it for the latest. Damaged ones
     /// are renamed, so that they are not tried again.
-    pub(super) fn newest_valid(&self, fits: impl Fn(&Checkpoint) -> bool) -> Result<Option<file::Contents>, StoreError> {
+    pub(super) fn newest_valid(
+        &self,
+        fits: impl Fn(&Checkpoint) -> bool,
+    ) -> Result<Option<file::Contents>, StoreError> {
         for (_, path) in self.files()? {
             match file::read(&self.shared.disk, &path) {
                 Ok(contents) if contents.header.cluster != self.shared.cluster => {
@@ -175,6 +179,7 @@ pub struct SnapshotJob {
     pub(super) pages: Vec<SharedPage>,
     pub(super) checkpoint: Checkpoint,
     pub(super) journal: JournalFlusher,
+    pub(super) link: Arc<Link>,
 }
 
 impl SnapshotJob {
@@ -184,8 +189,9 @@ impl SnapshotJob {
     /// # Errors
     /// When the disk or the journal fails, or the file does not read back. The node must stop.
     pub fn run(self) -> Result<SnapshotMeta, StoreError> {
-        let Self { snapshots, pages, checkpoint, journal } = self;
-        // The log may be purged up to here once this returns: the journal must not need it any more.
+        let Self { snapshots, pages, checkpoint, journal, link } = self;
+        // The log may be purged up to here once this returns: neither the journal nor the stored
+        // state must need it any more.
         journal.sync(checkpoint.sequence)?;
         let Shared { disk, folder, cluster, .. } = snapshots.shared.as_ref();
         let name = file_name(checkpoint.position.unwrap_or_default());
@@ -196,6 +202,7 @@ impl SnapshotJob {
         if read_back.header.checkpoint != checkpoint || read_back.bytes != bytes {
             return Err(StoreError::corrupt(&unfinished, 0, "other content reads back than was written"));
         }
+        link.wait_for_state(checkpoint.position)?;
         snapshots.adopt(&unfinished, checkpoint, bytes)
     }
 }

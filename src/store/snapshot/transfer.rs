@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::{SnapshotMeta, Snapshots, file};
-use crate::core::codec::{Decode as _, Encode as _, Reader};
+use crate::core::Ledger;
+use crate::core::codec::{Decode as _, DecodeError, Encode as _, Reader};
 use crate::core::event::Record;
 use crate::core::types::Sequence;
-use crate::core::Ledger;
 use crate::store::checkpoint::Checkpoint;
 use crate::store::file::{Access, File};
 use crate::store::identity::ClusterId;
@@ -94,9 +94,8 @@ impl Inbox {
     /// # Errors
     /// [`StoreError::Malformed`] when they do not follow; a fault of the disk.
     pub fn append_journal(&mut self, encoded: &[u8]) -> Result<(), StoreError> {
-        let mut input = Reader::new(encoded);
-        while !input.remaining().is_empty() {
-            let record = Record::decode(&mut input).map_err(|error| malformed(error.to_string()))?;
+        for record in shipped(encoded) {
+            let record = record.map_err(|error| malformed(error.to_string()))?;
             if self.records.is_some_and(|(_, last)| record.sequence != last.plus(1)) {
                 return Err(malformed(format!("record {} does not follow", record.sequence)));
             }
@@ -143,6 +142,22 @@ impl Inbox {
             journal_bytes: self.journal_bytes,
         })
     }
+}
+
+/// The records in a piece as the journal ships them: each behind its length. Ends with the first error.
+fn shipped(encoded: &[u8]) -> impl Iterator<Item = Result<Record, DecodeError>> {
+    let mut input = Reader::new(encoded);
+    let mut failed = false;
+    std::iter::from_fn(move || {
+        if failed || input.remaining().is_empty() {
+            return None;
+        }
+        let record = u32::decode(&mut input)
+            .and_then(|len| input.take(len as usize, "journal record"))
+            .and_then(Record::from_bytes);
+        failed = record.is_err();
+        Some(record)
+    })
 }
 
 /// The ledger of a verified image.
@@ -195,9 +210,8 @@ impl ReceivedSnapshot {
             if crc32c::crc32c(&encoded).to_le_bytes() != head[4..] {
                 return Err(damaged("the checksum differs"));
             }
-            let mut input = Reader::new(&encoded);
-            while !input.remaining().is_empty() {
-                take(Record::decode(&mut input).map_err(|error| damaged(&error.to_string()))?)?;
+            for record in shipped(&encoded) {
+                take(record.map_err(|error| damaged(&error.to_string()))?)?;
             }
             at += 8 + len;
         }

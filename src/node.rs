@@ -1,0 +1,399 @@
+//! One node, put together: the only place that spawns long-lived threads and tasks.
+//!
+//! Three OS threads do what blocks or must not be disturbed (log, persister, apply); everything else
+//! runs on the async runtime. Whatever ends before it was told to ends the node: [`Node::stopped`]
+//! tells which part and why.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::replication::{
+    self, ApplyHandle, Fault, FaultCell, Peers, Replica, ReplicationConfig, apply_thread, dial_tcp,
+};
+use crate::server::{self, Parts, ServeError, ServerConfig, Service};
+use crate::store::engine::{Engine, EngineOptions};
+use crate::store::identity::{ClusterId, DataFolder, DiskId, NodeId};
+use crate::store::log::{Log, LogOptions};
+use crate::store::{Disk, StoreError};
+
+/// Why a node did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A fault of the machine.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A thread cannot be started.
+    #[error("cannot start the {name} thread: {source}")]
+    Thread {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The replication's settings do not fit each other.
+    #[error(transparent)]
+    Replication(#[from] replication::config::ConfigError),
+    /// The service for clients cannot be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The service for the other nodes cannot be served.
+    #[error("the service for the other nodes failed: {0}")]
+    Raft(#[from] tonic::transport::Error),
+    /// A part ended that never should, most likely because it panicked.
+    #[error("the {0} ended unexpectedly")]
+    Ended(&'static str),
+}
+
+impl From<StoreError> for NodeError {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+/// Parts that end at once at most: each tells of its end once.
+const PARTS_MAX: usize = 16;
+
+/// How long threads may take to write what they have when the node is told to stop.
+const WRITE_OUT_MAX: Duration = Duration::from_secs(30);
+
+/// A running node. Dropping it without [`Node::shutdown`] leaves its threads running.
+#[derive(Debug)]
+pub struct Node {
+    client_endpoint: SocketAddr,
+    replica: Replica,
+    faults: FaultCell,
+    parts: Parting,
+    ended: tokio::sync::Mutex<mpsc::Receiver<NodeError>>,
+    // Held until the end: the folder is ours.
+    _folder: DataFolder,
+}
+
+/// What runs, and how it is stopped.
+#[derive(Debug)]
+struct Parting {
+    ended: mpsc::Sender<NodeError>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<(&'static str, oneshot::Receiver<()>)>>,
+    stop_clients: CancellationToken,
+    stop_peers: CancellationToken,
+    stopping: CancellationToken,
+}
+
+impl Parting {
+    fn new() -> (Self, mpsc::Receiver<NodeError>) {
+        let (ended, receiver) = mpsc::channel(PARTS_MAX);
+        let parts = Self {
+            ended,
+            tasks: Mutex::default(),
+            threads: Mutex::default(),
+            stop_clients: CancellationToken::new(),
+            stop_peers: CancellationToken::new(),
+            stopping: CancellationToken::new(),
+        };
+        (parts, receiver)
+    }
+
+    /// Runs `body` on a thread of its own. Its end is an error unless the node is stopping.
+    fn thread<E: Into<NodeError>>(
+        &self,
+        name: &'static str,
+        body: impl FnOnce() -> Result<(), E> + Send + 'static,
+    ) -> Result<(), NodeError> {
+        let (done, waits) = oneshot::channel();
+        let end = EndOfThread { name, told: false, ended: self.ended.clone(), stopping: self.stopping.clone(), done };
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || end.tell(body().map_err(Into::into)))
+            .map_err(|source| NodeError::Thread { name, source })?;
+        self.threads.lock().expect("no part panics with the lock").push((name, waits));
+        Ok(())
+    }
+
+    /// Runs `body` as a task. Its end is an error unless the node is stopping.
+    fn task<E: Into<NodeError>>(&self, name: &'static str, body: impl Future<Output = Result<(), E>> + Send + 'static) {
+        let (ended, stopping) = (self.ended.clone(), self.stopping.clone());
+        // A task of its own for the body, so that its panic is seen here.
+        let body = tokio::spawn(async move { body.await.map_err(Into::into) });
+        let watch = tokio::spawn(async move {
+            let error = match body.await {
+                Ok(Err(error)) => error,
+                Ok(Ok(())) | Err(_) => NodeError::Ended(name),
+            };
+            if !stopping.is_cancelled() {
+                let _ = ended.send(error).await;
+            }
+        });
+        self.tasks.lock().expect("no part panics with the lock").push(watch);
+    }
+
+    async fn wait_threads(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock().expect("no part panics with the lock"));
+        for (name, done) in threads {
+            if tokio::time::timeout(WRITE_OUT_MAX, done).await.is_err() {
+                tracing::error!(thread = name, "did not end in time; what it had not written is in the log");
+            }
+        }
+    }
+}
+
+/// Tells that a thread has ended, also when it panicked.
+struct EndOfThread {
+    name: &'static str,
+    told: bool,
+    ended: mpsc::Sender<NodeError>,
+    stopping: CancellationToken,
+    done: oneshot::Sender<()>,
+}
+
+impl EndOfThread {
+    fn tell(mut self, result: Result<(), NodeError>) {
+        self.told = true;
+        if let Err(error) = result {
+            let _ = self.ended.try_send(error);
+        } else if !self.stopping.is_cancelled() {
+            let _ = self.ended.try_send(NodeError::Ended(self.name));
+        }
+    }
+}
+
+impl Drop for EndOfThread {
+    fn drop(&mut self) {
+        if !self.told {
+            let _ = self.ended.try_send(NodeError::Ended(self.name));
+        }
+        // `done` is dropped with us, which is what its receiver waits for.
+        let _ = &self.done;
+    }
+}
+
+impl Node {
+    /// Opens the data folder, recovers what is on disk, and takes part in the cluster. Returns when
+    /// clients are served; forming or joining the cluster goes on behind it.
+    ///
+    /// # Errors
+    /// When an address is taken, the folder belongs to someone else, or what is on disk is damaged
+    /// beyond what this node can rebuild by itself.
+    pub async fn start(config: Config) -> Result<Self, NodeError> {
+        let clients = listen(config.node.client_listen).await?;
+        let peers = listen(config.node.raft_listen).await?;
+        let client_endpoint = clients.local_addr().unwrap_or(config.node.client_listen);
+        let (parts, ended) = Parting::new();
+        let faults = FaultCell::default();
+
+        let cluster = cluster_id(&config);
+        let opening = config.clone();
+        let opened = tokio::task::spawn_blocking(move || open_store(&opening, cluster)).await;
+        let Store { folder, log, log_writer, engine, persister } =
+            opened.map_err(|_| NodeError::Ended("recovery"))??;
+        let readers = engine.readers();
+        let replication = replication_config(&config);
+        let (apply, apply_body) = apply_thread(engine, replication.reads_max, faults.clone());
+        parts.thread("log", move || log_writer.run())?;
+        parts.thread("persister", move || persister.run())?;
+        parts.thread("apply", move || apply_body.run())?;
+
+        let replica = open_replica(&config, cluster, replication, log, apply, &faults).await?;
+        let service = Service::new(Parts {
+            cluster,
+            replica: replica.clone(),
+            readers,
+            faults: faults.clone(),
+            config: server_config(&config),
+        })?;
+        spawn_replication(&parts, &replica, &config, peers);
+        spawn_service(&parts, service, clients);
+        tracing::info!(node = config.node.id, cluster = %config.cluster.name, clients = %client_endpoint, "started");
+        Ok(Self { client_endpoint, replica, faults, parts, ended: tokio::sync::Mutex::new(ended), _folder: folder })
+    }
+
+    /// Where clients are served.
+    #[must_use]
+    pub fn client_endpoint(&self) -> SocketAddr {
+        self.client_endpoint
+    }
+
+    /// Waits until the node can no longer go on, and says why. It never completes while all is well.
+    ///
+    /// # Errors
+    /// Always: the fault for which the process has to end.
+    pub async fn stopped(&self) -> Result<(), NodeError> {
+        let mut ended = self.ended.lock().await;
+        tokio::select! {
+            biased;
+            fault = self.faults.wait() => Err(fault.into()),
+            error = ended.recv() => Err(error.unwrap_or(NodeError::Ended("node"))),
+        }
+    }
+
+    /// Moves leadership away, answers what is in flight, writes what is in memory, and ends.
+    pub async fn shutdown(self) {
+        self.parts.stopping.cancel();
+        self.replica.shutdown().await;
+        self.parts.stop_clients.cancel();
+        self.parts.wait_threads().await;
+        self.parts.stop_peers.cancel();
+        let tasks = std::mem::take(&mut *self.parts.tasks.lock().expect("no part panics with the lock"));
+        for task in tasks {
+            task.abort();
+        }
+        tracing::info!("stopped");
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, NodeError> {
+    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })
+}
+
+/// A cluster's identity is its name's digest: whoever is configured with the name is meant.
+fn cluster_id(config: &Config) -> ClusterId {
+    let digest = blake3::hash(config.cluster.name.as_bytes());
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest.as_bytes()[..16]);
+    ClusterId(u128::from_be_bytes(id))
+}
+
+/// What lies in the data folder, open and recovered.
+struct Store {
+    folder: DataFolder,
+    log: Log,
+    log_writer: crate::store::log::LogWriter,
+    engine: Engine,
+    persister: crate::store::persister::Persister,
+}
+
+fn open_store(config: &Config, cluster: ClusterId) -> Result<Store, StoreError> {
+    let dir: &Path = &config.node.data_dir;
+    let disk = Disk::real();
+    let node = NodeId(config.node.id);
+    let mut folder = DataFolder::open(&disk, dir)?;
+    folder.check(cluster, node)?;
+    let options = LogOptions {
+        segment_bytes: config.store.log_segment_mib << 20,
+        cache_bytes: (config.store.log_cache_mib << 20) as usize,
+        // A folder that was used has a log: one that is missing is a lost vote, not a fresh start.
+        create: folder.identity.is_none(),
+        disk: disk.clone(),
+        ..LogOptions::default()
+    };
+    let (log, log_writer) = Log::open(&dir.join("log"), options)?;
+    folder.claim(cluster, node, DiskId::random())?;
+    let options = EngineOptions {
+        disk,
+        cluster,
+        log_purged: log.bounds().purged,
+        sync_interval: Duration::from_millis(config.store.state_sync_ms),
+        ..EngineOptions::default()
+    };
+    let (engine, persister) = Engine::open(dir, options)?;
+    Ok(Store { folder, log, log_writer, engine, persister })
+}
+
+async fn open_replica(
+    config: &Config,
+    cluster: ClusterId,
+    replication: ReplicationConfig,
+    log: Log,
+    apply: ApplyHandle,
+    faults: &FaultCell,
+) -> Result<Replica, NodeError> {
+    let peers = Peers::new(cluster, config.node.id, replication, dial_tcp(), faults.clone())?;
+    Ok(Replica::open(peers, log, apply).await?)
+}
+
+fn spawn_replication(parts: &Parting, replica: &Replica, config: &Config, listener: TcpListener) {
+    let members: BTreeMap<u64, replication::Node> = config
+        .cluster
+        .members
+        .iter()
+        .map(|member| {
+            let node = replication::Node { raft: member.raft_endpoint.clone(), client: member.client_endpoint.clone() };
+            (member.id, node)
+        })
+        .collect();
+    let router = replica.service().router();
+    let stop = parts.stop_peers.clone().cancelled_owned();
+    parts.task("service for the other nodes", async move {
+        router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop).await
+    });
+    let replica = replica.clone();
+    let watching = replica.clone();
+    parts.task("watch over Raft", async move { watching.supervise().await });
+    let comparing = replica.clone();
+    parts.task("comparison of digests", async move { comparing.exchange_digests().await });
+    // Ends well once the node is part of a cluster, so it is no part that must not end.
+    let (ended, stopping) = (parts.ended.clone(), parts.stopping.clone());
+    let forming = tokio::spawn(async move {
+        if let Err(fault) = replica.bootstrap(&members).await
+            && !stopping.is_cancelled()
+        {
+            let _ = ended.send(fault.into()).await;
+        }
+    });
+    parts.tasks.lock().expect("no part panics with the lock").push(forming);
+}
+
+fn spawn_service(parts: &Parting, service: Service, listener: TcpListener) {
+    let Service { sequencer, health, server } = service;
+    parts.task("sequencer", async move {
+        sequencer.run().await;
+        Ok::<(), NodeError>(())
+    });
+    parts.task("health report", async move {
+        health.run().await;
+        Ok::<(), NodeError>(())
+    });
+    let stop = parts.stop_clients.clone().cancelled_owned();
+    parts.task("service for clients", async move { server.serve(listener, stop).await });
+}
+
+fn replication_config(config: &Config) -> ReplicationConfig {
+    let raft = &config.raft;
+    let election_max = Duration::from_millis(raft.election_max_ms);
+    let defaults = ReplicationConfig::default();
+    ReplicationConfig {
+        heartbeat: Duration::from_millis(raft.heartbeat_ms),
+        election_min: Duration::from_millis(raft.election_min_ms),
+        election_max,
+        quorum_loss: election_max * 2,
+        append_timeout: defaults.append_timeout.max(election_max),
+        append_idle: defaults.append_idle.max(election_max * 2),
+        snapshot_entries: raft.snapshot_entries,
+        keep_entries: raft.kept_entries,
+        ..defaults
+    }
+}
+
+fn server_config(config: &Config) -> ServerConfig {
+    let server = &config.server;
+    let defaults = ServerConfig::default();
+    ServerConfig {
+        request_bytes_max: server.message_mib << 20,
+        streams_per_connection_max: server.streams_per_connection,
+        calls_max: server.calls,
+        call_timeout: Duration::from_millis(server.request_timeout_ms),
+        sequencer: server::limits::SequencerConfig {
+            queue_commands_max: server.queued_commands,
+            window: server.proposals,
+            ..defaults.sequencer.clone()
+        },
+        ..defaults
+    }
+}

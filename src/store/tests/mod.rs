@@ -1,0 +1,133 @@
+//! Tests of the engine and its parts together: restarts, kills, damage, snapshots.
+
+mod damage;
+mod kill;
+mod power;
+mod restart;
+mod transfer;
+mod verify;
+mod workload;
+
+use std::path::Path;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::StoreError;
+use super::engine::{Engine, EngineOptions};
+use super::identity::ClusterId;
+use super::index::Direction;
+use super::journal::BlockDigest;
+use crate::core::StateDigest;
+use crate::core::types::Sequence;
+use workload::Workload;
+
+/// Small limits, so that a short run passes every turn.
+fn options() -> EngineOptions {
+    EngineOptions {
+        cluster: ClusterId(7),
+        sync_interval: Duration::from_millis(3),
+        index_table_entries: 500,
+        ..EngineOptions::default()
+    }
+}
+
+/// An engine with its persister thread.
+struct Running {
+    engine: Engine,
+    persister: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Running {
+    fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(dir, options())
+    }
+
+    fn open_with(dir: &Path, options: EngineOptions) -> Result<Self, StoreError> {
+        let (engine, persister) = Engine::open(dir, options)?;
+        Ok(Self { engine, persister: std::thread::spawn(|| persister.run()) })
+    }
+
+    /// Applies the workload's entries up to this index.
+    fn apply_to(&mut self, workload: Workload, last: u64) -> Result<(), StoreError> {
+        let next = self.engine.applied().position.map_or(0, |position| position.index.0 + 1);
+        for index in next..=last {
+            let entry = workload.entry(index);
+            self.engine.apply(entry.position, entry.payload())?;
+        }
+        Ok(())
+    }
+
+    fn close(self) {
+        self.engine.close().expect("closed");
+        self.persister.join().expect("no panic").expect("no fault");
+    }
+
+    /// Ends without writing what is due, as a crash does.
+    fn abandon(self) {
+        drop(self.engine);
+        self.persister.join().expect("no panic").expect("no fault");
+    }
+
+    /// What must be the same after any way to the same index.
+    fn facts(&self) -> Facts {
+        let journal = self.engine.readers().journal;
+        let last = self.engine.applied().sequence;
+        Facts {
+            digest: self.engine.digest(),
+            sequence: last,
+            chain: journal.digest_at(last).expect("readable"),
+            entries: check_index(&self.engine),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Facts {
+    digest: StateDigest,
+    sequence: Sequence,
+    chain: Option<BlockDigest>,
+    entries: usize,
+}
+
+/// Every command and every event of the journal is found through the index, and nothing else is.
+/// Returns how many entries that are.
+fn check_index(engine: &Engine) -> usize {
+    let readers = engine.readers();
+    let mut expected = std::collections::HashMap::<_, Vec<Sequence>>::new();
+    let mut from = Sequence(1);
+    let mut commands = 0;
+    loop {
+        let records = readers.journal.read(from, 1_000, 1 << 20).expect("readable");
+        let Some(last) = records.last() else { break };
+        from = last.view().last_sequence().plus(1);
+        for record in &records {
+            super::index::for_each_history(record.view(), |key, sequence| {
+                expected.entry(key).or_default().push(sequence)
+            });
+            if let Some(origin) = record.origin {
+                let used = readers.index.find(&origin.key).expect("readable").expect("a command that was carried out");
+                assert_eq!((used.fingerprint, used.sequence), (origin.fingerprint, record.sequence));
+                commands += 1;
+            }
+        }
+    }
+    assert_eq!(from, engine.applied().sequence.plus(1), "the journal ends where the state does");
+    for (key, events) in &expected {
+        let found = readers.index.scan(*key, Sequence(0), Direction::Forward, usize::MAX).expect("readable");
+        assert_eq!(found, *events, "{key:?}");
+        let newest = readers.index.scan(*key, Sequence(u64::MAX), Direction::Backward, 3).expect("readable");
+        assert!(newest.iter().eq(events.iter().rev().take(3)), "{key:?}");
+    }
+    engine.ledger().check_invariants().expect("sound");
+    commands + expected.values().map(Vec::len).sum::<usize>()
+}
+
+/// The facts of an undisturbed run.
+fn undisturbed(workload: Workload, last: u64) -> Facts {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut running = Running::open(dir.path()).expect("opens");
+    running.apply_to(workload, last).expect("applied");
+    let facts = running.facts();
+    running.close();
+    facts
+}

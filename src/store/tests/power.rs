@@ -1,0 +1,131 @@
+//! Power cuts and failing disks: whatever was not synced is lost, torn or mixed, and nothing follows
+//! from it but work done again. sled's files stand on the real disk: what they need is tested apart.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::*;
+use crate::store::Disk;
+use crate::store::file::{Access, FileSystem, RawFile};
+use crate::store::testing::{Random, SimDisk};
+
+const WORKLOAD: Workload = Workload(91);
+const CUTS: u64 = 60;
+
+/// The simulated disk, with the state folder on the real one.
+#[derive(Debug)]
+struct Split {
+    simulated: Disk,
+    real: Disk,
+    state: PathBuf,
+}
+
+impl Split {
+    fn of(&self, path: &Path) -> &dyn FileSystem {
+        if path.starts_with(&self.state) { self.real.system.as_ref() } else { self.simulated.system.as_ref() }
+    }
+}
+
+impl FileSystem for Split {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn RawFile>> {
+        self.of(path).open(path, access)
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        self.of(folder).list(folder)
+    }
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.of(path).exists(path)
+    }
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.of(path).create_folder(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.of(to).rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.of(path).remove_file(path)
+    }
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.of(path).remove_folder(path)
+    }
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        self.of(path).sync_folder(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        self.of(path).lock(path)
+    }
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
+        self.of(folder).free_bytes(folder)
+    }
+}
+
+/// Applies until the disk fails. Notes the index of the last snapshot that was reported verified.
+fn live(dir: &Path, disk: &Disk, from_snapshot: &mut u64, random: &mut Random) -> Result<(), StoreError> {
+    let (mut engine, persister) = Engine::open(dir, EngineOptions { disk: disk.clone(), ..options() })?;
+    let persister = std::thread::spawn(|| persister.run());
+    let snapshot_every = 100 + random.below(200);
+    let mut result = Ok(());
+    while result.is_ok() {
+        let index = engine.applied().position.map_or(0, |position| position.index.0 + 1);
+        let entry = WORKLOAD.entry(index);
+        result = engine.apply(entry.position, entry.payload()).map(drop);
+        if result.is_ok() && index % snapshot_every == 0 {
+            result = engine.begin_snapshot().run().map(|meta| *from_snapshot = meta.position.index.0);
+        }
+    }
+    drop(engine);
+    let _ = persister.join().expect("no panic");
+    result
+}
+
+#[test]
+fn a_power_cut_at_any_operation_loses_no_snapshot_and_no_truth() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let sim = SimDisk::default();
+    let mut random = Random(5);
+    let split = Split { simulated: sim.disk(), real: Disk::real(), state: dir.path().join("state") };
+    let disk = Disk::new(Arc::new(split));
+    let mut snapshot = 0;
+    let mut lives = 0;
+    for cut in 0..CUTS {
+        sim.fail_after(random.below(150), io::ErrorKind::Other);
+        let error = live(dir.path(), &disk, &mut snapshot, &mut random).expect_err("the disk fails");
+        assert!(matches!(error, StoreError::Io { .. } | StoreError::Closed), "cut {cut}: {error}");
+        sim.power_cut(&mut random);
+        let (engine, persister) = Engine::open(dir.path(), EngineOptions { disk: disk.clone(), ..options() })
+            .unwrap_or_else(|error| panic!("cut {cut}: {error}"));
+        let persister = std::thread::spawn(|| persister.run());
+        let latest = engine.snapshots().latest().map_or(0, |meta| meta.position.index.0);
+        assert!(latest >= snapshot, "cut {cut}: snapshot {snapshot} is lost, {latest} is there");
+        let applied = engine.applied().position.map_or(0, |position| position.index.0);
+        assert!(applied >= snapshot, "cut {cut}");
+        lives += u64::from(applied > 0);
+        check_index(&engine);
+        drop(engine);
+        persister.join().expect("no panic").expect("no fault");
+    }
+    assert!(lives > CUTS / 2 && snapshot > 0, "something was written: {lives}, {snapshot}");
+    let mut running = Running::open_with(dir.path(), EngineOptions { disk, ..options() }).expect("opens");
+    let last = running.engine.applied().position.map_or(0, |position| position.index.0) + 200;
+    running.apply_to(WORKLOAD, last).expect("applied");
+    assert_eq!(running.facts(), undisturbed(WORKLOAD, last));
+    running.close();
+}
+
+#[test]
+fn a_full_disk_is_a_fault_and_more_space_ends_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let sim = SimDisk::default();
+    let split = Split { simulated: sim.disk(), real: Disk::real(), state: dir.path().join("state") };
+    let disk = Disk::new(Arc::new(split));
+    sim.limit(Some(300_000));
+    let error = live(dir.path(), &disk, &mut 0, &mut Random(1)).expect_err("the disk is full");
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    sim.limit(None);
+    let mut running = Running::open_with(dir.path(), EngineOptions { disk, ..options() }).expect("opens");
+    let last = running.engine.applied().position.map_or(0, |position| position.index.0) + 500;
+    running.apply_to(WORKLOAD, last).expect("applied");
+    assert_eq!(running.facts(), undisturbed(WORKLOAD, last));
+    running.close();
+}

@@ -1,0 +1,9 @@
+//! The client API over real sockets: every RPC, every kind of bad input, paging, streams, a cluster.
+
+mod cluster;
+mod commands;
+mod input;
+mod node;
+mod queries;
+mod sessions;
+mod streams;

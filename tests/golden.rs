@@ -1,0 +1,199 @@
+//! Runs the transcripts of tests/golden: each is a story of commands and the events they must cause.
+//!
+//! `UPDATE_GOLDEN=1` rewrites the files with what the ledger says now. Read every changed line.
+
+#[path = "golden/names.rs"]
+mod names;
+#[path = "golden/parse.rs"]
+mod parse;
+#[path = "golden/print.rs"]
+mod print;
+mod support;
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use counterfoil::core::command::Command;
+use counterfoil::core::event::{EventBody, Outcome};
+use counterfoil::core::types::Timestamp;
+use counterfoil::core::RecordKey;
+
+use names::Names;
+use support::bench::Bench;
+use support::fold::Fold;
+
+/// 2012-06-21 09:30:00 in New York; any time would do.
+const START: Timestamp = Timestamp(1_340_285_400_000_000_000);
+
+struct Transcript {
+    names: Names,
+    bench: Bench,
+    fold: Fold,
+    orders: print::Orders,
+    now: Timestamp,
+    chain: Vec<Command>,
+    last: Vec<Command>,
+    out: String,
+}
+
+impl Transcript {
+    fn new() -> Self {
+        Self {
+            names: Names::default(),
+            bench: Bench::new(),
+            fold: Fold::default(),
+            orders: print::Orders::new(),
+            now: START,
+            chain: Vec::new(),
+            last: Vec::new(),
+            out: String::new(),
+        }
+    }
+
+    /// Carries out one line and writes it with its answer. Lines that are answers are left out.
+    fn line(&mut self, line: &str) -> Result<(), String> {
+        if line.starts_with("  ") {
+            return Ok(());
+        }
+        let _ = writeln!(self.out, "{line}");
+        match line.split_once(' ') {
+            Some((".", rest)) => rest.split(';').try_for_each(|command| self.given(command.trim())),
+            Some((">", rest)) => self.command(rest),
+            Some(("?", rest)) => self.question(rest),
+            _ if line.is_empty() || line.starts_with('#') => Ok(()),
+            _ => Err("a line starts with '#', '.', '>' or '?'".to_owned()),
+        }
+    }
+
+    /// A command of the scene: it must succeed, and its events are not shown.
+    fn given(&mut self, line: &str) -> Result<(), String> {
+        let shown = self.out.len();
+        self.command(line)?;
+        let refused = matches!(self.bench.records.last(), Some(record) if matches!(record.events[0].body, EventBody::Rejected(_)));
+        if refused {
+            return Err(format!("refused: {}", &self.out[shown..]));
+        }
+        self.out.truncate(shown);
+        Ok(())
+    }
+
+    fn command(&mut self, line: &str) -> Result<(), String> {
+        let commands = match line.split_once(' ') {
+            _ if line == "again" => self.last.clone(),
+            Some(("wait", time)) => {
+                self.now.0 += parse::seconds(time)?;
+                Vec::new()
+            }
+            _ => {
+                self.chain.push(parse::command(line, &mut self.names, START)?);
+                if self.chain.last().is_some_and(|command| command.linked) {
+                    return Ok(());
+                }
+                std::mem::take(&mut self.chain)
+            }
+        };
+        if !commands.is_empty() {
+            self.last.clone_from(&commands);
+        }
+        let (outcomes, first) = self.bench.propose(self.now, commands.clone());
+        let mut answered = first;
+        let by_time = self.bench.records[first..].iter().take_while(|record| record.origin.is_none()).count();
+        for place in first..first + by_time {
+            self.show(place, None);
+            answered += 1;
+        }
+        for (command, outcome) in commands.iter().zip(&outcomes) {
+            match outcome {
+                Outcome::Applied { .. } => {
+                    self.show(answered, Some(command));
+                    answered += 1;
+                }
+                Outcome::Duplicate { sequence } => writeln!(self.out, "  answered before, at #{sequence}").unwrap(),
+                Outcome::IdReused { sequence } => writeln!(self.out, "  refused: the id is taken, at #{sequence}").unwrap(),
+            }
+        }
+        if answered == first && outcomes.is_empty() {
+            let _ = writeln!(self.out, "  nothing is due");
+        }
+        assert_eq!(answered, self.bench.records.len(), "every record answers a command");
+        self.check(&outcomes, first);
+        Ok(())
+    }
+
+    fn show(&mut self, place: usize, command: Option<&Command>) {
+        let record = self.bench.records[place].clone();
+        self.fold.add(&record, command);
+        self.fold.check_limits();
+        print::record(&record, &self.names, &mut self.orders, &mut self.out);
+    }
+
+    /// What holds after every line, whatever the transcript says.
+    fn check(&self, outcomes: &[Outcome], first: usize) {
+        self.fold.check_books();
+        let rejected = |place: usize| matches!(self.bench.records[place].events[0].body, EventBody::Rejected(_));
+        let nothing_done = (first..self.bench.records.len()).all(rejected);
+        if nothing_done && !outcomes.is_empty() {
+            let header = |key: &RecordKey| key.table == counterfoil::core::Table::Header;
+            assert!(self.bench.changed().iter().all(header), "a refused command changes nothing but its own record");
+        }
+    }
+
+    fn question(&mut self, line: &str) -> Result<(), String> {
+        match line.split_once(' ') {
+            Some(("book", symbol)) => print::book(&self.bench, symbol, &self.names, &mut self.out),
+            Some(("last", symbol)) => print::last(&self.bench, symbol, &self.names, &mut self.out),
+            Some(("balance", account)) => print::balances(&self.bench, account, &self.names, &mut self.out),
+            _ => return Err("? book MARKET, ? last MARKET or ? balance ACCOUNT".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+fn run(text: &str) -> Result<String, String> {
+    let mut transcript = Transcript::new();
+    for (number, line) in text.lines().enumerate() {
+        transcript.line(line).map_err(|error| format!("line {}: {line}\n{error}", number + 1))?;
+    }
+    assert!(transcript.chain.is_empty(), "the last command of a chain is not linked");
+    transcript.bench.check_every_change_was_marked();
+    Ok(transcript.out)
+}
+
+fn difference(wanted: &str, got: &str) -> String {
+    let (wanted, got): (Vec<_>, Vec<_>) = (wanted.lines().collect(), got.lines().collect());
+    let same = wanted.iter().zip(&got).take_while(|(one, other)| one == other).count();
+    let from = same.saturating_sub(6);
+    let part = |lines: &[&str]| lines[from.min(lines.len())..(same + 8).min(lines.len())].join("\n");
+    format!("from line {}:\n--- expected\n{}\n--- got\n{}", same + 1, part(&wanted), part(&got))
+}
+
+#[test]
+fn every_transcript_comes_true() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    files.sort();
+    assert!(files.len() >= 20, "the transcripts are in {}", folder.display());
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut failures = String::new();
+    for file in files {
+        let wanted = std::fs::read_to_string(&file).unwrap();
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        match std::panic::catch_unwind(|| run(&wanted)) {
+            Ok(Ok(got)) if got == wanted => {}
+            Ok(Ok(got)) if update => std::fs::write(&file, got).unwrap(),
+            Ok(Ok(got)) => writeln!(failures, "== {name}, {}", difference(&wanted, &got)).unwrap(),
+            Ok(Err(error)) => writeln!(failures, "== {name}, {error}").unwrap(),
+            Err(_) => writeln!(failures, "== {name} panicked, see above").unwrap(),
+        }
+    }
+    assert!(failures.is_empty(), "\n{failures}");
+}
+
+#[test]
+fn a_wrong_transcript_does_not_pass() {
+    let text = "> asset USD 2\n  #1 asset USD\n> account bob\n  #2 account bob\n";
+    assert_eq!(run(text).as_deref(), Ok(text));
+    assert_ne!(run(&text.replace("#2 account bob", "#2 account eve")).as_deref(), Ok(text.replace("bob", "eve").as_str()));
+    assert!(run("> order nobody dances").is_err());
+}
