@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> Result<(), CliError> {
     } else {
         let rows = report.problems.iter().map(|problem| {
             let offset = problem.offset.map(|offset| offset.to_string()).unwrap_or_default();
-            vec![problem.file.clone(), offset, problem.reason.clone()]
+            vec![problem.file.display().to_string(), offset, problem.reason.clone()]
         });
         if !report.problems.is_empty() {
             writeln!(out, "{}", table(&[Column::Text("file"), Column::Number("byte"), Column::Text("problem")], rows))?;
