@@ -442,7 +442,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let cases: &[(&str, &[(&str, &str)], &[&str], &str)] = &[
+        type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], &'static str);
+        let cases: &[Case] = &[
             ("[raft]\nheart = 1\n", &[], &[], "FILE: there is no key `raft.heart`"),
             ("[rafts]\n", &[], &[], "FILE: there is no key `rafts`"),
             ("", &[("COUNTERFOIL_RAFT_HEART", "1")], &[], "environment: there is no key `COUNTERFOIL_RAFT_HEART`"),

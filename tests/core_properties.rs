@@ -116,7 +116,10 @@ fn batches_change_nothing() {
             }
         }
         let content = |records: &[Record]| -> Vec<_> {
-            records.iter().map(|record| (record.sequence, record.origin, record.events.clone(), record.postings.clone())).collect()
+            records
+                .iter()
+                .map(|record| (record.sequence, record.origin, record.events.clone(), record.postings.clone()))
+                .collect()
         };
         assert_eq!(content(&single.records), content(&live.records));
         assert_eq!(single.digest, live.digest);
@@ -193,9 +196,11 @@ fn a_refused_command_changes_nothing() {
         for word in words {
             let first = session.bench.records.len();
             session.step(*word);
-            let answered: Vec<_> = session.bench.records[first..].iter().filter(|record| record.origin.is_some()).collect();
+            let answered: Vec<_> =
+                session.bench.records[first..].iter().filter(|record| record.origin.is_some()).collect();
             let expired = session.bench.records.len() - first - answered.len();
-            let refused = answered.iter().filter(|record| matches!(record.events[0].body, EventBody::Rejected(_))).count();
+            let refused =
+                answered.iter().filter(|record| matches!(record.events[0].body, EventBody::Rejected(_))).count();
             if expired == 0 && refused == answered.len() {
                 let changed = session.bench.changed();
                 let header = |key: &counterfoil::core::RecordKey| key.table == counterfoil::core::Table::Header;

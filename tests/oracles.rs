@@ -17,8 +17,8 @@ use counterfoil::core::command::{
 use counterfoil::core::event::{Effects, EventBody};
 use counterfoil::core::ledger::Ledger;
 use counterfoil::core::types::{
-    AccountId, Amount, AssetId, AssetKind, Code, CommandId, FeeRate, LogIndex, MarketId, OrderId, Phase, Price, Quantity,
-    SelfTradePrevention, Side, Stamp, Term, TimeInForce, Timestamp,
+    AccountId, Amount, AssetId, AssetKind, Code, CommandId, FeeRate, LogIndex, MarketId, OrderId, Phase, Price,
+    Quantity, SelfTradePrevention, Side, Stamp, Term, TimeInForce, Timestamp,
 };
 
 use support::bench::MemoryHistory;
@@ -308,7 +308,9 @@ impl Oracle for OrderBookRs {
                 self.book.add_limit_order(id, price.into(), quantity, side, Ioc, None).is_ok()
             }
             Entry::FillOrKill(price) => self.book.add_limit_order(id, price.into(), quantity, side, Fok, None).is_ok(),
-            Entry::PostOnly(price) => self.book.add_post_only_order(id, price.into(), quantity, side, Gtc, None).is_ok(),
+            Entry::PostOnly(price) => {
+                self.book.add_post_only_order(id, price.into(), quantity, side, Gtc, None).is_ok()
+            }
             Entry::Market => self.book.submit_market_order(id, quantity, side).is_ok(),
         };
         std::mem::take(&mut self.fills.lock().expect("one thread"))
@@ -321,7 +323,8 @@ impl Oracle for OrderBookRs {
 
     fn levels(&self) -> Vec<(u64, u64)> {
         let side = |side| -> Vec<(u64, u64)> {
-            let levels = PRICES.filter_map(|price| Some((price, self.book.visible_quantity_at_price(price.into(), side)?)));
+            let levels =
+                PRICES.filter_map(|price| Some((price, self.book.visible_quantity_at_price(price.into(), side)?)));
             levels.filter(|(_, quantity)| *quantity > 0).collect()
         };
         side(orderbook_rs::Side::Buy).into_iter().rev().chain(side(orderbook_rs::Side::Sell)).collect()

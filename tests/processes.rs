@@ -98,7 +98,8 @@ async fn a_state_store_that_is_deleted_or_damaged_is_rebuilt() {
     writers.more(1_000).await;
     let answers = writers.stop().await;
 
-    let harms: [(&str, fn(&Path)); 3] =
+    type Harm = (&'static str, fn(&Path));
+    let harms: [Harm; 3] =
         [("deleted", |state| std::fs::remove_dir_all(state).expect("a folder")), ("damaged", damage), ("cut", cut)];
     for (place, (harm, inflict)) in harms.into_iter().enumerate() {
         cluster.kill(&[place]);

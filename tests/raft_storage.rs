@@ -1,5 +1,8 @@
 //! openraft's own suite for storage, on the log store and the state machine.
 
+// Outside of test functions clippy does not see that this is a test.
+#![allow(clippy::unwrap_used)]
+
 use std::io;
 use std::sync::Mutex;
 use std::thread::JoinHandle;

@@ -98,7 +98,7 @@ fn lines_with(code: &str, word: &str) -> Vec<usize> {
             let after = line[at + word.len()..].chars().next();
             let starts = word.starts_with(|c: char| c.is_alphanumeric());
             let ends = word.ends_with(|c: char| c.is_alphanumeric());
-            !(starts && name(before)) && !(ends && name(after))
+            !(starts && name(before) || ends && name(after))
         })
     };
     code.lines().enumerate().filter(|(_, line)| alone(line)).map(|(number, _)| number + 1).collect()

@@ -218,7 +218,8 @@ mod tests {
     async fn what_passes_is_tried_again_and_what_does_not_is_told() {
         let nodes = Nodes::new(&["http://a:1", "http://b:2"]).expect("endpoints");
         let mut tries = 0;
-        let answer = retry(&nodes, &quick(), |_, _| {
+        let options = quick();
+        let answer = retry(&nodes, &options, |_, _| {
             tries += 1;
             let this = tries;
             async move { if this < 3 { Err(Status::unavailable("dead")) } else { Ok(this) } }

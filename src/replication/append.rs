@@ -29,24 +29,24 @@ struct Unanswered {
 struct Progress(Arc<Mutex<Unanswered>>);
 
 impl Progress {
-    fn sent(&self) {
+    fn sent(&self, now: Instant) {
         let mut unanswered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         unanswered.count += 1;
-        unanswered.since.get_or_insert_with(Instant::now);
+        unanswered.since.get_or_insert(now);
     }
 
-    fn answered(&self) {
+    fn answered(&self, now: Instant) {
         let mut unanswered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         unanswered.count = unanswered.count.saturating_sub(1);
-        unanswered.since = (unanswered.count > 0).then(Instant::now);
+        unanswered.since = (unanswered.count > 0).then_some(now);
     }
 
     /// How long the follower may still take, `limit` being the whole; `None` when it is too late.
-    fn left(&self, limit: Duration) -> Option<Duration> {
+    fn left(&self, limit: Duration, now: Instant) -> Option<Duration> {
         let since = self.0.lock().unwrap_or_else(PoisonError::into_inner).since;
         match since {
             None => Some(limit),
-            Some(since) => limit.checked_sub(since.elapsed()).filter(|left| !left.is_zero()),
+            Some(since) => limit.checked_sub(now.saturating_duration_since(since)).filter(|left| !left.is_zero()),
         }
     }
 }
@@ -70,7 +70,7 @@ where
     let progress = Progress::default();
     let sent = progress.clone();
     let requests = futures::stream::iter([first]).chain(input).map(move |request| {
-        sent.sent();
+        sent.sent(Instant::now());
         wire::append(&route, request)
     });
     let limit = config.append_timeout;
@@ -89,7 +89,7 @@ type Answer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
 async fn next_answer(state: State, limit: Duration) -> Option<(Answer, State)> {
     let (mut answers, progress) = state?;
     loop {
-        let Some(left) = progress.left(limit) else {
+        let Some(left) = progress.left(limit, Instant::now()) else {
             return Some((Err(unreachable(&"the follower does not answer")), None));
         };
         match timeout(left, answers.message()).await {
@@ -97,7 +97,7 @@ async fn next_answer(state: State, limit: Duration) -> Option<(Answer, State)> {
             Err(_) => {}
             Ok(Ok(None)) => return None,
             Ok(Ok(Some(response))) => {
-                progress.answered();
+                progress.answered(Instant::now());
                 return match wire::parse_append_answer(response) {
                     Ok(answer) => Some((Ok(answer), Some((answers, progress)))),
                     Err(error) => Some((Err(unreachable(&error)), None)),
@@ -112,21 +112,19 @@ async fn next_answer(state: State, limit: Duration) -> Option<(Answer, State)> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn only_unanswered_requests_make_a_stall() {
+    #[test]
+    fn only_unanswered_requests_make_a_stall() {
         let limit = Duration::from_secs(1);
         let progress = Progress::default();
-        tokio::time::advance(Duration::from_secs(9)).await;
-        assert!(progress.left(limit).is_some(), "nothing was asked");
-        progress.sent();
-        progress.sent();
-        tokio::time::advance(Duration::from_millis(900)).await;
-        progress.answered();
-        tokio::time::advance(Duration::from_millis(900)).await;
-        assert!(progress.left(limit).is_some(), "an answer came meanwhile");
-        tokio::time::advance(Duration::from_millis(101)).await;
-        assert!(progress.left(limit).is_none(), "the second request is unanswered");
-        progress.answered();
-        assert!(progress.left(limit).is_some());
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        assert!(progress.left(limit, at(9_000)).is_some(), "nothing was asked");
+        progress.sent(at(9_000));
+        progress.sent(at(9_000));
+        progress.answered(at(9_900));
+        assert!(progress.left(limit, at(10_800)).is_some(), "an answer came meanwhile");
+        assert!(progress.left(limit, at(10_901)).is_none(), "the second request is unanswered");
+        progress.answered(at(10_901));
+        assert!(progress.left(limit, at(10_901)).is_some());
     }
 }

@@ -32,7 +32,7 @@ pub struct Commands {
 
 impl Commands {
     async fn carry_out(&self, (batch, ids): (Batch, Vec<Bytes>)) -> Result<Vec<pb::CommandResult>, Refusal> {
-        let parts = self.sequencer.submit(batch)?.await?;
+        let parts = self.sequencer.submit(batch, None)?.await?;
         self.answers.results(&parts, ids).await
     }
 

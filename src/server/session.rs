@@ -3,7 +3,9 @@
 //! It is driven by its reader: nothing is read or answered while answers lie unread, so that a slow
 //! client holds back itself alone. The number of unanswered requests and commands is bounded; beyond
 //! it the session stops reading. A bad request is answered with an error and the session goes on;
-//! bytes that are no request end it.
+//! bytes that are no request end it. After a request that was refused for the node's sake (it does
+//! not lead, it has no room) every later one is refused too, so that none overtakes it when it is
+//! sent again.
 
 use std::collections::VecDeque;
 
@@ -15,7 +17,7 @@ use super::access::Caller;
 use super::commands::Commands;
 use super::convert::request::batch;
 use super::errors::{Refusal, of_transport};
-use super::sequencer::{Answer, Waiting};
+use super::sequencer::{Answer, Lane, Waiting};
 use crate::proto::v1 as pb;
 
 /// One session of one client.
@@ -24,6 +26,7 @@ pub struct Session {
     requests: Streaming<pb::SessionRequest>,
     commands: Commands,
     caller: Caller,
+    lane: Lane,
     /// Requests without an answer, oldest first.
     entries: VecDeque<Entry>,
     /// Commands of these.
@@ -50,7 +53,8 @@ impl Session {
     /// A session over these requests.
     #[must_use]
     pub fn new(requests: Streaming<pb::SessionRequest>, commands: Commands, caller: Caller) -> Self {
-        Self { requests, commands, caller, entries: VecDeque::new(), in_flight: 0, ended: None }
+        let lane = commands.sequencer.lane();
+        Self { requests, commands, caller, lane, entries: VecDeque::new(), in_flight: 0, ended: None }
     }
 
     /// The answers, in the order of the requests.
@@ -89,7 +93,8 @@ impl Session {
     fn take(&mut self, request: pb::SessionRequest) {
         let number = request.request_number;
         let checked = batch(request.commands, self.commands.config.batch_commands_max, &self.caller);
-        let queued = checked.and_then(|(batch, ids)| Ok((self.commands.sequencer.submit(batch)?, ids)));
+        let queued =
+            checked.and_then(|(batch, ids)| Ok((self.commands.sequencer.submit(batch, Some(&self.lane))?, ids)));
         let (state, ids) = match queued {
             Ok((waiting, ids)) => (Progress::Waiting(waiting), ids),
             Err(refusal) => (Progress::Answered(Err(refusal)), Vec::new()),

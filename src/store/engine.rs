@@ -136,7 +136,7 @@ impl Digests {
     }
 
     fn note(&self, index: LogIndex, digest: StateDigest) {
-        if index.0 % Self::EVERY == 0 {
+        if index.0.is_multiple_of(Self::EVERY) {
             let mut ring = self.lock();
             if ring.len() == Self::COUNT {
                 ring.pop_front();

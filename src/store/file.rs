@@ -26,6 +26,7 @@ pub enum Access {
 }
 
 /// The operations of the system on an open file.
+#[allow(clippy::len_without_is_empty)]
 pub trait RawFile: Send + Sync + fmt::Debug {
     /// Reads up to `buf.len()` bytes; 0 at the end.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;

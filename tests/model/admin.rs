@@ -1,9 +1,7 @@
 //! Assets, accounts, markets.
 
 use counterfoil::core::Rejection;
-use counterfoil::core::command::{
-    Body, Command, CreateAsset, CreateMarket, SetAccountAsset, SetAccountState,
-};
+use counterfoil::core::command::{Body, Command, CreateAsset, CreateMarket, SetAccountAsset, SetAccountState};
 use counterfoil::core::event::EventBody;
 use counterfoil::core::types::{AccountState, CancelReason, OrderId};
 

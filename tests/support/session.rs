@@ -162,8 +162,14 @@ impl Session {
         assert_eq!(lost, None, "every balance is stored");
         let mut pending: Vec<_> = self.bench.rows::<records::Pending>(Table::Pending);
         pending.sort_by_key(|row| row.id);
-        let stored: Vec<_> = pending.iter().map(|row| (row.id, row.debit, row.asset, row.amount.0, row.expires_at)).collect();
-        let folded: Vec<_> = self.fold.pending.iter().map(|(id, (debit, asset, amount, at))| (*id, *debit, *asset, *amount, *at)).collect();
+        let stored: Vec<_> =
+            pending.iter().map(|row| (row.id, row.debit, row.asset, row.amount.0, row.expires_at)).collect();
+        let folded: Vec<_> = self
+            .fold
+            .pending
+            .iter()
+            .map(|(id, (debit, asset, amount, at))| (*id, *debit, *asset, *amount, *at))
+            .collect();
         assert_eq!(stored, folded, "the stored pending transfers are the open ones");
         let header: Vec<records::Header> = self.bench.rows(Table::Header);
         assert_eq!((header[0].sequence.0, header[0].time), (self.fold.sequence, self.time));

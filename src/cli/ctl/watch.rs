@@ -78,7 +78,8 @@ fn words(body: &Value) -> String {
     match body {
         Value::Object(fields) => {
             let said = fields.iter().filter(|(_, value)| !matches!(value, Value::Null | Value::Bool(false)));
-            let said = said.filter(|(_, value)| **value != Value::from(0) && **value != Value::from(""));
+            let said =
+                said.filter(|(_, value)| !matches!(value.as_u64(), Some(0)) && !matches!(value.as_str(), Some("")));
             said.map(|(key, value)| format!("{key} {}", words(value))).collect::<Vec<_>>().join(", ")
         }
         Value::String(text) => text.clone(),

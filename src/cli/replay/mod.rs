@@ -39,6 +39,7 @@ enum Format {
     Lobster,
 }
 
+/// What to replay, and where.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -92,6 +93,10 @@ struct Report {
     assets_sum_to_zero: bool,
 }
 
+/// Replays a day, and prints what became of it.
+///
+/// # Errors
+/// When the file or the cluster cannot be read, or a check does not hold.
 pub fn run(args: &Args) -> Result<(), CliError> {
     let Format::Lobster = args.format;
     let day = Day::open(&args.file).map_err(|source| CliError::Recording { path: args.file.clone(), source })?;

@@ -284,7 +284,7 @@ fn content_survives_the_way_in_and_out() {
         it.post_only = true;
         it.self_trade_prevention = pb::SelfTradePrevention::Decrement.into();
     });
-    let Ok(Body::NewOrder(inside)) = command(&of(Wire::NewOrder(asked.clone()))).map(|it| it.body) else {
+    let Ok(Body::NewOrder(inside)) = command(&of(Wire::NewOrder(asked))).map(|it| it.body) else {
         panic!("a good order");
     };
     assert_eq!(super::event::new_order(&inside), asked);

@@ -9,11 +9,11 @@ use std::collections::VecDeque;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{Answer, Batch, Part};
+use super::{Answer, Batch, Lane, Part};
 use crate::core::Encode;
-use crate::core::types::Timestamp;
+use crate::core::types::{Term, Timestamp};
 use crate::replication::Applied;
-use crate::server::errors::Refusal;
+use crate::server::errors::{Refusal, not_leader};
 use crate::server::limits::SequencerConfig;
 
 /// A request on its way from a client's task.
@@ -21,6 +21,8 @@ use crate::server::limits::SequencerConfig;
 pub(super) struct Request {
     pub batch: Batch,
     pub reply: oneshot::Sender<Answer>,
+    /// The session it belongs to, if it does to one.
+    pub lane: Option<Lane>,
     /// Its share of the commands that may be queued, given back with it.
     pub permit: Option<OwnedSemaphorePermit>,
 }
@@ -29,6 +31,7 @@ pub(super) struct Request {
 #[derive(Debug)]
 struct Open {
     batch: Batch,
+    lane: Option<Lane>,
     /// The first unit that is in no proposal yet.
     next_unit: usize,
     /// Commands without an outcome.
@@ -51,6 +54,9 @@ impl Open {
     fn refuse(&mut self, refusal: &Refusal) -> Unproposed {
         let unproposed = self.unproposed();
         self.next_unit = self.batch.units().len();
+        if let Some(lane) = &self.lane {
+            lane.close();
+        }
         if let Some(reply) = self.reply.take() {
             // Nobody listens any more when the client has gone away.
             let _ = reply.send(Err(refusal.clone()));
@@ -109,6 +115,7 @@ impl Gatherer {
         self.open.push_back(Open {
             waiting: request.batch.len(),
             batch: request.batch,
+            lane: request.lane,
             next_unit: 0,
             parts: Vec::with_capacity(1),
             reply: Some(request.reply),
@@ -127,8 +134,9 @@ impl Gatherer {
             || self.unproposed.bytes >= self.config.proposal_bytes_max
     }
 
-    /// The bytes of the next proposal, and whose its commands are. Without any command it is a tick.
-    pub fn next_proposal(&mut self, time: Timestamp) -> (Vec<u8>, Shares) {
+    /// The bytes of the next proposal of the leader of `term`, and whose its commands are. Without any
+    /// command it is a tick. Requests whose lane is closed are refused on the way.
+    pub fn next_proposal(&mut self, time: Timestamp, term: Term) -> (Vec<u8>, Shares) {
         let mut bytes = Vec::with_capacity(self.config.proposal_bytes_max);
         time.encode(&mut bytes);
         let count_at = bytes.len();
@@ -136,6 +144,13 @@ impl Gatherer {
         let mut shares = Vec::new();
         let mut commands = 0;
         while self.has_commands() {
+            let open = &mut self.open[(self.next - self.first) as usize];
+            if open.lane.as_ref().is_some_and(|lane| !lane.is_open(term)) {
+                let never = open.refuse(&not_leader(None));
+                self.unproposed.take(never);
+                self.next += 1;
+                continue;
+            }
             let (taken, finished) = self.take_units(&mut bytes, commands);
             if taken > 0 {
                 shares.push(Share { request: self.next, first: commands, count: taken });
@@ -240,7 +255,7 @@ mod tests {
         let mut batch = Batch::with_capacity(commands.len());
         commands.iter().for_each(|command| batch.push(command));
         let (reply, answer) = oneshot::channel();
-        (Request { batch, reply, permit: None }, answer)
+        (Request { batch, reply, lane: None, permit: None }, answer)
     }
 
     fn gatherer(commands_max: usize) -> Gatherer {
@@ -267,10 +282,10 @@ mod tests {
         assert!(!gatherer.fills_proposal());
         gatherer.push(two);
         assert!(gatherer.fills_proposal());
-        let (bytes, shares) = gatherer.next_proposal(Timestamp(9));
+        let (bytes, shares) = gatherer.next_proposal(Timestamp(9), Term(1));
         assert_eq!(ids(&bytes), [1, 2, 3, 4]);
         assert!(gatherer.has_commands() && !gatherer.fills_proposal());
-        let (rest, rest_shares) = gatherer.next_proposal(Timestamp(9));
+        let (rest, rest_shares) = gatherer.next_proposal(Timestamp(9), Term(1));
         assert_eq!(ids(&rest), [5, 6]);
         assert!(!gatherer.has_commands());
 
@@ -299,7 +314,7 @@ mod tests {
         gatherer.push(all);
         let mut proposals = Vec::new();
         while gatherer.has_commands() {
-            proposals.push(ids(&gatherer.next_proposal(Timestamp(9)).0));
+            proposals.push(ids(&gatherer.next_proposal(Timestamp(9), Term(1)).0));
         }
         assert_eq!(proposals, [vec![1], vec![2, 3, 4], vec![5, 6, 7, 8]]);
     }
@@ -311,7 +326,7 @@ mod tests {
         let mut gatherer = Gatherer::new(config);
         let (all, _answer) = request(&[1, 2, 3].map(|id| command(id, false)));
         gatherer.push(all);
-        assert_eq!(ids(&gatherer.next_proposal(Timestamp(9)).0), [1, 2]);
+        assert_eq!(ids(&gatherer.next_proposal(Timestamp(9), Term(1)).0), [1, 2]);
     }
 
     #[test]
@@ -320,9 +335,9 @@ mod tests {
         let (one, mut first) = request(&[1, 2, 3].map(|id| command(id, false)));
         let (two, mut second) = request(&[command(4, false)]);
         gatherer.push(one);
-        let (_, shares) = gatherer.next_proposal(Timestamp(9));
+        let (_, shares) = gatherer.next_proposal(Timestamp(9), Term(1));
         gatherer.push(two);
-        let (_, rest) = gatherer.next_proposal(Timestamp(9));
+        let (_, rest) = gatherer.next_proposal(Timestamp(9), Term(1));
         gatherer.settle(shares, &Err(Refusal::NoMajority));
         assert_eq!(first.try_recv().expect("answered").err(), Some(Refusal::NoMajority));
         gatherer.settle(rest, &applied());
@@ -335,9 +350,9 @@ mod tests {
         let (whole, mut first) = request(&[1, 2].map(|id| command(id, false)));
         let (cut, mut second) = request(&[3, 4, 5].map(|id| command(id, false)));
         gatherer.push(whole);
-        let (_, whole_shares) = gatherer.next_proposal(Timestamp(9));
+        let (_, whole_shares) = gatherer.next_proposal(Timestamp(9), Term(1));
         gatherer.push(cut);
-        let (_, cut_shares) = gatherer.next_proposal(Timestamp(9));
+        let (_, cut_shares) = gatherer.next_proposal(Timestamp(9), Term(1));
         gatherer.refuse_unproposed(&Refusal::ShuttingDown);
         assert!(first.try_recv().is_err(), "its answer is still to come");
         assert_eq!(second.try_recv().expect("answered").err(), Some(Refusal::ShuttingDown));
@@ -345,12 +360,42 @@ mod tests {
 
         let (later, mut third) = request(&[command(6, false)]);
         gatherer.push(later);
-        let (bytes, later_shares) = gatherer.next_proposal(Timestamp(9));
+        let (bytes, later_shares) = gatherer.next_proposal(Timestamp(9), Term(1));
         assert_eq!(ids(&bytes), [6]);
         for shares in [whole_shares, cut_shares, later_shares] {
             gatherer.settle(shares, &applied());
         }
         assert!(first.try_recv().expect("answered").is_ok());
         assert!(third.try_recv().expect("answered").is_ok());
+    }
+
+    #[test]
+    fn nothing_of_a_session_overtakes_what_was_refused() {
+        let mut gatherer = gatherer(1);
+        let lane = Lane::new(Term(1));
+        let mut answers = Vec::new();
+        for id in 1..=3 {
+            let (request, answer) = request(&[command(id, false)]);
+            gatherer.push(Request { lane: Some(lane.clone()), ..request });
+            answers.push(answer);
+        }
+        let (bytes, lost) = gatherer.next_proposal(Timestamp(9), Term(1));
+        assert_eq!(ids(&bytes), [1]);
+        gatherer.settle(lost, &Err(Refusal::NoMajority));
+        let (bytes, _) = gatherer.next_proposal(Timestamp(9), Term(1));
+        assert!(ids(&bytes).is_empty(), "what follows the refused request is refused too");
+        assert!(!gatherer.has_commands());
+        assert!(answers.iter_mut().all(|answer| matches!(answer.try_recv(), Ok(Err(_)))));
+    }
+
+    #[test]
+    fn a_session_of_an_earlier_term_is_refused() {
+        let mut gatherer = gatherer(4);
+        let (early, mut refused) = request(&[command(1, false)]);
+        gatherer.push(Request { lane: Some(Lane::new(Term(1))), ..early });
+        let (now, _answer) = request(&[command(2, false)]);
+        gatherer.push(Request { lane: Some(Lane::new(Term(3))), ..now });
+        assert_eq!(ids(&gatherer.next_proposal(Timestamp(9), Term(3)).0), [2]);
+        assert!(matches!(refused.try_recv(), Ok(Err(Refusal::NotLeader { .. }))));
     }
 }

@@ -7,8 +7,10 @@
 
 mod batch;
 mod gather;
+mod lane;
 
 pub use batch::Batch;
+pub use lane::Lane;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -63,14 +65,29 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
-    /// Queues a request now; its answer comes later. Requests of one caller keep their order.
+    /// A lane under the leader of now, for a session whose requests keep their order.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        Lane::new(self.leadership.borrow().term)
+    }
+
+    /// Queues a request now; its answer comes later. Requests of one lane are carried out in their
+    /// order: after one that is refused here, none is.
     ///
     /// # Errors
     /// At once, when this node does not lead or too much is queued; nothing was queued then.
-    pub fn submit(&self, batch: Batch) -> Result<Waiting, Refusal> {
+    pub fn submit(&self, batch: Batch, lane: Option<&Lane>) -> Result<Waiting, Refusal> {
+        let queued = self.try_submit(batch, lane);
+        if let (Err(_), Some(lane)) = (&queued, lane) {
+            lane.close();
+        }
+        queued
+    }
+
+    fn try_submit(&self, batch: Batch, lane: Option<&Lane>) -> Result<Waiting, Refusal> {
         {
             let leadership = self.leadership.borrow();
-            if !leadership.serving {
+            if !leadership.serving || lane.is_some_and(|lane| !lane.is_open(leadership.term)) {
                 return Err(not_leader(leadership.leader.as_ref()));
             }
         }
@@ -78,7 +95,7 @@ impl Sequencer {
         let count = u32::try_from(batch.len()).unwrap_or(u32::MAX);
         let permit = self.commands.clone().try_acquire_many_owned(count).map_err(full)?;
         let (reply, answer) = oneshot::channel();
-        let request = Request { batch, reply, permit: Some(permit) };
+        let request = Request { batch, reply, lane: lane.cloned(), permit: Some(permit) };
         self.queue.try_send(request).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::Overloaded("requests queued"),
             mpsc::error::TrySendError::Closed(_) => Refusal::ShuttingDown,
@@ -195,7 +212,8 @@ impl SequencerTask {
 
     fn propose(&mut self) {
         self.time = self.time.max(now());
-        let (bytes, shares) = self.gatherer.next_proposal(self.time);
+        let term = self.leadership.borrow().term;
+        let (bytes, shares) = self.gatherer.next_proposal(self.time, term);
         match self.replica.propose(bytes.into()) {
             Ok(pending) => self.flights.push_back(Flight { pending, shares }),
             Err(error) => self.gatherer.settle(shares, &Err(error.into())),

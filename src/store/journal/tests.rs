@@ -43,7 +43,7 @@ fn record(sequence: u64) -> Record {
     Record {
         sequence: Sequence(sequence),
         stamp: Stamp { term: Term(1), index: LogIndex(sequence), time: Timestamp(sequence * SECOND) },
-        origin: (sequence % 3 != 0).then_some(Origin { key, fingerprint: sequence }),
+        origin: (!sequence.is_multiple_of(3)).then_some(Origin { key, fingerprint: sequence }),
         events,
         postings,
     }

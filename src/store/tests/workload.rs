@@ -56,11 +56,11 @@ impl Workload {
     /// The entry at this index: 0 sets the membership, 1 creates what is traded.
     pub fn entry(self, index: u64) -> Entry {
         let position = Position { term: Term(1 + index / 1_000), index: LogIndex(index) };
-        if index % 700 == 0 {
+        if index.is_multiple_of(700) {
             let bytes = format!("members of {index}").into_bytes();
             return Entry { position, bytes: Some(bytes), membership: true };
         }
-        if index % 97 == 0 {
+        if index.is_multiple_of(97) {
             return Entry { position, bytes: None, membership: false };
         }
         let mut numbers = Numbers(self.0 << 32 | index);
