@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use super::*;
 use crate::core::types::Term;
+use crate::store::segment::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, record_bytes};
 use crate::store::testing::{Random, SimDisk};
 
 const SEGMENT_BYTES: u64 = SEGMENT_BYTES_MIN;
@@ -546,31 +547,31 @@ fn readers_are_not_disturbed_by_segments_that_are_used_again() {
 
 #[test]
 fn a_torn_group_is_cut_and_does_not_come_back() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let running = Running::open(dir.path());
+    let sim = SimDisk::default();
+    let open = || Running::try_open(Path::new("/log"), LogOptions { disk: sim.disk(), ..options() }).expect("opens");
+    let running = open();
     running.append(entries(1, 0..3));
-    running.stop().expect("a clean end");
-    // A group of two entries whose first sector was lost: the second one is whole.
-    let path = files(dir.path(), "log").remove(0);
-    let before = fs::read(&path).expect("read");
-    let running = Running::open(dir.path());
     running.append(entries(1, 3..5));
     running.stop().expect("a clean end");
-    let mut torn = fs::read(&path).expect("read");
-    let start = (0..torn.len()).find(|&at| torn[at] != before[at]).expect("something was written") & !7;
-    torn[start..start + 32].fill(0);
-    let second = crate::store::segment::record_bytes(entry(1, 3).bytes.len());
-    let end = start + second + crate::store::segment::record_bytes(entry(1, 4).bytes.len());
-    torn[end..].fill(0);
-    fs::write(&path, &torn).expect("written");
-    let running = Running::open(dir.path());
+    // The last group loses its first sector, and the mark behind it was never written.
+    let path = files::segment_path(Path::new("/log"), 1);
+    let file = sim.disk().open(&path, super::super::file::Access::Write).expect("opens");
+    let len = |index| record_bytes(entry(1, index).bytes.len()) as u64;
+    let start = SEGMENT_HEADER_BYTES as u64 + (0..3).map(len).sum::<u64>();
+    file.write_at(&[0; RECORD_HEADER_BYTES], start).expect("written");
+    file.write_at(&[0; RECORD_HEADER_BYTES], start + len(3) + len(4)).expect("written");
+    file.sync().expect("synced");
+    let running = open();
     assert_eq!(running.all(), entries(1, 0..3));
-    // One as long as the lost one, so that the log ends where the other begins.
+    // One as long as the lost one, so that the log ends where the other begins; the power goes before
+    // anything is written behind it.
+    sim.fail_after(2, std::io::ErrorKind::Other);
     let other = LogEntry { position: at(2, 3), bytes: Bytes::from(vec![9; entry(1, 3).bytes.len()]) };
     running.append(vec![other.clone()]);
-    running.stop().expect("a clean end");
-    let running = Running::open(dir.path());
-    assert_eq!(running.all().len(), 4);
+    assert!(running.stop().is_err());
+    sim.power_cut(&mut Random(1));
+    let running = open();
+    assert_eq!(running.all().len(), 4, "the torn group's second entry is not part of the log");
     assert_eq!(running.all().last(), Some(&other));
     running.stop().expect("a clean end");
 }
