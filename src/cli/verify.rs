@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::CliError;
 use super::args::Output;
-use super::table::{Column, table};
+use super::table::{Column, list, table};
+use crate::store::verify::{StateFacts, VerifyReport};
 use crate::store::{Disk, verify};
 
 #[derive(Debug, clap::Args)]
@@ -29,12 +30,9 @@ pub fn run(args: &Args) -> Result<(), CliError> {
     if args.output == Output::Json {
         writeln!(out, "{:#}", serde_json::to_value(&report).unwrap_or_default())?;
     } else {
-        let rows = report.problems.iter().map(|problem| {
-            let offset = problem.offset.map(|offset| offset.to_string()).unwrap_or_default();
-            vec![problem.file.display().to_string(), offset, problem.reason.clone()]
-        });
+        writeln!(out, "{}", list(facts(&report)))?;
         if !report.problems.is_empty() {
-            writeln!(out, "{}", table(&[Column::Text("file"), Column::Number("byte"), Column::Text("problem")], rows))?;
+            writeln!(out, "{}", problems(&report))?;
         }
     }
     match report.problems.len() {
@@ -46,4 +44,44 @@ pub fn run(args: &Args) -> Result<(), CliError> {
         }
         count => Err(CliError::Check(format!("{}: {count} problem(s)", args.folder.display()))),
     }
+}
+
+fn problems(report: &VerifyReport) -> String {
+    let rows = report.problems.iter().map(|problem| {
+        let offset = problem.offset.map(|offset| offset.to_string()).unwrap_or_default();
+        vec![problem.file.display().to_string(), offset, problem.reason.clone()]
+    });
+    table(&[Column::Text("file"), Column::Number("byte"), Column::Text("problem")], rows)
+}
+
+/// What was found, part by part.
+fn facts(report: &VerifyReport) -> Vec<(&'static str, String)> {
+    let none = || "none".to_owned();
+    let state = |state: &StateFacts| {
+        let at = state.position.clone().unwrap_or_else(none);
+        let StateFacts { sequence, records, digest, .. } = state;
+        format!("{records} records after log entry {at}, sequence {sequence}, digest {digest}")
+    };
+    let mut facts = vec![
+        ("cluster", report.cluster.clone().unwrap_or_else(none)),
+        ("node", report.node.map_or_else(none, |node| node.to_string())),
+    ];
+    if let Some(log) = &report.log {
+        let (last, purged) = (log.last.clone().unwrap_or_else(none), log.purged.clone().unwrap_or_else(none));
+        facts.push(("log", format!("{} entries, last {last}, purged {purged}", log.entries)));
+    }
+    if let Some(journal) = &report.journal {
+        let (records, blocks, last) = (journal.records, journal.blocks, journal.last_sequence);
+        facts.push(("journal", format!("{records} records in {blocks} blocks and a tail, sequence {last}")));
+        facts.push(("journal digest", journal.digest.clone()));
+    }
+    if let Some(index) = &report.index {
+        facts.push(("index", format!("{} entries in {} runs, {} used ids", index.entries, index.runs, index.commands)));
+    }
+    if let Some(found) = &report.state {
+        facts.push(("state", state(found)));
+        facts.push(("balances", format!("{} equal the sum of their postings", report.balances_compared)));
+    }
+    facts.extend(report.snapshots.iter().map(|snapshot| ("snapshot", state(snapshot))));
+    facts
 }

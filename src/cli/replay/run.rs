@@ -59,8 +59,7 @@ pub async fn play<'a>(
     let filter = api::EventFilter { market_ids: vec![stage.market_id()], ..api::EventFilter::default() };
     let records = options.check.then(|| Records::new(client.watch(created + 1, Some(filter))));
     let judge = Judge { checker: Checker::new(day), receiver, records, last: created, bar };
-    let ((), checker) =
-        tokio::try_join!(send(day, stage, options.speed, sender, batches), judge.run(planned))?;
+    let ((), checker) = tokio::try_join!(send(day, stage, options.speed, sender, batches), judge.run(planned))?;
     Ok(checker)
 }
 
@@ -105,11 +104,7 @@ async fn send(
     flush(&mut batch, &mut sender, &batches).await
 }
 
-async fn flush(
-    batch: &mut Batch,
-    sender: &mut SessionSender,
-    batches: &mpsc::Sender<Batch>,
-) -> Result<(), CliError> {
+async fn flush(batch: &mut Batch, sender: &mut SessionSender, batches: &mpsc::Sender<Batch>) -> Result<(), CliError> {
     let Batch { items, commands } = std::mem::take(batch);
     let asks = !commands.is_empty();
     let to_check = Batch { items, commands: Vec::new() };

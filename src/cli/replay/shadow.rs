@@ -132,7 +132,8 @@ mod tests {
         book.rest(Side::Sell, Price(100), order(2, 5));
         book.rest(Side::Sell, Price(100), order(3, 5));
         assert_eq!(book.take(Side::Sell, Price(100), 7), 7);
-        let left: Vec<_> = book.level(Side::Sell, Price(100)).map(|resting| (resting.step.number, resting.open)).collect();
+        let left: Vec<_> =
+            book.level(Side::Sell, Price(100)).map(|resting| (resting.step.number, resting.open)).collect();
         assert_eq!(left, [(3, 3)]);
         assert_eq!(book.take(Side::Sell, Price(100), 7), 3, "the limit holds");
         assert_eq!(book.prices(Side::Sell).collect::<Vec<_>>(), [Price(101)]);
