@@ -15,8 +15,9 @@ macro_rules! pages {
         let mut all = Vec::new();
         let mut token = String::new();
         loop {
+            let page = Some(pb::Page { size: 3, token, descending: $descending });
             let mut request = $request;
-            request.page = Some(pb::Page { size: 3, token, descending: $descending });
+            request.page.clone_from(&page);
             let answer = $node.queries().$call(request).await.expect("a page").into_inner();
             assert!(answer.$items.len() <= 3, "no more than asked for");
             assert!(answer.position.is_some());
