@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_bad_request_names_its_field() {
-        let mut details = ErrorDetails::with_error_info("OUT_OF_RANGE", "counterfoil", Vec::<(String, String)>::new());
+        let mut details = ErrorDetails::with_error_info("OUT_OF_RANGE", "counterfoil", [] as [(String, String); 0]);
         details.add_bad_request_violation("command.id", "is zero");
         let refusal = Refusal::from(Status::with_error_details(Code::InvalidArgument, "is zero", details));
         assert!(!refusal.is_passing());
