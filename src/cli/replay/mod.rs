@@ -3,14 +3,14 @@
 //! `lobster` reads the file, `plan` decides which commands it takes, `stage` makes them the
 //! ledger's, `run` sends them, `check` and `book` compare what the cluster did with the record.
 
-mod book;
-mod check;
+pub mod book;
+pub mod check;
 mod foresight;
 pub mod lobster;
 pub mod plan;
 mod run;
 mod shadow;
-mod stage;
+pub mod stage;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -40,7 +40,7 @@ enum Format {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     connection: Connection,
     /// What the file is
@@ -92,7 +92,7 @@ struct Report {
     assets_sum_to_zero: bool,
 }
 
-pub fn run(args: &Args) -> Result<(), CliError> {
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let Format::Lobster = args.format;
     let day = Day::open(&args.file).map_err(|source| CliError::Recording { path: args.file.clone(), source })?;
     let report = block_on(replay(args, &day))?;
