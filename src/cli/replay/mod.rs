@@ -3,14 +3,14 @@
 //! `lobster` reads the file, `plan` decides which commands it takes, `stage` makes them the
 //! ledger's, `run` sends them, `check` and `book` compare what the cluster did with the record.
 
-mod book;
-mod check;
+pub mod book;
+pub mod check;
 mod foresight;
 pub mod lobster;
 pub mod plan;
 mod run;
 mod shadow;
-mod stage;
+pub mod stage;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -39,9 +39,8 @@ enum Format {
     Lobster,
 }
 
-/// What to replay, and where.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     connection: Connection,
     /// What the file is
@@ -93,11 +92,7 @@ struct Report {
     assets_sum_to_zero: bool,
 }
 
-/// Replays a day, and prints what became of it.
-///
-/// # Errors
-/// When the file or the cluster cannot be read, or a check does not hold.
-pub fn run(args: &Args) -> Result<(), CliError> {
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let Format::Lobster = args.format;
     let day = Day::open(&args.file).map_err(|source| CliError::Recording { path: args.file.clone(), source })?;
     let report = block_on(replay(args, &day))?;

@@ -1,0 +1,7 @@
+//! The command line as a user meets it: its arguments, its replay of recorded order flow, and a whole
+//! cluster by `dev`.
+
+mod arguments;
+mod dev;
+mod recording;
+mod replay;
