@@ -392,13 +392,19 @@ fn guarded<T>(database: &Path, work: impl FnOnce() -> Result<T, StoreError>) -> 
     })
 }
 
-/// Refuses to go on when sled's syncs do not come through our own function.
+/// Refuses to go on when sled's syncs do not come through our own function. The probe gets another
+/// value each time: sled does not write one that is there already.
 fn check_override(store: &StateStore) -> Result<(), StoreError> {
+    let last = store.db.get([PROBE_PREFIX]).map_err(|error| store.failed("read", &error))?;
+    let last = last.and_then(|value| Some(u64::from_le_bytes(value.as_ref().try_into().ok()?)));
+    let next = last.unwrap_or(0).wrapping_add(1).to_le_bytes();
     let before = sled_sync::calls();
-    store.db.insert([PROBE_PREFIX], before.to_le_bytes().as_slice()).map_err(|error| store.failed("write", &error))?;
+    store.db.insert([PROBE_PREFIX], next.as_slice()).map_err(|error| store.failed("write", &error))?;
     store.db.flush().map_err(|error| store.failed("flush", &error))?;
     if sled_sync::calls() == before {
-        return Err(store.broken("sled does not sync through this program's sync_file_range: wrong link order"));
+        let reason = "sled does not sync through this program's sync_file_range: it was linked in the wrong order";
+        let error = std::io::Error::new(std::io::ErrorKind::Unsupported, reason);
+        return Err(StoreError::io("sync", &store.database, error));
     }
     Ok(())
 }
@@ -498,6 +504,18 @@ mod tests {
         assert_eq!(opened.runs.len(), 1);
         assert!(opened.image.records().eq(image.records()));
         assert!(sled_sync::calls() > 0);
+    }
+
+    #[test]
+    fn every_start_sees_how_sled_syncs() {
+        let dir = tempfile::tempdir().expect("a folder");
+        written(dir.path());
+        for _ in 0..3 {
+            let before = sled_sync::calls();
+            let opened = reopen(dir.path()).expect("undamaged").expect("there");
+            check_override(&opened.store).expect("asked again at once");
+            assert!(sled_sync::calls() > before + 1);
+        }
     }
 
     #[test]

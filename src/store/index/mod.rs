@@ -111,6 +111,11 @@ impl IndexReader {
         limit: usize,
     ) -> Result<Vec<Sequence>, StoreError> {
         let forward = direction == Direction::Forward;
+        // No event of an order is older than the order: runs before it need not be looked at.
+        let oldest = match key {
+            HistoryKey::EventsOf(order) => Sequence(order.0),
+            _ => Sequence(1),
+        };
         let (mut newest, runs) = {
             let parts = read(&self.shared);
             let mut newest = Vec::new();
@@ -129,14 +134,14 @@ impl IndexReader {
         };
         let mut found = Vec::new();
         if forward {
-            for run in runs.iter().filter(|run| run.name().last >= from) {
+            for run in runs.iter().filter(|run| run.name().last >= from.max(oldest)) {
                 scan_run(run, key, from, direction, limit, &mut found)?;
             }
             found.append(&mut newest);
         } else {
             newest.reverse();
             found.append(&mut newest);
-            for run in runs.iter().rev().filter(|run| run.name().first <= from) {
+            for run in runs.iter().rev().filter(|run| run.name().first <= from && run.name().last >= oldest) {
                 scan_run(run, key, from, direction, limit, &mut found)?;
             }
         }

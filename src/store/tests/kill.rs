@@ -24,6 +24,7 @@ const LAST: u64 = 1_000_000;
 #[test]
 fn child() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
+    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).try_init();
     let mut running = Running::open(Path::new(&folder)).expect("opens");
     println!("{OPEN}");
     let from = running.engine.applied().position.map_or(0, |position| position.index.0);
