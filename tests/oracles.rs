@@ -122,7 +122,7 @@ impl Core {
         let command = Command { id: CommandId(self.index.into()), linked: false, body };
         let stamp = Stamp { term: Term(1), index: LogIndex(self.index), time };
         self.effects.clear();
-        let proposal = Proposal { time, commands: vec![command] };
+        let proposal = Proposal::new(time, vec![command]);
         self.ledger.apply(stamp, &proposal, &mut self.history, &mut self.effects);
         let mut fills = Vec::new();
         for (sequence, body, _) in self.effects.record(0).events() {

@@ -114,8 +114,9 @@ impl Nodes {
 }
 
 fn node(endpoint: &str) -> Result<(String, Channel), ClientError> {
-    let endpoint = endpoint.trim().trim_end_matches('/');
+    let endpoint = endpoint.trim();
     let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
+    let url = url.strip_suffix('/').unwrap_or(&url).to_owned();
     let bad = || ClientError::BadEndpoint(endpoint.to_owned());
     let built = Endpoint::from_shared(url.clone()).map_err(|_| bad())?;
     if built.uri().authority().is_none_or(|authority| authority.host().is_empty()) {

@@ -47,7 +47,7 @@ impl Core {
         let stamp = Stamp { term: Term(1), index: LogIndex(self.index), time };
         let command = convert::command::command(command).expect("a command of the right shape");
         self.effects.clear();
-        let proposal = Proposal { time, commands: vec![command] };
+        let proposal = Proposal::new(time, vec![command]);
         self.ledger.apply(stamp, &proposal, &mut self.history, &mut self.effects);
         self.ledger.take_changes(&mut Vec::new());
         convert::event::record(self.effects.record(0))
