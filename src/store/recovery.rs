@@ -5,7 +5,6 @@
 //! without one, nothing does, when the log still begins at its beginning. Then the journal is cut to the
 //! state's sequence and the index brought to it. The log brings all three up to date.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
@@ -174,28 +173,13 @@ fn from_state(folders: &Folders, options: &EngineOptions) -> Result<Option<Base>
     });
     match opened {
         Ok(base) => Ok(base),
-        Err(error) if !is_damage(&error) => Err(error),
+        Err(error) if !error.is_damage() => Err(error),
         Err(error) => {
             let aside = state::set_aside(&options.disk, &folders.state)?;
             let aside = aside.map_or_else(String::new, |path| path.display().to_string());
             tracing::error!(%error, aside, "the state is damaged; it is set aside and rebuilt");
             Ok(None)
         }
-    }
-}
-
-/// Whether the error speaks of what is stored, and not of how the process or the disk is doing.
-fn is_damage(error: &StoreError) -> bool {
-    match error {
-        StoreError::Corrupt { .. } | StoreError::Missing { .. } => true,
-        StoreError::Io { source, .. } => matches!(
-            source.kind(),
-            io::ErrorKind::NotFound
-                | io::ErrorKind::UnexpectedEof
-                | io::ErrorKind::InvalidData
-                | io::ErrorKind::InvalidInput
-        ),
-        _ => false,
     }
 }
 
@@ -229,6 +213,7 @@ fn bring_index(
     let fits = |names: &&[RunName]| names.last().is_none_or(|last| last.last <= sequence);
     let runs: Vec<Run> = match names.filter(fits).map(|names| open_runs(disk, &folders.index, names)) {
         Some(Ok(runs)) => runs,
+        Some(Err(error)) if !error.is_damage() => return Err(error),
         Some(Err(error)) => {
             tracing::error!(%error, "the index is damaged; it is rebuilt from the journal");
             salvage(disk, &folders.index, sequence)?

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::key::Entry;
-use super::run::{Cursor, Run, RunName, RunWriter};
+use super::run::{Cursor, Run, RunName};
+use super::run_writer::RunWriter;
 use super::{IndexWriter, Memtable, Shared, read, write};
 use crate::core::types::Sequence;
 use crate::store::{Disk, StoreError};
@@ -190,10 +191,17 @@ pub fn salvage(disk: &Disk, folder: &Path, upto: Sequence) -> Result<Vec<Run>, S
         let fitting = names.iter().filter(|name| name.first == next && name.last <= upto);
         let mut fitting: Vec<RunName> = fitting.copied().collect();
         fitting.sort_by_key(|name| std::cmp::Reverse(name.last));
-        let whole = fitting.into_iter().find_map(|name| {
-            let run = Run::open(disk, folder, name).and_then(|run| run.verify().map(|()| run));
-            run.inspect_err(|error| tracing::warn!(%error, "index run is not used")).ok()
-        });
+        let mut whole = None;
+        for name in fitting {
+            match Run::open(disk, folder, name).and_then(|run| run.verify().map(|()| run)) {
+                Ok(run) => {
+                    whole = Some(run);
+                    break;
+                }
+                Err(error) if error.is_damage() => tracing::warn!(%error, "an index run is not used"),
+                Err(error) => return Err(error),
+            }
+        }
         let Some(run) = whole else { break };
         runs.push(run);
     }

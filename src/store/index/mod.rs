@@ -10,6 +10,7 @@ mod files;
 mod key;
 mod memtable;
 mod run;
+mod run_writer;
 
 use std::cell::OnceCell;
 use std::collections::HashMap;

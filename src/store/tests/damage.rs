@@ -36,6 +36,11 @@ fn folder() -> (tempfile::TempDir, Facts) {
     (dir, facts)
 }
 
+/// As the others, but with few writes: there are many starts here.
+fn seldom() -> EngineOptions {
+    EngineOptions { sync_interval: Duration::from_secs(60), index_table_entries: 1_000_000, ..options() }
+}
+
 /// Damages copies of the folder at `positions` places of every file of one kind. With the whole log
 /// at hand, every damage must end in the right state; an error would be a node that never starts.
 fn damage(kind: &str, positions: u64) {
@@ -56,7 +61,8 @@ fn damage(kind: &str, positions: u64) {
         }
         std::fs::write(&path, bytes).expect("written");
         let context = format!("{kind}: {} at {at}", path.display());
-        let mut running = Running::open(copy.path()).unwrap_or_else(|error| panic!("{context}: {error}"));
+        let mut running =
+            Running::open_with(copy.path(), seldom()).unwrap_or_else(|error| panic!("{context}: {error}"));
         running.apply_to(WORKLOAD, LAST).unwrap_or_else(|error| panic!("{context}: {error}"));
         assert_eq!(running.engine.digest(), facts.digest, "{context}");
         assert_eq!(running.engine.applied().sequence, facts.sequence, "{context}");

@@ -121,7 +121,7 @@ fn digests_are_kept_at_agreed_indexes() {
 #[test]
 fn what_is_published_can_be_read() {
     let dir = tempfile::tempdir().expect("a folder");
-    let (sender, receiver) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::sync_channel(16);
     let on_published = Box::new(move |published| sender.send(published).expect("received"));
     let mut running = Running::open_with(dir.path(), EngineOptions { on_published, ..options() }).expect("opens");
     let readers = running.engine.readers();

@@ -1,0 +1,146 @@
+//! Writing a run; the format stands with its reader, in [`run`](super::run).
+
+use std::path::{Path, PathBuf};
+
+use super::bloom::Bloom;
+use super::key::{ENTRY_BYTES_MAX, Entry, command_key_of};
+use super::run::{BLOCK_HEADER_BYTES, Fence, Footer, MAGIC, Run, RunName};
+use crate::core::codec::Encode as _;
+use crate::store::file::{Access, File};
+use crate::store::{Disk, StoreError};
+
+/// Raw bytes at which a block is closed.
+const BLOCK_BYTES: usize = 8 * 1024;
+
+/// The ending of a run's file until it is whole.
+const UNFINISHED: &str = "unfinished";
+
+/// Bytes written at once.
+const WRITE_BYTES: usize = 1024 * 1024;
+
+/// Writes a run, entry by entry; it has its name only when it is whole and synced.
+#[derive(Debug)]
+pub struct RunWriter {
+    disk: Disk,
+    folder: PathBuf,
+    file: File,
+    name: RunName,
+    buffer: Vec<u8>,
+    written: u64,
+    block: Vec<u8>,
+    block_first: Option<Entry>,
+    before: Option<Entry>,
+    entries: u64,
+    commands: u64,
+    fences: Vec<Fence>,
+    keys: Vec<u8>,
+    bloom: Bloom,
+}
+
+impl RunWriter {
+    /// Begins a run that will hold at most `commands` used commands.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
+    pub fn create(disk: &Disk, folder: &Path, name: RunName, commands: u64) -> Result<Self, StoreError> {
+        let file = disk.open(&folder.join(name.file_name()).with_extension(UNFINISHED), Access::Create)?;
+        Ok(Self {
+            disk: disk.clone(),
+            folder: folder.to_owned(),
+            file,
+            name,
+            buffer: MAGIC.to_vec(),
+            written: 0,
+            block: Vec::with_capacity(BLOCK_BYTES + ENTRY_BYTES_MAX),
+            block_first: None,
+            before: None,
+            entries: 0,
+            commands: 0,
+            fences: Vec::new(),
+            keys: Vec::new(),
+            bloom: Bloom::new(commands as usize),
+        })
+    }
+
+    /// Adds the next entry.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    ///
+    /// # Panics
+    /// When the entry is not above the one before.
+    pub fn push(&mut self, entry: Entry) -> Result<(), StoreError> {
+        assert!(self.before.is_none_or(|before| before < entry), "entries of a run ascend");
+        if self.block.len() >= BLOCK_BYTES {
+            self.close_block()?;
+        }
+        let bytes = entry.as_slice();
+        let shared = match (self.block_first, &self.before) {
+            (Some(_), Some(before)) => before.as_slice().iter().zip(bytes).take_while(|(a, b)| a == b).count(),
+            _ => 0,
+        };
+        self.block_first.get_or_insert(entry);
+        self.block.push(shared as u8);
+        self.block.push((bytes.len() - shared) as u8);
+        self.block.extend_from_slice(&bytes[shared..]);
+        if let Some(key) = command_key_of(bytes) {
+            self.bloom.insert(key);
+            self.commands += 1;
+        }
+        self.before = Some(entry);
+        self.entries += 1;
+        Ok(())
+    }
+
+    fn close_block(&mut self) -> Result<(), StoreError> {
+        let Some(first) = self.block_first.take() else { return Ok(()) };
+        let offset = self.written + self.buffer.len() as u64;
+        crc32c::crc32c(&self.block).encode(&mut self.buffer);
+        (self.block.len() as u32).encode(&mut self.buffer);
+        self.buffer.extend_from_slice(&self.block);
+        let key = first.as_slice();
+        let len = (BLOCK_HEADER_BYTES + self.block.len()) as u32;
+        self.fences.push(Fence { offset, len, key_start: self.keys.len() as u32, key_len: key.len() as u8 });
+        self.keys.extend_from_slice(key);
+        self.block.clear();
+        if self.buffer.len() >= WRITE_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.file.write_at(&self.buffer, self.written)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes the rest, syncs the file and its folder, names it, and opens it for reading.
+    ///
+    /// # Errors
+    /// When the file cannot be written, synced or read back.
+    pub fn finish(mut self) -> Result<Run, StoreError> {
+        self.close_block()?;
+        let footer = Footer {
+            name: self.name,
+            entries: self.entries,
+            commands: self.commands,
+            last: self.before.map_or_else(Vec::new, |last| last.as_slice().to_vec()),
+            fences: std::mem::take(&mut self.fences),
+            keys: std::mem::take(&mut self.keys),
+            bloom: std::mem::replace(&mut self.bloom, Bloom::new(0)),
+        }
+        .encode();
+        let offset = self.written + self.buffer.len() as u64;
+        self.buffer.extend_from_slice(&footer);
+        offset.encode(&mut self.buffer);
+        (footer.len() as u32).encode(&mut self.buffer);
+        crc32c::crc32c(&footer).encode(&mut self.buffer);
+        self.buffer.extend_from_slice(MAGIC);
+        self.flush()?;
+        self.file.sync()?;
+        self.disk.rename(self.file.path(), &self.folder.join(self.name.file_name()))?;
+        Run::open(&self.disk, &self.folder, self.name)
+    }
+}
