@@ -32,7 +32,8 @@ struct Pair {
 impl Pair {
     fn propose(&mut self, time: Timestamp, commands: Vec<Command>) {
         let (outcomes, first) = self.bench.propose(time, commands.clone());
-        let mut records = self.bench.records[first..].to_vec().into_iter();
+        let records: Vec<Record> = self.bench.records[first..].to_vec();
+        let mut records = records.into_iter();
         for events in self.model.pass_time(time) {
             let record = records.next().expect("the core ends what is due");
             assert_eq!((record.origin, bodies(&record)), (None, events), "due at {time}");
@@ -80,8 +81,14 @@ impl Pair {
 
     fn compare_balances(&self) {
         let nothing = (0, 0);
-        let core: BTreeMap<_, _> = self.fold.balances.iter().map(|(key, held)| (*key, (i128::from(held.posted), i128::from(held.reserved)))).collect();
-        let model: BTreeMap<_, _> = self.model.balances.iter().map(|(key, balance)| (*key, (balance.posted, balance.reserved))).collect();
+        let core: BTreeMap<_, _> = self
+            .fold
+            .balances
+            .iter()
+            .map(|(key, held)| (*key, (i128::from(held.posted), i128::from(held.reserved))))
+            .collect();
+        let model: BTreeMap<_, _> =
+            self.model.balances.iter().map(|(key, balance)| (*key, (balance.posted, balance.reserved))).collect();
         for key in core.keys().chain(model.keys()) {
             let (core, model) = (core.get(key).unwrap_or(&nothing), model.get(key).unwrap_or(&nothing));
             assert_eq!(core, model, "posted and reserved of account {} asset {}", key.0, key.1);

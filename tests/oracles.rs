@@ -17,8 +17,8 @@ use counterfoil::core::command::{
 use counterfoil::core::event::{Effects, EventBody};
 use counterfoil::core::ledger::Ledger;
 use counterfoil::core::types::{
-    AccountId, Amount, AssetId, AssetKind, Code, CommandId, FeeRate, LogIndex, MarketId, OrderId, Phase, Price, Quantity,
-    SelfTradePrevention, Side, Stamp, Term, TimeInForce, Timestamp,
+    AccountId, Amount, AssetId, AssetKind, Code, CommandId, FeeRate, LogIndex, MarketId, OrderId, Phase, Price,
+    Quantity, SelfTradePrevention, Side, Stamp, Term, TimeInForce, Timestamp,
 };
 
 use support::bench::MemoryHistory;
@@ -72,6 +72,7 @@ struct Open {
     price: u64,
     filled: u64,
     open: u64,
+    post_only: bool,
 }
 
 const BUYER: AccountId = AccountId(1);
@@ -132,8 +133,9 @@ impl Core {
                     else {
                         unreachable!("no order here has a budget")
                     };
-                    let (side, open) = (accepted.order.side, accepted.order.quantity.0);
-                    self.open.insert(OrderId(sequence.0), Open { name, side, price, filled: 0, open });
+                    let NewOrder { side, quantity: Quantity(open), post_only, .. } = accepted.order;
+                    let entry = Open { name, side, price, filled: 0, open, post_only };
+                    self.open.insert(OrderId(sequence.0), entry);
                 }
                 EventBody::OrderReplaced(replaced) => {
                     let order = self.open.get_mut(&replaced.order).expect("open");
@@ -207,8 +209,9 @@ fn compare<O: Oracle>(mut oracle: O, seed: u64) -> u64 {
                 oracle.cancel(order.name);
                 (core.apply(Body::CancelOrder(cancel)), Vec::new())
             }
-            // A replace to another price is a cancel and a new order to those who do not know it.
-            (25..35, Some((id, order))) if price != order.price => {
+            // A replace to another price is a cancel and a new order to those who do not know it; that of
+            // a post-only order can be refused, and then is nothing.
+            (25..35, Some((id, order))) if price != order.price && !order.post_only => {
                 let replace = ReplaceOrder {
                     account: account_of(order.side),
                     order: OrderRef::OrderId(id),
@@ -308,7 +311,9 @@ impl Oracle for OrderBookRs {
                 self.book.add_limit_order(id, price.into(), quantity, side, Ioc, None).is_ok()
             }
             Entry::FillOrKill(price) => self.book.add_limit_order(id, price.into(), quantity, side, Fok, None).is_ok(),
-            Entry::PostOnly(price) => self.book.add_post_only_order(id, price.into(), quantity, side, Gtc, None).is_ok(),
+            Entry::PostOnly(price) => {
+                self.book.add_post_only_order(id, price.into(), quantity, side, Gtc, None).is_ok()
+            }
             Entry::Market => self.book.submit_market_order(id, quantity, side).is_ok(),
         };
         std::mem::take(&mut self.fills.lock().expect("one thread"))
@@ -321,7 +326,8 @@ impl Oracle for OrderBookRs {
 
     fn levels(&self) -> Vec<(u64, u64)> {
         let side = |side| -> Vec<(u64, u64)> {
-            let levels = PRICES.filter_map(|price| Some((price, self.book.visible_quantity_at_price(price.into(), side)?)));
+            let levels =
+                PRICES.filter_map(|price| Some((price, self.book.visible_quantity_at_price(price.into(), side)?)));
             levels.filter(|(_, quantity)| *quantity > 0).collect()
         };
         side(orderbook_rs::Side::Buy).into_iter().rev().chain(side(orderbook_rs::Side::Sell)).collect()

@@ -1,9 +1,7 @@
 //! Assets, accounts, markets.
 
 use counterfoil::core::Rejection;
-use counterfoil::core::command::{
-    Body, Command, CreateAsset, CreateMarket, SetAccountAsset, SetAccountState,
-};
+use counterfoil::core::command::{Body, Command, CreateAsset, CreateMarket, SetAccountAsset, SetAccountState};
 use counterfoil::core::event::EventBody;
 use counterfoil::core::types::{AccountState, CancelReason, OrderId};
 
@@ -69,7 +67,7 @@ impl Model {
                 None => no.push(Rejection::UnknownAsset),
                 Some(base) if asset == new.base => {
                     let unit = 10_u128.pow(base.scale.into());
-                    if u128::from(new.tick.0) * u128::from(new.lot.0) % unit != 0 {
+                    if !(u128::from(new.tick.0) * u128::from(new.lot.0)).is_multiple_of(unit) {
                         no.push(Rejection::TickLotInexact);
                     }
                 }

@@ -9,6 +9,7 @@ mod trading;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use counterfoil::core::Rejection;
 use counterfoil::core::command::{
     Body, Command, CommandKey, CreateAsset, CreateMarket, OrderRef, PostPending, Transfer, TransferMode,
 };
@@ -17,7 +18,6 @@ use counterfoil::core::types::{
     AccountId, AccountState, Amount, AssetId, CancelReason, CommandId, MarketId, OrderId, Phase, Quantity, Sequence,
     Timestamp,
 };
-use counterfoil::core::Rejection;
 
 pub use trading::Order;
 
@@ -167,7 +167,9 @@ impl Model {
             Body::SetAccountState(set) => self.check_account_state(set, &mut no),
             Body::SetAccountAsset(set) => self.check_account_asset(set, &mut no),
             Body::CreateMarket(new) => self.check_market(new, &mut no),
-            Body::SetMarketPhase(set) => no.extend(self.market(set.market).is_none().then_some(Rejection::UnknownMarket)),
+            Body::SetMarketPhase(set) => {
+                no.extend(self.market(set.market).is_none().then_some(Rejection::UnknownMarket))
+            }
             Body::Transfer(transfer) => self.check_transfer(transfer, &mut no),
             Body::PostPending(post) => self.check_post(post, &mut no),
             Body::VoidPending(void) => self.check_pending(void.transfer, &mut no),

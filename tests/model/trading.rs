@@ -100,7 +100,7 @@ impl Model {
     }
 
     fn check_terms(&self, market: &CreateMarket, quantity: Quantity, pricing: Pricing, no: &mut Vec<Rejection>) {
-        if quantity.0 % market.lot.0 != 0 {
+        if !quantity.0.is_multiple_of(market.lot.0) {
             no.push(Rejection::QuantityNotInLots);
         }
         if quantity > market.quantity_max {
@@ -109,7 +109,7 @@ impl Model {
         let size = match pricing {
             Pricing::MarketForBudget(budget) => budget.0.into(),
             Pricing::Limit(price) | Pricing::MarketToPrice(price) => {
-                if price.0 % market.tick.0 != 0 {
+                if !price.0.is_multiple_of(market.tick.0) {
                     no.push(Rejection::PriceNotOnTick);
                 }
                 i128::from(price.0) * i128::from(quantity.0) / 10_i128.pow(self.scale(market.base).into())
@@ -297,7 +297,9 @@ impl Model {
         let taker_fee = taker.fee_due(paid, market.taker_fee.0).max(0);
         // A rebate comes out of what the taker pays for this trade.
         let maker_fee = maker.fee_due(paid, market.maker_fee.0).max(-taker_fee);
-        for (order, fee, rate) in [(&mut *taker, taker_fee, market.taker_fee), (&mut maker, maker_fee, market.maker_fee)] {
+        for (order, fee, rate) in
+            [(&mut *taker, taker_fee, market.taker_fee), (&mut maker, maker_fee, market.maker_fee)]
+        {
             order.filled += quantity;
             order.open -= quantity;
             order.spent += paid;

@@ -178,7 +178,8 @@ impl Fold {
                 self.accounts.get_mut(&set.account).expect("known").state = set.state;
                 expect(postings, &[]);
                 if set.state == AccountState::Closed {
-                    let empty = |(key, held): (&(AccountId, AssetId), &Held)| key.0 != set.account || *held == Held::default();
+                    let empty =
+                        |(key, held): (&(AccountId, AssetId), &Held)| key.0 != set.account || *held == Held::default();
                     assert!(self.balances.iter().all(empty), "a closed account is empty");
                 }
             }
@@ -271,7 +272,10 @@ impl Fold {
             EventBody::Trade(trade) => self.trade(trade, postings),
             EventBody::OrderReplaced(replaced) => {
                 let order = self.orders.get_mut(&replaced.order).expect("known");
-                assert_eq!((order.account, order.market, order.side), (replaced.account, replaced.market, replaced.side));
+                assert_eq!(
+                    (order.account, order.market, order.side),
+                    (replaced.account, replaced.market, replaced.side)
+                );
                 let same_price = order.pricing == Pricing::Limit(replaced.price);
                 let kept = same_price && replaced.open.0 <= order.open;
                 assert_eq!(replaced.priority_kept, kept, "priority is kept for a lower quantity alone");
@@ -327,7 +331,14 @@ impl Fold {
         let Amount(paid) = notional(trade.price, trade.quantity, scale).expect("exact");
         let mut expected = Vec::new();
         let ends = [
-            (trade.maker, trade.maker_account, trade.taker_side.opposite(), trade.maker_fee, market.maker_fee, trade.maker_open),
+            (
+                trade.maker,
+                trade.maker_account,
+                trade.taker_side.opposite(),
+                trade.maker_fee,
+                market.maker_fee,
+                trade.maker_open,
+            ),
             (trade.taker, trade.taker_account, trade.taker_side, trade.taker_fee, market.taker_fee, trade.taker_open),
         ];
         assert_ne!(trade.maker_account, trade.taker_account, "nobody trades with himself");
@@ -352,8 +363,13 @@ impl Fold {
             let due = (rounded - i128::from(order.fee_paid)).max(i128::from(least));
             assert_eq!(i128::from(fee.0), due, "fees round up: {trade:?}");
             order.fee_paid += fee.0;
-            let (asset, hold) = if side == Side::Buy { (market.quote, -paid - fee.0) } else { (market.base, -(trade.quantity.0 as i64)) };
-            let released: i64 = postings.iter().filter(|p| p.account == account && p.asset == asset).map(|p| p.hold.0).sum();
+            let (asset, hold) = if side == Side::Buy {
+                (market.quote, -paid - fee.0)
+            } else {
+                (market.base, -(trade.quantity.0 as i64))
+            };
+            let released: i64 =
+                postings.iter().filter(|p| p.account == account && p.asset == asset).map(|p| p.hold.0).sum();
             assert!(side == Side::Buy || released == hold, "a sell holds what it has open");
             order.held += released;
             let base = if side == Side::Buy { trade.quantity.0 as i64 } else { -(trade.quantity.0 as i64) };

@@ -26,8 +26,7 @@ pub struct Generator {
 }
 
 /// Numbers near the ends of a type and of the products made from them.
-const EXTREMES: [u64; 8] =
-    [1, 1 << 20, 1 << 31, 1 << 32, (1 << 43) - 1, 1 << 62, i64::MAX as u64, u64::MAX];
+const EXTREMES: [u64; 8] = [1, 1 << 20, 1 << 31, 1 << 32, (1 << 43) - 1, 1 << 62, i64::MAX as u64, u64::MAX];
 
 impl Generator {
     /// The generator that belongs to `seed`.
@@ -288,14 +287,20 @@ impl Generator {
     }
 
     fn account_state(&self, rng: &mut Rng) -> Body {
-        let state = *rng.pick(&[AccountState::Active, AccountState::Active, AccountState::Frozen, AccountState::Closed]);
+        let state =
+            *rng.pick(&[AccountState::Active, AccountState::Active, AccountState::Frozen, AccountState::Closed]);
         Body::SetAccountState(SetAccountState { account: self.account(rng), state })
     }
 
     fn account_asset(&self, rng: &mut Rng) -> Body {
         let account = if rng.chance(50) { RESTRICTED } else { self.account(rng) };
         let credit_limit = Amount(*rng.pick(&[0, 0, 20, 500, i64::MAX]));
-        Body::SetAccountAsset(SetAccountAsset { account, asset: self.asset(rng), allowed: rng.chance(60), credit_limit })
+        Body::SetAccountAsset(SetAccountAsset {
+            account,
+            asset: self.asset(rng),
+            allowed: rng.chance(60),
+            credit_limit,
+        })
     }
 
     fn phase(&self, rng: &mut Rng) -> Body {
