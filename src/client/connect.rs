@@ -116,8 +116,9 @@ impl Nodes {
 
 /// An endpoint in one form: `127.0.0.1:7401/` is `http://127.0.0.1:7401`.
 fn url(endpoint: &str) -> String {
-    let endpoint = endpoint.trim().trim_end_matches('/');
-    if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") }
+    let endpoint = endpoint.trim();
+    let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
+    url.strip_suffix('/').unwrap_or(&url).to_owned()
 }
 
 fn node(endpoint: &str) -> Result<(String, Channel), ClientError> {

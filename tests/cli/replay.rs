@@ -100,7 +100,7 @@ fn a_recorded_day_is_reproduced() {
         assert_eq!(tally.sides_total, 2 * recording.events);
         assert_eq!(tally.executions_known + tally.executions_unknown, recording.executions, "seed {seed}: {tally:?}");
         assert!(tally.executions_known > 100 && tally.seeds > 0, "seed {seed} shows something: {tally:?}");
-        assert!(tally.makers_differ * 50 <= tally.executions_known, "seed {seed}: {tally:?}");
+        assert!(tally.makers_differ * 20 <= tally.executions_known, "seed {seed}: {tally:?}");
     }
 }
 
@@ -112,8 +112,12 @@ fn the_check_sees_a_book_that_differs_and_a_maker_that_was_jumped() {
     // Two orders of one level change places in the record: the market matched the younger one first.
     let swapped = recording.messages.lines().zip(recording.messages.lines().skip(1)).position(|(one, next)| {
         let field = |line: &str, place: usize| line.split(',').nth(place).unwrap_or_default().to_owned();
+        let entered =
+            |line: &str| recording.messages.lines().any(|m| field(m, 1) == "1" && field(m, 2) == field(line, 2));
         field(one, 1) == "4"
             && field(next, 1) == "4"
+            && entered(one)
+            && entered(next)
             && field(one, 4) == field(next, 4)
             && field(one, 2) != field(next, 2)
     });
@@ -148,7 +152,7 @@ fn a_plan_and_its_ids_follow_from_the_file() {
 #[test]
 fn the_first_row_is_seeded_and_the_first_event_played_into_it() {
     let recording = Recording {
-        messages: "34200.1,1,7,20,10000,1\n34200.2,4,7,20,10000,1\n34200.3,3,9,30,10100,-1\n".to_owned(),
+        messages: "34200.1,1,7,20,10000,1\n34200.2,4,7,20,10000,1\n34200.3,3,3,30,10100,-1\n".to_owned(),
         // The level at 100.00 had 10 before the order of 20 came; the cancel is of an unknown order.
         books: [
             "10100,50,10000,30,10200,5,9900,1,10300,5,9800,1\n",

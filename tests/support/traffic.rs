@@ -65,7 +65,11 @@ pub async fn execute(channels: &[Channel], command: Command) -> CommandResult {
 }
 
 fn is_passing(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted)
+    // A connection that broke is "unknown" to the transport.
+    matches!(
+        code,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted | Code::Unknown
+    )
 }
 
 /// An asset, an issuer and a holder.

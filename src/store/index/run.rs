@@ -10,7 +10,7 @@
 //! Entries are sorted and each shares a prefix with the one before in its block. What a lookup
 //! needs besides one block (the blocks' first entries and the filter) is kept in memory.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::bloom::Bloom;
 use super::key::{ENTRY_BYTES_MAX, Entry, KeyBytes, command_key_of, used_of};
