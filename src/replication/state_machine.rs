@@ -199,7 +199,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             SnapshotData::Empty => Ok(()),
             SnapshotData::Received(received) => {
                 self.apply.install(*received).await?;
-                tracing::info!(id = %meta.snapshot_id, "snapshot installed");
+                tracing::info!(last = ?meta.last_log_id, "snapshot installed");
                 Ok(())
             }
             SnapshotData::Local(local) => {
