@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use counterfoil::cli::replay::check::Checker;
 use counterfoil::cli::replay::lobster::{Day, LobsterError};
-use counterfoil::cli::replay::plan::{Action, Planner};
+use counterfoil::cli::replay::plan::Planner;
 use counterfoil::cli::replay::stage::Stage;
 use counterfoil::client::api;
 use counterfoil::core::Ledger;
@@ -147,30 +147,6 @@ fn a_plan_and_its_ids_follow_from_the_file() {
     assert_eq!(ids.len(), commands.len(), "each command has an id of its own");
     let other = Stage::new(&first, Some("OTHER"));
     assert_ne!(other.market_id(), Stage::new(&first, None).market_id(), "another market is another replay");
-}
-
-#[test]
-fn the_first_row_is_seeded_and_the_first_event_played_into_it() {
-    let recording = Recording {
-        messages: "34200.1,1,7,20,10000,1\n34200.2,4,7,20,10000,1\n34200.3,3,3,30,10100,-1\n".to_owned(),
-        // The level at 100.00 had 10 before the order of 20 came; the cancel is of an unknown order.
-        books: [
-            "10100,50,10000,30,10200,5,9900,1,10300,5,9800,1\n",
-            "10100,50,10000,10,10200,5,9900,1,10300,5,9800,1\n",
-            "10100,20,10000,10,10200,5,9900,1,10300,5,9800,1\n",
-        ]
-        .concat(),
-        ..Recording::default()
-    };
-    let day = day(&recording);
-    let mut planner = Planner::new(&day);
-    let first = planner.next_event().expect("an event").to_vec();
-    let seeds = first.iter().filter(|planned| matches!(planned.action, Action::Enter { seed: true, .. })).count();
-    assert_eq!((seeds, first.len()), (7, 8), "six levels, one of which a later message names in part: {first:?}");
-    let tally = play(&day).tally;
-    assert_eq!((tally.sides_equal, tally.executions_known), (6, 1), "{tally:?}");
-    // The seed of 10 is older than the order of 20 that Nasdaq executed.
-    assert_eq!(tally.makers_differ, 1, "{tally:?}");
 }
 
 #[test]

@@ -326,7 +326,8 @@ mod tests {
     #[test]
     fn a_proposal_is_bounded_in_bytes() {
         let size = command(1, false).to_bytes().len();
-        let config = SequencerConfig { proposal_bytes_max: 12 + 2 * size, ..SequencerConfig::default() };
+        let empty = Proposal { time: Timestamp(9), ticket: Some(TICKET), commands: Vec::new() }.to_bytes().len();
+        let config = SequencerConfig { proposal_bytes_max: empty + 2 * size, ..SequencerConfig::default() };
         let mut gatherer = Gatherer::new(config);
         let (all, _answer) = request(&[1, 2, 3].map(|id| command(id, false)));
         gatherer.push(all);
