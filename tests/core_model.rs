@@ -32,7 +32,8 @@ struct Pair {
 impl Pair {
     fn propose(&mut self, time: Timestamp, commands: Vec<Command>) {
         let (outcomes, first) = self.bench.propose(time, commands.clone());
-        let mut records = Vec::from(&self.bench.records[first..]).into_iter();
+        let records: Vec<Record> = self.bench.records[first..].to_vec();
+        let mut records = records.into_iter();
         for events in self.model.pass_time(time) {
             let record = records.next().expect("the core ends what is due");
             assert_eq!((record.origin, bodies(&record)), (None, events), "due at {time}");

@@ -199,9 +199,7 @@ fn every_transcript_comes_true() {
 fn a_wrong_transcript_does_not_pass() {
     let text = "> asset USD 2\n  #1 asset USD\n> account bob\n  #2 account bob\n";
     assert_eq!(run(text).as_deref(), Ok(text));
-    assert_ne!(
-        run(&text.replace("#2 account bob", "#2 account eve")).as_deref(),
-        Ok(text.replace("bob", "eve").as_str())
-    );
+    let wrong = text.replace("#2 account bob", "#2 account eve");
+    assert_ne!(run(&wrong), Ok(wrong));
     assert!(run("> order nobody dances").is_err());
 }

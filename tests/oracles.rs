@@ -72,6 +72,7 @@ struct Open {
     price: u64,
     filled: u64,
     open: u64,
+    post_only: bool,
 }
 
 const BUYER: AccountId = AccountId(1);
@@ -122,7 +123,7 @@ impl Core {
         let command = Command { id: CommandId(self.index.into()), linked: false, body };
         let stamp = Stamp { term: Term(1), index: LogIndex(self.index), time };
         self.effects.clear();
-        let proposal = Proposal { time, commands: vec![command] };
+        let proposal = Proposal::new(time, vec![command]);
         self.ledger.apply(stamp, &proposal, &mut self.history, &mut self.effects);
         let mut fills = Vec::new();
         for (sequence, body, _) in self.effects.record(0).events() {
@@ -132,8 +133,9 @@ impl Core {
                     else {
                         unreachable!("no order here has a budget")
                     };
-                    let (side, open) = (accepted.order.side, accepted.order.quantity.0);
-                    self.open.insert(OrderId(sequence.0), Open { name, side, price, filled: 0, open });
+                    let NewOrder { side, quantity: Quantity(open), post_only, .. } = accepted.order;
+                    let entry = Open { name, side, price, filled: 0, open, post_only };
+                    self.open.insert(OrderId(sequence.0), entry);
                 }
                 EventBody::OrderReplaced(replaced) => {
                     let order = self.open.get_mut(&replaced.order).expect("open");
@@ -207,8 +209,9 @@ fn compare<O: Oracle>(mut oracle: O, seed: u64) -> u64 {
                 oracle.cancel(order.name);
                 (core.apply(Body::CancelOrder(cancel)), Vec::new())
             }
-            // A replace to another price is a cancel and a new order to those who do not know it.
-            (25..35, Some((id, order))) if price != order.price => {
+            // A replace to another price is a cancel and a new order to those who do not know it; that of
+            // a post-only order can be refused, and then is nothing.
+            (25..35, Some((id, order))) if price != order.price && !order.post_only => {
                 let replace = ReplaceOrder {
                     account: account_of(order.side),
                     order: OrderRef::OrderId(id),

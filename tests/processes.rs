@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use cluster::{Cluster, channel};
 use tonic::transport::Channel;
-use traffic::{HOLDER, Writers, execute, expect_kept, records_through, set_up, transfer};
+use traffic::{HOLDER, STALE, Writers, execute, expect_kept, records_through, set_up, transfer};
 
 /// Snapshots and purges come often, so that a test sees them.
 const SMALL: &str =
@@ -27,7 +27,8 @@ async fn cluster(settings: &str) -> (Cluster, Vec<Channel>) {
 async fn expect_balance(cluster: &Cluster, node: &Channel, acknowledged: usize) {
     use counterfoil::proto::v1::ListBalancesRequest;
     use counterfoil::proto::v1::query_service_client::QueryServiceClient;
-    let request = ListBalancesRequest { account_id: HOLDER, ..ListBalancesRequest::default() };
+    let request =
+        ListBalancesRequest { account_id: HOLDER, consistency: Some(STALE), ..ListBalancesRequest::default() };
     let answer = QueryServiceClient::new(node.clone()).list_balances(request).await.expect("balances").into_inner();
     assert_eq!(answer.balances[0].posted, acknowledged as i64, "{}", cluster.logs());
 }

@@ -23,12 +23,25 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), CliError> {
     let config = load_config(args.config.as_deref(), &args.set)?;
     telemetry::start(&config.telemetry)?;
+    end_on_panic();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.node.runtime_threads)
         .enable_all()
         .build()
         .map_err(CliError::Start)?;
     runtime.block_on(serve(config))
+}
+
+/// A panic is a broken invariant: it must end the node, not the one task that found it. sled panics on
+/// some damaged files; that is caught where it is opened, and told as damage.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        if !panic.location().is_some_and(|place| place.file().contains("/sled-")) {
+            std::process::abort();
+        }
+    }));
 }
 
 async fn serve(config: Config) -> Result<(), CliError> {

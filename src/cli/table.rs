@@ -1,8 +1,11 @@
 //! Tables for people.
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle, presets};
 
 use crate::core::decimal;
+
+/// One line below the headings, and nothing else to look past.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// One column: its heading, and whether it holds numbers, which stand to the right.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +20,7 @@ pub enum Column {
 #[must_use]
 pub fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(STYLE);
     table.set_header(columns.iter().map(|column| match column {
         Column::Text(heading) => Cell::new(heading),
         Column::Number(heading) => Cell::new(heading).set_alignment(CellAlignment::Right),

@@ -86,8 +86,9 @@ impl Nodes {
 
     /// Asks the leader from now on. An endpoint that cannot be one is ignored.
     pub(super) fn follow(&self, leader: &str) {
+        let url = url(leader);
         let mut inner = self.lock();
-        if let Some(place) = inner.nodes.iter().position(|(endpoint, _)| endpoint == leader) {
+        if let Some(place) = inner.nodes.iter().position(|(endpoint, _)| *endpoint == url) {
             inner.current = place;
         } else if let Ok(learned) = node(leader) {
             if inner.nodes.len() >= self.given + LEARNED_MAX {
@@ -101,7 +102,7 @@ impl Nodes {
     /// After a refusal: whom to ask next. Returns whether it is known that another node leads.
     pub(super) fn learn(&self, asked: &str, refusal: &Refusal) -> bool {
         match &refusal.leader {
-            Some(leader) if leader != asked => {
+            Some(leader) if url(leader) != asked => {
                 self.follow(leader);
                 true
             }
@@ -113,9 +114,15 @@ impl Nodes {
     }
 }
 
-fn node(endpoint: &str) -> Result<(String, Channel), ClientError> {
-    let endpoint = endpoint.trim().trim_end_matches('/');
+/// An endpoint in one form: `127.0.0.1:7401/` is `http://127.0.0.1:7401`.
+fn url(endpoint: &str) -> String {
+    let endpoint = endpoint.trim();
     let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
+    url.strip_suffix('/').unwrap_or(&url).to_owned()
+}
+
+fn node(endpoint: &str) -> Result<(String, Channel), ClientError> {
+    let url = url(endpoint);
     let bad = || ClientError::BadEndpoint(endpoint.to_owned());
     let built = Endpoint::from_shared(url.clone()).map_err(|_| bad())?;
     if built.uri().authority().is_none_or(|authority| authority.host().is_empty()) {
@@ -210,8 +217,11 @@ mod tests {
         nodes.move_on("http://a:1");
         nodes.move_on("http://a:1");
         assert_eq!(nodes.current().0, "http://b:2", "moves on once for one failure");
-        nodes.follow("http://c:3");
+        nodes.follow("c:3");
         assert_eq!(nodes.current().0, "http://c:3", "learns a node it was not given");
+        nodes.follow("a:1");
+        assert_eq!(nodes.current().0, "http://a:1", "knows a node by another spelling");
+        assert_eq!(nodes.lock().nodes.len(), 3);
     }
 
     #[tokio::test]

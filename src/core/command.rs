@@ -8,7 +8,7 @@ use super::codec::{Encode, numbered, record, tagged};
 use super::digest::hash64;
 use super::types::{
     AccountId, AccountState, Amount, AssetId, AssetKind, Code, CommandId, FeeRate, MarketId, OrderId, Phase, Price,
-    Quantity, SelfTradePrevention, Side, TimeInForce, Timestamp,
+    Quantity, SelfTradePrevention, Side, Term, TimeInForce, Timestamp,
 };
 
 record! {
@@ -369,7 +369,63 @@ record! {
     pub struct Proposal {
         /// The leader's clock.
         pub time: Timestamp,
+        /// Its place among the leader's proposals; without one it follows whatever came before.
+        pub ticket: Option<Ticket>,
         /// In the order of their arrival. A chain of linked commands is never cut.
         pub commands: Vec<Command>,
+    }
+}
+
+impl Proposal {
+    /// A proposal that follows whatever came before.
+    #[must_use]
+    pub const fn new(time: Timestamp, commands: Vec<Command>) -> Self {
+        Self { time, ticket: None, commands }
+    }
+}
+
+record! {
+    /// A proposal's place among those of one leader.
+    ///
+    /// A leader proposes without waiting for what it proposed before, and Raft may refuse one and
+    /// take the next. Commands must not overtake one another so: a proposal whose predecessor is
+    /// missing is void. After a refusal the leader begins another run.
+    #[derive(Copy)]
+    pub struct Ticket {
+        /// The run, which is higher than the leader's runs before.
+        pub run: u64,
+        /// The place in the run, from 0.
+        pub number: u64,
+    }
+}
+
+impl Ticket {
+    /// Whether a proposal of this ticket in `term` may come after one of the `last` ticket.
+    #[must_use]
+    pub fn follows(&self, term: Term, last: Option<(Term, Self)>) -> bool {
+        match last {
+            Some((last_term, last)) if (last_term, last.run) == (term, self.run) => self.number == last.number + 1,
+            Some((last_term, last)) => self.number == 0 && (term, self.run) > (last_term, last.run),
+            None => self.number == 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_has_no_gap_and_none_comes_back() {
+        let ticket = |run, number| Ticket { run, number };
+        let last = Some((Term(2), ticket(5, 3)));
+        assert!(ticket(0, 0).follows(Term(1), None) && !ticket(0, 1).follows(Term(1), None));
+        assert!(ticket(5, 4).follows(Term(2), last));
+        assert!(!ticket(5, 5).follows(Term(2), last), "one is missing");
+        assert!(!ticket(5, 3).follows(Term(2), last), "it was there");
+        assert!(ticket(6, 0).follows(Term(2), last) && !ticket(6, 1).follows(Term(2), last));
+        assert!(!ticket(4, 0).follows(Term(2), last), "an earlier run");
+        assert!(ticket(1, 0).follows(Term(3), last), "another leader counts for itself");
+        assert!(!ticket(5, 4).follows(Term(3), last));
     }
 }

@@ -383,8 +383,10 @@ pub enum Outcome {
 /// Everything that applying one proposal did. Kept and cleared, so that the hot path does not allocate.
 #[derive(Debug, Clone, Default)]
 pub struct Effects {
-    /// One per command, in order.
+    /// One per command, in order. None when the proposal was void.
     pub outcomes: Vec<Outcome>,
+    /// The proposal was void: its predecessor is missing.
+    pub void: bool,
     heads: Vec<RecordHead>,
     events: Vec<Event>,
     postings: Vec<Posting>,
@@ -418,6 +420,7 @@ impl Effects {
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.outcomes.clear();
+        self.void = false;
         self.heads.clear();
         self.events.clear();
         self.postings.clear();

@@ -101,7 +101,7 @@ impl Exchange {
             self.last_id += 1;
             Command { id: CommandId(self.last_id), linked: linked && place < last, body }
         });
-        let proposal = Proposal { time: Timestamp(self.time), commands: commands.collect() };
+        let proposal = Proposal::new(Timestamp(self.time), commands.collect());
         self.apply(&proposal);
         let records = self.effects.outcomes.iter().map(|outcome| match outcome {
             Outcome::Applied { record } => self.effects.record(*record as usize).to_record(),
@@ -123,7 +123,7 @@ impl Exchange {
     /// Lets time pass; answers what it brought about.
     pub fn wait_until(&mut self, time: u64) -> Vec<EventBody> {
         self.time = time;
-        self.apply(&Proposal { time: Timestamp(time), commands: Vec::new() });
+        self.apply(&Proposal::new(Timestamp(time), Vec::new()));
         self.effects.records().flat_map(|record| record.to_record().events).map(|event| event.body).collect()
     }
 

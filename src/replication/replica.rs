@@ -345,8 +345,9 @@ impl Replica {
     /// taking part: ends the apply thread, which writes its state, and the log thread.
     pub async fn shutdown(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
-        if let Err(error) = self.transfer_leadership(None).await {
-            tracing::info!(%error, "stopping without moving leadership");
+        match self.transfer_leadership(None).await {
+            Ok(leader) => tracing::info!(leader, "leadership moved"),
+            Err(error) => tracing::info!(%error, "stopping without moving leadership"),
         }
         let grace = self.shared.peers.config().election_max;
         // Once every permit is back nothing waits for an answer.

@@ -43,6 +43,9 @@ impl std::fmt::Debug for Service {
     }
 }
 
+/// Streams that peers may have given up before they were looked at.
+const RESET_STREAMS_MAX: usize = 1_024;
+
 impl Service {
     /// A server with this service and its limits, for the node to run.
     #[must_use]
@@ -53,6 +56,8 @@ impl Service {
             .http2_keepalive_interval(Some(alive))
             .http2_keepalive_timeout(Some(alive))
             .max_concurrent_streams(Some(STREAMS_PER_CONNECTION_MAX))
+            // Heartbeats are cut short by their time-outs, many at once after a pause: that is no attack.
+            .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS_MAX))
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .add_service(

@@ -194,10 +194,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         SnapshotBuilder { machine: self.clone(), job: self.apply.begin_snapshot().await }
     }
 
-    async fn install_snapshot(&mut self, _meta: &SnapshotMeta, snapshot: SnapshotData) -> io::Result<()> {
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> io::Result<()> {
         match snapshot {
             SnapshotData::Empty => Ok(()),
-            SnapshotData::Received(received) => self.apply.install(*received).await,
+            SnapshotData::Received(received) => {
+                self.apply.install(*received).await?;
+                tracing::info!(last = ?meta.last_log_id, "snapshot installed");
+                Ok(())
+            }
             SnapshotData::Local(local) => {
                 let machine = self.clone();
                 let faults = self.apply.faults().clone();

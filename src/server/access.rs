@@ -170,7 +170,7 @@ impl AccessLayer {
     #[must_use]
     pub fn new(cluster: ClusterId, config: &ServerConfig, stopping: CancellationToken) -> Self {
         let gate = Gate {
-            cluster: cluster.to_string(),
+            cluster: format!("{:032x}", cluster.0),
             calls: Arc::new(Semaphore::new(config.calls_max)),
             streams: Arc::new(Semaphore::new(config.streams_max)),
             stopping,

@@ -32,7 +32,7 @@ impl Cluster {
         let index = |index: Option<LogIndex>| index.map_or(0, |index| index.0);
         let (leader_id, leader_endpoint) = status.leader.map_or((0, String::new()), |(id, node)| (id, node.client));
         Ok(pb::GetStatusResponse {
-            cluster_id: self.id.to_string(),
+            cluster_id: format!("{:032x}", self.id.0),
             node_id: status.node,
             role: role(status.role).into(),
             term: status.term.0,

@@ -169,13 +169,24 @@ impl Refusal {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        let message = refusal.to_string();
+        let message = shortened(refusal.to_string());
         let mut details = ErrorDetails::with_error_info(refusal.reason(), ERROR_DOMAIN, refusal.metadata());
         if !refusal.field().is_empty() {
             details.add_bad_request_violation(refusal.field(), &message);
         }
         Self::with_error_details(refusal.code(), message, details)
     }
+}
+
+/// What a client sent is repeated to it, but never so much that the status fits no header.
+const MESSAGE_BYTES_MAX: usize = 512;
+
+fn shortened(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES_MAX {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+        message.push('…');
+    }
+    message
 }
 
 impl From<Invalid> for Status {
@@ -267,6 +278,13 @@ mod tests {
         let info = details.error_info().expect("every status has one");
         assert_eq!(info.reason, "NOT_LEADER");
         assert_eq!(info.metadata.get(LEADER_METADATA).map(String::as_str), Some("b:7001"));
+    }
+
+    #[test]
+    fn what_a_client_sent_is_not_repeated_without_bound() {
+        let status = Status::from(Refusal::NotFound { what: "asset", key: "ü".repeat(5_000) });
+        assert!(status.message().len() <= MESSAGE_BYTES_MAX + '…'.len_utf8(), "{}", status.message().len());
+        assert!(status.details().len() < 2 * MESSAGE_BYTES_MAX);
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::core::{Ledger, RecordKey, StateDigest};
 pub enum Payload<'a> {
     /// Nothing: a new leader's first entry.
     Blank,
-    /// An encoded [`Proposal`](crate::core::command::Proposal).
+    /// An encoded [`Proposal`].
     Commands(&'a [u8]),
     /// A membership, whose bytes mean nothing to the store.
     Membership(&'a [u8]),

@@ -2,7 +2,7 @@
 //!
 //! [`log`] is the replicated log and the vote, the truth until it is purged. [`journal`] is every
 //! record of the core for ever. [`identity`] says whose folder it is. Every operation on a file
-//! goes through [`file`], so that a test can be the disk. Threads here are plain OS threads: this
+//! goes through [`mod@file`], so that a test can be the disk. Threads here are plain OS threads: this
 //! layer blocks, and knows nothing of tokio. It may call the core; replication and the service call it.
 
 pub mod checkpoint;

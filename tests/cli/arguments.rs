@@ -67,9 +67,9 @@ fn a_configuration_is_checked_and_shown() {
     let path = |file: &Path| file.to_str().expect("a plain path").to_owned();
     std::fs::write(&file, "[raft]\nheartbeat_ms = 20\n").expect("a file");
     assert!(counterfoil(&["config", "check", "--config", &path(&file)]).status.success());
-    let shown = counterfoil(&["config", "show", "--config", &path(&file), "--set", "node.id=7"]);
+    let shown = counterfoil(&["config", "show", "--config", &path(&file), "--set", "node.runtime_threads=7"]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(shown.contains("heartbeat_ms = 20") && shown.contains("id = 7"), "{shown}");
+    assert!(shown.contains("heartbeat_ms = 20") && shown.contains("runtime_threads = 7"), "{shown}");
     std::fs::write(&file, "[raft]\nheart_beat = 20\n").expect("a file");
     refuses(&["config", "check", "--config", &path(&file)], 1, "heart_beat");
     refuses(&["config", "check", "--set", "raft.heartbeat_ms=never"], 1, "raft.heartbeat_ms");

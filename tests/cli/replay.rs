@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use counterfoil::cli::replay::check::Checker;
 use counterfoil::cli::replay::lobster::{Day, LobsterError};
-use counterfoil::cli::replay::plan::{Action, Planner};
+use counterfoil::cli::replay::plan::Planner;
 use counterfoil::cli::replay::stage::Stage;
 use counterfoil::client::api;
 use counterfoil::core::Ledger;
@@ -47,7 +47,7 @@ impl Core {
         let stamp = Stamp { term: Term(1), index: LogIndex(self.index), time };
         let command = convert::command::command(command).expect("a command of the right shape");
         self.effects.clear();
-        let proposal = Proposal { time, commands: vec![command] };
+        let proposal = Proposal::new(time, vec![command]);
         self.ledger.apply(stamp, &proposal, &mut self.history, &mut self.effects);
         self.ledger.take_changes(&mut Vec::new());
         convert::event::record(self.effects.record(0))
@@ -100,7 +100,7 @@ fn a_recorded_day_is_reproduced() {
         assert_eq!(tally.sides_total, 2 * recording.events);
         assert_eq!(tally.executions_known + tally.executions_unknown, recording.executions, "seed {seed}: {tally:?}");
         assert!(tally.executions_known > 100 && tally.seeds > 0, "seed {seed} shows something: {tally:?}");
-        assert!(tally.makers_differ * 50 <= tally.executions_known, "seed {seed}: {tally:?}");
+        assert!(tally.makers_differ * 20 <= tally.executions_known, "seed {seed}: {tally:?}");
     }
 }
 
@@ -112,8 +112,12 @@ fn the_check_sees_a_book_that_differs_and_a_maker_that_was_jumped() {
     // Two orders of one level change places in the record: the market matched the younger one first.
     let swapped = recording.messages.lines().zip(recording.messages.lines().skip(1)).position(|(one, next)| {
         let field = |line: &str, place: usize| line.split(',').nth(place).unwrap_or_default().to_owned();
+        let entered =
+            |line: &str| recording.messages.lines().any(|m| field(m, 1) == "1" && field(m, 2) == field(line, 2));
         field(one, 1) == "4"
             && field(next, 1) == "4"
+            && entered(one)
+            && entered(next)
             && field(one, 4) == field(next, 4)
             && field(one, 2) != field(next, 2)
     });
@@ -143,30 +147,6 @@ fn a_plan_and_its_ids_follow_from_the_file() {
     assert_eq!(ids.len(), commands.len(), "each command has an id of its own");
     let other = Stage::new(&first, Some("OTHER"));
     assert_ne!(other.market_id(), Stage::new(&first, None).market_id(), "another market is another replay");
-}
-
-#[test]
-fn the_first_row_is_seeded_and_the_first_event_played_into_it() {
-    let recording = Recording {
-        messages: "34200.1,1,7,20,10000,1\n34200.2,4,7,20,10000,1\n34200.3,3,9,30,10100,-1\n".to_owned(),
-        // The level at 100.00 had 10 before the order of 20 came; the cancel is of an unknown order.
-        books: [
-            "10100,50,10000,30,10200,5,9900,1,10300,5,9800,1\n",
-            "10100,50,10000,10,10200,5,9900,1,10300,5,9800,1\n",
-            "10100,20,10000,10,10200,5,9900,1,10300,5,9800,1\n",
-        ]
-        .concat(),
-        ..Recording::default()
-    };
-    let day = day(&recording);
-    let mut planner = Planner::new(&day);
-    let first = planner.next_event().expect("an event").to_vec();
-    let seeds = first.iter().filter(|planned| matches!(planned.action, Action::Enter { seed: true, .. })).count();
-    assert_eq!((seeds, first.len()), (7, 8), "six levels, one of which a later message names in part: {first:?}");
-    let tally = play(&day).tally;
-    assert_eq!((tally.sides_equal, tally.executions_known), (6, 1), "{tally:?}");
-    // The seed of 10 is older than the order of 20 that Nasdaq executed.
-    assert_eq!(tally.makers_differ, 1, "{tally:?}");
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl Model {
                 None => no.push(Rejection::UnknownAsset),
                 Some(base) if asset == new.base => {
                     let unit = 10_u128.pow(base.scale.into());
-                    if u128::from(new.tick.0) * u128::from(new.lot.0) % unit != 0 {
+                    if !(u128::from(new.tick.0) * u128::from(new.lot.0)).is_multiple_of(unit) {
                         no.push(Rejection::TickLotInexact);
                     }
                 }

@@ -109,7 +109,7 @@ impl Model {
         let size = match pricing {
             Pricing::MarketForBudget(budget) => budget.0.into(),
             Pricing::Limit(price) | Pricing::MarketToPrice(price) => {
-                if price.0 % market.tick.0 != 0 {
+                if !price.0.is_multiple_of(market.tick.0) {
                     no.push(Rejection::PriceNotOnTick);
                 }
                 i128::from(price.0) * i128::from(quantity.0) / 10_i128.pow(self.scale(market.base).into())

@@ -70,7 +70,7 @@ impl Bench {
     pub fn propose(&mut self, time: Timestamp, commands: Vec<Command>) -> (Vec<Outcome>, usize) {
         let index = self.proposals.last().map_or(1, |(stamp, _)| stamp.index.0 + 1);
         let stamp = Stamp { term: Term(1), index: LogIndex(index), time };
-        self.apply(stamp, Proposal { time, commands })
+        self.apply(stamp, Proposal::new(time, commands))
     }
 
     /// Applies a proposal under its stamp.

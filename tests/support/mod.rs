@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod fold;
 pub mod generate;
+pub mod reads;
 pub mod rng;
 pub mod session;
 pub mod swarm;

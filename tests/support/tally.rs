@@ -13,16 +13,27 @@ impl Tally {
     /// Counts a record.
     pub fn record(&mut self, record: &Record) {
         for event in &record.events {
-            let debug = format!("{:?}", event.body);
-            let name = debug.split('(').next().unwrap_or_default().to_owned();
-            let name = match &event.body {
-                EventBody::Rejected(reason) => format!("{name} {reason}"),
-                EventBody::OrderCancelled(event) => format!("{name} {:?}", event.reason),
-                EventBody::OrderReplaced(event) => format!("{name} kept {}", event.priority_kept),
-                EventBody::MassCancelled(event) if event.count == 0 => format!("{name} none"),
-                _ => name,
-            };
-            *self.0.entry(name).or_default() += 1;
+            match &event.body {
+                EventBody::Rejected(reason) => self.see(&format!("Rejected {reason}")),
+                EventBody::OrderCancelled(event) => self.see(&format!("OrderCancelled {:?}", event.reason)),
+                EventBody::OrderReplaced(event) if event.priority_kept => self.see("OrderReplaced kept"),
+                EventBody::OrderReplaced(_) => self.see("OrderReplaced anew"),
+                EventBody::MassCancelled(event) if event.count == 0 => self.see("MassCancelled none"),
+                EventBody::MassCancelled(_) => self.see("MassCancelled"),
+                EventBody::OrderAccepted(_) => self.see("OrderAccepted"),
+                EventBody::OrderReduced(_) => self.see("OrderReduced"),
+                EventBody::Trade(_) => self.see("Trade"),
+                EventBody::Transferred(_) => self.see("Transferred"),
+                EventBody::PendingPosted(_) => self.see("PendingPosted"),
+                EventBody::PendingVoided(_) => self.see("PendingVoided"),
+                EventBody::PendingExpired(_) => self.see("PendingExpired"),
+                EventBody::AccountStateSet(_) => self.see("AccountStateSet"),
+                EventBody::AccountAssetSet(_) => self.see("AccountAssetSet"),
+                EventBody::MarketPhaseSet(_) => self.see("MarketPhaseSet"),
+                EventBody::AssetCreated(_) | EventBody::AccountCreated(_) | EventBody::MarketCreated(_) => {
+                    self.see("Created");
+                }
+            }
         }
     }
 
@@ -30,8 +41,15 @@ impl Tally {
     pub fn outcome(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Applied { .. } => {}
-            Outcome::Duplicate { .. } => *self.0.entry("Duplicate".to_owned()).or_default() += 1,
-            Outcome::IdReused { .. } => *self.0.entry("IdReused".to_owned()).or_default() += 1,
+            Outcome::Duplicate { .. } => self.see("Duplicate"),
+            Outcome::IdReused { .. } => self.see("IdReused"),
+        }
+    }
+
+    fn see(&mut self, name: &str) {
+        match self.0.get_mut(name) {
+            Some(count) => *count += 1,
+            None => drop(self.0.insert(name.to_owned(), 1)),
         }
     }
 
@@ -59,8 +77,8 @@ pub fn interesting() -> Vec<String> {
     let mut names: Vec<String> = [
         "OrderAccepted",
         "Trade",
-        "OrderReplaced kept true",
-        "OrderReplaced kept false",
+        "OrderReplaced kept",
+        "OrderReplaced anew",
         "OrderReduced",
         "MassCancelled",
         "Transferred",

@@ -12,13 +12,16 @@ use counterfoil::proto::v1::command_service_client::CommandServiceClient;
 use counterfoil::proto::v1::event_service_client::EventServiceClient;
 use counterfoil::proto::v1::query_service_client::QueryServiceClient;
 use counterfoil::proto::v1::{
-    AssetKind, Command, CommandResult, CommandScope, CreateAccount, CreateAsset, ExecuteRequest,
-    GetCommandResultRequest, Record, Transfer, WatchRequest,
+    AssetKind, Command, CommandResult, CommandScope, Consistency, CreateAccount, CreateAsset, ExecuteRequest,
+    GetCommandResultRequest, Record, Transfer, WatchRequest, consistency,
 };
 use tonic::Code;
 use tonic::transport::Channel;
 
 use super::cluster::{PATIENCE, channel};
+
+/// What a node has, at once: for a cluster whose nodes were seen to be equal.
+pub const STALE: Consistency = Consistency { level: Some(consistency::Level::Stale(true)) };
 
 pub const ISSUER: u64 = 1;
 pub const HOLDER: u64 = 2;
@@ -65,7 +68,11 @@ pub async fn execute(channels: &[Channel], command: Command) -> CommandResult {
 }
 
 fn is_passing(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted)
+    // A connection that broke is "unknown" to the transport.
+    matches!(
+        code,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted | Code::Unknown
+    )
 }
 
 /// An asset, an issuer and a holder.
@@ -160,6 +167,7 @@ pub async fn expect_kept(node: &Channel, answers: &[(u128, CommandResult)]) {
         let request = GetCommandResultRequest {
             scope: CommandScope::Transfer.into(),
             id: id(*number),
+            consistency: Some(STALE),
             ..GetCommandResultRequest::default()
         };
         let kept = client.get_command_result(request).await.expect("the command is known").into_inner().result;

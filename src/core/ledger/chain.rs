@@ -238,7 +238,7 @@ mod tests {
             let body = Body::Transfer(transfer(ANN, BOB, USD, 1));
             Command { id: CommandId(id), linked, body }
         };
-        let propose = |commands| Proposal { time: Timestamp(0), commands };
+        let propose = |commands| Proposal::new(Timestamp(0), commands);
         let chain = propose(vec![member(501, true), member(502, false)]);
         exchange.apply(&chain);
         let duplicate = |number| Outcome::Duplicate { sequence: Sequence(number) };

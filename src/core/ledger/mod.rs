@@ -22,7 +22,7 @@ use accounts::AccountEntry;
 use balances::Balances;
 use chain::Undo;
 use changes::Changes;
-use records::{Asset, Header};
+use records::{Asset, Header, TicketInTerm};
 use slots::Directory;
 use transfers::Pendings;
 
@@ -60,7 +60,12 @@ pub struct Ledger {
 impl Default for Ledger {
     fn default() -> Self {
         Self {
-            header: Header { sequence: Sequence(0), time: Timestamp(0), feature_level: Self::FEATURE_LEVEL_FIRST },
+            header: Header {
+                sequence: Sequence(0),
+                time: Timestamp(0),
+                feature_level: Self::FEATURE_LEVEL_FIRST,
+                ticket: None,
+            },
             assets: Directory::default(),
             accounts: Directory::default(),
             balances: Balances::default(),
@@ -88,9 +93,20 @@ impl Ledger {
     /// Applies one proposal: first ends what is due at the stamp's time, then carries out the
     /// commands in order, each as a whole and each linked chain as a whole.
     ///
+    /// A proposal whose predecessor is missing is void: nothing of it is done, no outcome is given,
+    /// and `effects` says so.
+    ///
     /// `effects` is added to, not cleared. The records that changed can be had from
     /// [`Self::take_changes`] afterwards.
     pub fn apply(&mut self, stamp: Stamp, proposal: &Proposal, history: &mut impl History, effects: &mut Effects) {
+        if let Some(ticket) = proposal.ticket {
+            let last = self.header.ticket.map(|last| (last.term, last.ticket));
+            if !ticket.follows(stamp.term, last) {
+                effects.void = true;
+                return;
+            }
+            self.header.ticket = Some(TicketInTerm { term: stamp.term, ticket });
+        }
         let stamp = Stamp { time: stamp.time.max(self.header.time), ..stamp };
         self.header.time = stamp.time;
         self.changes.mark(Table::Header, 0);

@@ -75,8 +75,11 @@ impl Ledger {
     }
 
     fn restore_header(&mut self, rows: Vec<(Slot, Header)>) -> Result<(), RestoreError> {
-        let only = dense(Table::Header, rows)?.into_iter().next();
-        let (_, header) = only.ok_or_else(|| wrong(Table::Header, HEADER_SLOT, "is missing"))?;
+        let mut rows = dense(Table::Header, rows)?.into_iter();
+        let (_, header) = rows.next().ok_or_else(|| wrong(Table::Header, HEADER_SLOT, "is missing"))?;
+        if let Some((slot, _)) = rows.next() {
+            return Err(wrong(Table::Header, slot, "stands twice"));
+        }
         self.header = header;
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! The records of the state's tables, as they are in memory and on disk.
 
 use crate::core::codec::record;
-use crate::core::command::Pricing;
+use crate::core::command::{Pricing, Ticket};
 use crate::core::types::{
     AccountId, AccountState, Amount, AssetId, AssetKind, Code, CommandId, FeeRate, MarketId, OrderId, Phase, Price,
-    Quantity, SelfTradePrevention, Sequence, Side, TimeInForce, Timestamp,
+    Quantity, SelfTradePrevention, Sequence, Side, Term, TimeInForce, Timestamp,
 };
 
 record! {
@@ -16,6 +16,19 @@ record! {
         pub time: Timestamp,
         /// Which rules apply: raised by an operator when every node knows them.
         pub feature_level: u32,
+        /// The last ticket that counted, and the term it counted in.
+        pub ticket: Option<TicketInTerm>,
+    }
+}
+
+record! {
+    /// A ticket with its leader's term.
+    #[derive(Copy)]
+    pub struct TicketInTerm {
+        /// The term.
+        pub term: Term,
+        /// The ticket.
+        pub ticket: Ticket,
     }
 }
 

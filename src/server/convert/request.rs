@@ -29,9 +29,15 @@ pub fn batch(wire: Vec<pb::Command>, commands_max: usize, caller: &Caller) -> Re
     let mut batch = Batch::with_capacity(wire.len());
     let mut ids = Vec::with_capacity(wire.len());
     let last = wire.len() - 1;
+    let mut chained = false;
     for (place, item) in wire.into_iter().enumerate() {
         let in_list = |invalid: Invalid| invalid.within_item("commands", place);
         let command = command(&item).map_err(in_list)?;
+        if chained && command.key().scope != Scope::Transfer {
+            let message = "stands in a chain, which is for transfers, posts and voids alone";
+            return Err(in_list(Invalid::not_allowed("body", message)).into());
+        }
+        chained = command.linked;
         if command.linked && place == last {
             let message = "links to the next command, and there is none";
             return Err(in_list(Invalid::not_allowed("linked", message)).into());

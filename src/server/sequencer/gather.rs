@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{Answer, Batch, Lane, Part};
 use crate::core::Encode;
+use crate::core::command::Ticket;
 use crate::core::types::{Term, Timestamp};
 use crate::replication::Applied;
 use crate::server::errors::{Refusal, not_leader};
@@ -136,9 +137,10 @@ impl Gatherer {
 
     /// The bytes of the next proposal of the leader of `term`, and whose its commands are. Without any
     /// command it is a tick. Requests whose lane is closed are refused on the way.
-    pub fn next_proposal(&mut self, time: Timestamp, term: Term) -> (Vec<u8>, Shares) {
+    pub fn next_proposal(&mut self, time: Timestamp, term: Term, ticket: Ticket) -> (Vec<u8>, Shares) {
         let mut bytes = Vec::with_capacity(self.config.proposal_bytes_max);
         time.encode(&mut bytes);
+        Some(ticket).encode(&mut bytes);
         let count_at = bytes.len();
         0_u32.encode(&mut bytes);
         let mut shares = Vec::new();
@@ -251,6 +253,8 @@ mod tests {
         Command { id: CommandId(id), linked, body }
     }
 
+    const TICKET: Ticket = Ticket { run: 1, number: 0 };
+
     fn request(commands: &[Command]) -> (Request, oneshot::Receiver<Answer>) {
         let mut batch = Batch::with_capacity(commands.len());
         commands.iter().for_each(|command| batch.push(command));
@@ -282,10 +286,10 @@ mod tests {
         assert!(!gatherer.fills_proposal());
         gatherer.push(two);
         assert!(gatherer.fills_proposal());
-        let (bytes, shares) = gatherer.next_proposal(Timestamp(9), Term(1));
+        let (bytes, shares) = gatherer.next_proposal(Timestamp(9), Term(1), TICKET);
         assert_eq!(ids(&bytes), [1, 2, 3, 4]);
         assert!(gatherer.has_commands() && !gatherer.fills_proposal());
-        let (rest, rest_shares) = gatherer.next_proposal(Timestamp(9), Term(1));
+        let (rest, rest_shares) = gatherer.next_proposal(Timestamp(9), Term(1), TICKET);
         assert_eq!(ids(&rest), [5, 6]);
         assert!(!gatherer.has_commands());
 
@@ -314,7 +318,7 @@ mod tests {
         gatherer.push(all);
         let mut proposals = Vec::new();
         while gatherer.has_commands() {
-            proposals.push(ids(&gatherer.next_proposal(Timestamp(9), Term(1)).0));
+            proposals.push(ids(&gatherer.next_proposal(Timestamp(9), Term(1), TICKET).0));
         }
         assert_eq!(proposals, [vec![1], vec![2, 3, 4], vec![5, 6, 7, 8]]);
     }
@@ -322,11 +326,12 @@ mod tests {
     #[test]
     fn a_proposal_is_bounded_in_bytes() {
         let size = command(1, false).to_bytes().len();
-        let config = SequencerConfig { proposal_bytes_max: 12 + 2 * size, ..SequencerConfig::default() };
+        let empty = Proposal { time: Timestamp(9), ticket: Some(TICKET), commands: Vec::new() }.to_bytes().len();
+        let config = SequencerConfig { proposal_bytes_max: empty + 2 * size, ..SequencerConfig::default() };
         let mut gatherer = Gatherer::new(config);
         let (all, _answer) = request(&[1, 2, 3].map(|id| command(id, false)));
         gatherer.push(all);
-        assert_eq!(ids(&gatherer.next_proposal(Timestamp(9), Term(1)).0), [1, 2]);
+        assert_eq!(ids(&gatherer.next_proposal(Timestamp(9), Term(1), TICKET).0), [1, 2]);
     }
 
     #[test]
@@ -335,9 +340,9 @@ mod tests {
         let (one, mut first) = request(&[1, 2, 3].map(|id| command(id, false)));
         let (two, mut second) = request(&[command(4, false)]);
         gatherer.push(one);
-        let (_, shares) = gatherer.next_proposal(Timestamp(9), Term(1));
+        let (_, shares) = gatherer.next_proposal(Timestamp(9), Term(1), TICKET);
         gatherer.push(two);
-        let (_, rest) = gatherer.next_proposal(Timestamp(9), Term(1));
+        let (_, rest) = gatherer.next_proposal(Timestamp(9), Term(1), TICKET);
         gatherer.settle(shares, &Err(Refusal::NoMajority));
         assert_eq!(first.try_recv().expect("answered").err(), Some(Refusal::NoMajority));
         gatherer.settle(rest, &applied());
@@ -350,9 +355,9 @@ mod tests {
         let (whole, mut first) = request(&[1, 2].map(|id| command(id, false)));
         let (cut, mut second) = request(&[3, 4, 5].map(|id| command(id, false)));
         gatherer.push(whole);
-        let (_, whole_shares) = gatherer.next_proposal(Timestamp(9), Term(1));
+        let (_, whole_shares) = gatherer.next_proposal(Timestamp(9), Term(1), TICKET);
         gatherer.push(cut);
-        let (_, cut_shares) = gatherer.next_proposal(Timestamp(9), Term(1));
+        let (_, cut_shares) = gatherer.next_proposal(Timestamp(9), Term(1), TICKET);
         gatherer.refuse_unproposed(&Refusal::ShuttingDown);
         assert!(first.try_recv().is_err(), "its answer is still to come");
         assert_eq!(second.try_recv().expect("answered").err(), Some(Refusal::ShuttingDown));
@@ -360,7 +365,7 @@ mod tests {
 
         let (later, mut third) = request(&[command(6, false)]);
         gatherer.push(later);
-        let (bytes, later_shares) = gatherer.next_proposal(Timestamp(9), Term(1));
+        let (bytes, later_shares) = gatherer.next_proposal(Timestamp(9), Term(1), TICKET);
         assert_eq!(ids(&bytes), [6]);
         for shares in [whole_shares, cut_shares, later_shares] {
             gatherer.settle(shares, &applied());
@@ -379,10 +384,10 @@ mod tests {
             gatherer.push(Request { lane: Some(lane.clone()), ..request });
             answers.push(answer);
         }
-        let (bytes, lost) = gatherer.next_proposal(Timestamp(9), Term(1));
+        let (bytes, lost) = gatherer.next_proposal(Timestamp(9), Term(1), TICKET);
         assert_eq!(ids(&bytes), [1]);
         gatherer.settle(lost, &Err(Refusal::NoMajority));
-        let (bytes, _) = gatherer.next_proposal(Timestamp(9), Term(1));
+        let (bytes, _) = gatherer.next_proposal(Timestamp(9), Term(1), TICKET);
         assert!(ids(&bytes).is_empty(), "what follows the refused request is refused too");
         assert!(!gatherer.has_commands());
         assert!(answers.iter_mut().all(|answer| matches!(answer.try_recv(), Ok(Err(_)))));
@@ -395,7 +400,7 @@ mod tests {
         gatherer.push(Request { lane: Some(Lane::new(Term(1))), ..early });
         let (now, _answer) = request(&[command(2, false)]);
         gatherer.push(Request { lane: Some(Lane::new(Term(3))), ..now });
-        assert_eq!(ids(&gatherer.next_proposal(Timestamp(9), Term(3)).0), [2]);
+        assert_eq!(ids(&gatherer.next_proposal(Timestamp(9), Term(3), TICKET).0), [2]);
         assert!(matches!(refused.try_recv(), Ok(Err(Refusal::NotLeader { .. }))));
     }
 }

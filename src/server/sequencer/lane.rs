@@ -3,8 +3,7 @@
 //! Requests of one session are sent without waiting for answers. When one of them is refused because
 //! the node does not lead for a moment, those behind it must not be carried out in its stead: its
 //! sender will send it again, and it would come late. So a lane holds for one term of one leader,
-//! and is closed by its first such refusal. Within a term the log keeps the order: an entry that is
-//! not committed has none behind it that is.
+//! and is closed by its first such refusal. Of what is proposed already, tickets keep the order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

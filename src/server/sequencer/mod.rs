@@ -2,7 +2,8 @@
 //!
 //! Requests come in by a bounded queue. An idle sequencer proposes at once; when proposals are in
 //! flight, what arrives meanwhile makes the next ones larger. Nothing waits for a clock. When
-//! leadership is lost every waiting request is told at once. [`SequencerTask`] is the one task,
+//! leadership is lost every waiting request is told at once. Proposals carry tickets, so that one whose
+//! predecessor Raft refused is void and no command overtakes another. [`SequencerTask`] is the one task,
 //! which the node runs; [`Sequencer`] is the handle.
 
 mod batch;
@@ -24,6 +25,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use self::gather::{Gatherer, Request, Shares};
 use super::errors::{Refusal, not_leader};
 use super::limits::SequencerConfig;
+use crate::core::command::Ticket;
 use crate::core::types::Timestamp;
 use crate::replication::{Applied, Leadership, Pending, Published, Replica};
 
@@ -109,6 +111,7 @@ impl Sequencer {
 struct Flight {
     pending: Pending,
     shares: Shares,
+    ticket: Ticket,
 }
 
 /// The sequencer's one task.
@@ -121,6 +124,11 @@ pub struct SequencerTask {
     gatherer: Gatherer,
     flights: VecDeque<Flight>,
     config: SequencerConfig,
+    /// The next proposal's ticket.
+    ticket: Ticket,
+    /// A proposal of this run was refused: those behind it are void, and nothing more is proposed
+    /// until all of them are settled.
+    broken: bool,
     /// The latest time proposed.
     time: Timestamp,
 }
@@ -140,6 +148,8 @@ pub fn sequencer(replica: &Replica, config: &SequencerConfig) -> (Sequencer, Seq
         gatherer: Gatherer::new(config.clone()),
         flights: VecDeque::with_capacity(config.window),
         config: config.clone(),
+        ticket: Ticket { run: 1, number: 0 },
+        broken: false,
         time: Timestamp(0),
     };
     (handle, task)
@@ -159,6 +169,7 @@ impl SequencerTask {
             match self.wake().await {
                 Wake::Settled(outcome) => {
                     if let Some(flight) = self.flights.pop_front() {
+                        self.broken |= outcome.is_err() && flight.ticket.run == self.ticket.run;
                         self.gatherer.settle(flight.shares, &outcome);
                     }
                 }
@@ -182,7 +193,7 @@ impl SequencerTask {
         };
         tokio::select! {
             biased;
-            outcome = settled => Wake::Settled(outcome.map_err(Refusal::from)),
+            outcome = settled => Wake::Settled(outcome.map_err(Refusal::from).and_then(not_void)),
             Ok(()) = self.leadership.changed() => Wake::Leadership,
             request = self.queue.recv() => Wake::Request(request),
             () = tokio::time::sleep(idle_until) => Wake::Deadline,
@@ -193,6 +204,10 @@ impl SequencerTask {
     fn fill_window(&mut self) {
         while let Ok(request) = self.queue.try_recv() {
             self.gatherer.push(request);
+        }
+        if self.broken && self.flights.is_empty() {
+            self.ticket = Ticket { run: self.ticket.run + 1, number: 0 };
+            self.broken = false;
         }
         while self.gatherer.has_commands() && self.has_room() {
             if !self.leadership.borrow().serving {
@@ -206,6 +221,9 @@ impl SequencerTask {
     /// A full proposal needs a place in the window. One that is not full waits, besides, until few
     /// are in flight: under load the commands gather meanwhile, and a fuller proposal costs less.
     fn has_room(&self) -> bool {
+        if self.broken {
+            return false;
+        }
         let limit = if self.gatherer.fills_proposal() { self.config.window } else { self.config.window_partial };
         self.flights.len() < limit
     }
@@ -213,10 +231,15 @@ impl SequencerTask {
     fn propose(&mut self) {
         self.time = self.time.max(now());
         let term = self.leadership.borrow().term;
-        let (bytes, shares) = self.gatherer.next_proposal(self.time, term);
+        let ticket = self.ticket;
+        self.ticket.number += 1;
+        let (bytes, shares) = self.gatherer.next_proposal(self.time, term, ticket);
         match self.replica.propose(bytes.into()) {
-            Ok(pending) => self.flights.push_back(Flight { pending, shares }),
-            Err(error) => self.gatherer.settle(shares, &Err(error.into())),
+            Ok(pending) => self.flights.push_back(Flight { pending, shares, ticket }),
+            Err(error) => {
+                self.broken = true;
+                self.gatherer.settle(shares, &Err(error.into()));
+            }
         }
     }
 
@@ -250,10 +273,15 @@ impl SequencerTask {
 
     /// Proposes an empty proposal, which ends what is due.
     fn tick_if_due(&mut self) {
-        if self.next_deadline().is_some_and(|deadline| deadline <= now()) {
+        if !self.broken && self.next_deadline().is_some_and(|deadline| deadline <= now()) {
             self.propose();
         }
     }
+}
+
+/// A void proposal was carried out in no part: Raft refused one before it.
+fn not_void(applied: Applied) -> Result<Applied, Refusal> {
+    if applied.effects.void { Err(Refusal::NoMajority) } else { Ok(applied) }
 }
 
 /// The machine's clock, in nanoseconds since the Unix epoch.

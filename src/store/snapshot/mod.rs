@@ -1,6 +1,6 @@
 //! Snapshots: the whole state at one log position, in one plain file.
 //!
-//! Raft snapshots, backups and restores share the format (see [`file`]). A snapshot does not contain
+//! Raft snapshots, backups and restores share the format (see [`mod@file`]). A snapshot does not contain
 //! the journal: a node that installs one fetches the journal records it lacks besides.
 
 pub mod file;

@@ -4,7 +4,7 @@ use super::transfer::copy_folder;
 use super::*;
 
 const WORKLOAD: Workload = Workload(51);
-const LAST: u64 = 1_200;
+const LAST: u64 = 700;
 
 /// Every file below the folder, with its length.
 pub(super) fn files(folder: &Path) -> Vec<(std::path::PathBuf, u64)> {
@@ -26,7 +26,7 @@ pub(super) fn files(folder: &Path) -> Vec<(std::path::PathBuf, u64)> {
 fn folder() -> (tempfile::TempDir, Facts) {
     let dir = tempfile::tempdir().expect("a folder");
     let mut running = Running::open(dir.path()).expect("opens");
-    for index in [500, 900] {
+    for index in [300, 500] {
         running.apply_to(WORKLOAD, index).expect("applied");
         running.engine.begin_snapshot().run().expect("written");
     }
@@ -66,11 +66,14 @@ fn damage(kind: &str, positions: u64) {
         running.apply_to(WORKLOAD, LAST).unwrap_or_else(|error| panic!("{context}: {error}"));
         assert_eq!(running.engine.digest(), facts.digest, "{context}");
         assert_eq!(running.engine.applied().sequence, facts.sequence, "{context}");
-        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| running.facts()));
-        match found {
-            Ok(found) => assert_eq!(found, facts, "{context}"),
-            // Blocks that the start had no need to read are found damaged by the first who reads them.
-            Err(_) => assert!(kind == "index" || kind == "journal", "{context}"),
+        // Digest and sequence were compared; journal and index are read whole for some of the places.
+        if kind == "index" || place % 6 == 0 {
+            let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| running.facts()));
+            match found {
+                Ok(found) => assert_eq!(found, facts, "{context}"),
+                // Blocks that the start had no need to read are found damaged by the first who reads them.
+                Err(_) => assert!(kind == "index" || kind == "journal", "{context}"),
+            }
         }
         running.abandon();
     }

@@ -69,7 +69,7 @@ impl Workload {
             _ => (0..numbers.below(8)).map(|place| command(&mut numbers, index, place)).collect(),
         };
         let time = Timestamp(1_000_000 * index);
-        Entry { position, bytes: Some(Proposal { time, commands }.to_bytes()), membership: false }
+        Entry { position, bytes: Some(Proposal::new(time, commands).to_bytes()), membership: false }
     }
 }
 
