@@ -26,7 +26,7 @@ use self::gather::{Gatherer, Request, Shares};
 use super::errors::{Refusal, not_leader};
 use super::limits::SequencerConfig;
 use crate::core::command::Ticket;
-use crate::core::types::Timestamp;
+use crate::core::types::{Term, Timestamp};
 use crate::replication::{Applied, Leadership, Pending, Published, Replica};
 
 /// How often an idle leader looks at the next deadline, at least.
@@ -124,8 +124,9 @@ pub struct SequencerTask {
     gatherer: Gatherer,
     flights: VecDeque<Flight>,
     config: SequencerConfig,
-    /// The next proposal's ticket.
+    /// The next proposal's ticket, and the term it counts in: in each term a leader counts anew.
     ticket: Ticket,
+    term: Term,
     /// A proposal of this run was refused: those behind it are void, and nothing more is proposed
     /// until all of them are settled.
     broken: bool,
@@ -149,6 +150,7 @@ pub fn sequencer(replica: &Replica, config: &SequencerConfig) -> (Sequencer, Seq
         flights: VecDeque::with_capacity(config.window),
         config: config.clone(),
         ticket: Ticket { run: 1, number: 0 },
+        term: Term(0),
         broken: false,
         time: Timestamp(0),
     };
@@ -231,6 +233,9 @@ impl SequencerTask {
     fn propose(&mut self) {
         self.time = self.time.max(now());
         let term = self.leadership.borrow().term;
+        if term != self.term {
+            (self.term, self.ticket) = (term, Ticket { run: self.ticket.run + 1, number: 0 });
+        }
         let ticket = self.ticket;
         self.ticket.number += 1;
         let (bytes, shares) = self.gatherer.next_proposal(self.time, term, ticket);
