@@ -89,8 +89,11 @@ impl Sequencer {
     fn try_submit(&self, batch: Batch, lane: Option<&Lane>) -> Result<Waiting, Refusal> {
         {
             let leadership = self.leadership.borrow();
-            if !leadership.serving || lane.is_some_and(|lane| !lane.is_open(leadership.term)) {
+            if !leadership.serving {
                 return Err(not_leader(leadership.leader.as_ref()));
+            }
+            if lane.is_some_and(|lane| !lane.is_open(leadership.term)) {
+                return Err(Refusal::SessionClosed);
             }
         }
         let full = |_| Refusal::Overloaded("commands queued");
@@ -137,9 +140,11 @@ pub struct SequencerTask {
 /// A sequencer over this replica: the handle, and the task for the node to run.
 #[must_use]
 pub fn sequencer(replica: &Replica, config: &SequencerConfig) -> (Sequencer, SequencerTask) {
-    let (sender, queue) = mpsc::channel(config.queue_requests_max);
+    let commands_max = config.queue_commands_max.min(Semaphore::MAX_PERMITS);
+    // A request has a command at least, so that the places of the commands bound the queue too.
+    let (sender, queue) = mpsc::channel(commands_max);
     let leadership = replica.leadership();
-    let commands = Arc::new(Semaphore::new(config.queue_commands_max.min(Semaphore::MAX_PERMITS)));
+    let commands = Arc::new(Semaphore::new(commands_max));
     let handle = Sequencer { queue: sender, commands, leadership: leadership.clone() };
     let task = SequencerTask {
         replica: replica.clone(),
