@@ -99,13 +99,15 @@ impl Nodes {
         }
     }
 
-    /// After a refusal: whom to ask next. Returns whether it is known that another node leads.
+    /// After a refusal: whom to ask next. Returns whether it is known who may answer.
     pub(super) fn learn(&self, asked: &str, refusal: &Refusal) -> bool {
         match &refusal.leader {
             Some(leader) if url(leader) != asked => {
                 self.follow(leader);
                 true
             }
+            // The node is well: it is the session that can be used no more.
+            _ if refusal.reason == "SESSION_CLOSED" => true,
             _ => {
                 self.move_on(asked);
                 false
@@ -126,6 +128,11 @@ fn node(endpoint: &str) -> Result<(String, Channel), ClientError> {
     let bad = || ClientError::BadEndpoint(endpoint.to_owned());
     let built = Endpoint::from_shared(url.clone()).map_err(|_| bad())?;
     if built.uri().authority().is_none_or(|authority| authority.host().is_empty()) {
+        return Err(bad());
+    }
+    // Whatever has no port, or more than one, is another thing in the wrong place.
+    let plain = built.uri().scheme_str() == Some("http") && matches!(built.uri().path(), "" | "/");
+    if built.uri().port_u16().is_none_or(|port| port == 0) || !plain || built.uri().query().is_some() {
         return Err(bad());
     }
     let channel = built
@@ -205,8 +212,22 @@ mod tests {
 
     #[tokio::test]
     async fn an_endpoint_is_a_url_with_a_host() {
-        for bad in ["", "http://", "not a url"] {
-            assert!(matches!(Nodes::new(&[bad]), Err(ClientError::BadEndpoint(_))), "{bad:?}");
+        let bad = [
+            "",
+            "http://",
+            "not a url",
+            "garbage",
+            "https://a:1",
+            "ftp://a:1",
+            "a:0",
+            "a:70000",
+            "a:1/x",
+            "a:1?b",
+            "a:1:2",
+        ];
+        for bad in bad {
+            let nodes = Nodes::new(&["http://127.0.0.1:7401", bad]);
+            assert!(matches!(nodes, Err(ClientError::BadEndpoint(named)) if named == bad), "{bad:?}");
         }
         assert_eq!(Nodes::new(&["127.0.0.1:7401/"]).expect("an endpoint").current().0, "http://127.0.0.1:7401");
     }
