@@ -1,5 +1,6 @@
 //! Counterfoil: a replicated trading ledger. ARCHITECTURE.md is the map.
 
+pub mod checker;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -235,6 +235,12 @@ impl Node {
         self.client_endpoint
     }
 
+    /// Its part in the cluster.
+    #[must_use]
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
     /// Waits until the node can no longer go on, and says why. It never completes while all is well.
     ///
     /// # Errors

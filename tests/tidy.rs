@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("replication", &["machine", "net", "core", "store", "replication", "proto"]),
     ("server", &["machine", "net", "core", "store", "replication", "server", "proto"]),
     ("client", &["machine", "net", "core", "client", "proto"]),
+    ("checker", &["core", "server", "client", "checker"]),
 ];
 
 /// What the core never names, since its outcome must follow from its input alone.
@@ -135,6 +136,7 @@ fn the_arrows_run_one_way() {
         "replication",
         "server",
         "client",
+        "checker",
         "cli",
         "node",
         "config",
