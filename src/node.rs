@@ -13,13 +13,12 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::replication::{
-    self, ApplyHandle, Fault, FaultCell, Peers, Replica, ReplicationConfig, apply_thread, dial_tcp,
-};
+use crate::machine;
+use crate::net::{self, Dial, Listener, dial_tcp};
+use crate::replication::{self, ApplyHandle, Fault, FaultCell, Peers, Replica, ReplicationConfig, apply_thread};
 use crate::server::{self, Parts, ServeError, ServerConfig, Service};
 use crate::store::engine::{Engine, EngineOptions};
 use crate::store::identity::{ClusterId, DataFolder, DiskId, NodeId};
@@ -119,9 +118,7 @@ impl Parting {
     ) -> Result<(), NodeError> {
         let (done, waits) = oneshot::channel();
         let end = EndOfThread { name, told: false, ended: self.ended.clone(), stopping: self.stopping.clone(), done };
-        std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || end.tell(body().map_err(Into::into)))
+        machine::spawn(name, move || end.tell(body().map_err(Into::into)))
             .map_err(|source| NodeError::Thread { name, source })?;
         self.threads.lock().expect("no part panics with the lock").push((name, waits));
         Ok(())
@@ -192,15 +189,23 @@ impl Node {
     /// When an address is taken, the folder belongs to someone else, or what is on disk is damaged
     /// beyond what this node can rebuild by itself.
     pub async fn start(config: Config) -> Result<Self, NodeError> {
-        let clients = listen(config.node.client_listen).await?;
-        let peers = listen(config.node.raft_listen).await?;
+        Self::start_on::<TcpListener>(config, Disk::real(), dial_tcp()).await
+    }
+
+    /// As [`Self::start`], on a disk and a network of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_on<L: Listener>(config: Config, disk: Disk, dial: Dial) -> Result<Self, NodeError> {
+        let clients: L = listen(config.node.client_listen).await?;
+        let peers: L = listen(config.node.raft_listen).await?;
         let client_endpoint = clients.local_addr().unwrap_or(config.node.client_listen);
         let (parts, ended) = Parting::new();
         let faults = FaultCell::default();
 
         let cluster = cluster_id(&config);
         let opening = config.clone();
-        let opened = tokio::task::spawn_blocking(move || open_store(&opening, cluster)).await;
+        let opened = machine::blocking(move || open_store(&opening, disk, cluster)).await;
         let Store { folder, log, log_writer, engine, persister } =
             opened.map_err(|_| NodeError::Ended("recovery"))??;
         let readers = engine.readers();
@@ -210,7 +215,7 @@ impl Node {
         parts.thread("persister", move || persister.run())?;
         parts.thread("apply", move || apply_body.run())?;
 
-        let replica = open_replica(&config, cluster, replication, log, apply, &faults).await?;
+        let replica = open_replica(&config, cluster, replication, dial, log, apply, &faults).await?;
         let service = Service::new(Parts {
             cluster,
             replica: replica.clone(),
@@ -228,6 +233,12 @@ impl Node {
     #[must_use]
     pub fn client_endpoint(&self) -> SocketAddr {
         self.client_endpoint
+    }
+
+    /// Its part in the cluster.
+    #[must_use]
+    pub fn replica(&self) -> &Replica {
+        &self.replica
     }
 
     /// Waits until the node can no longer go on, and says why. It never completes while all is well.
@@ -258,8 +269,8 @@ impl Node {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, NodeError> {
-    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })
+async fn listen<L: Listener>(address: SocketAddr) -> Result<L, NodeError> {
+    L::bind(address).await.map_err(|source| NodeError::Listen { address, source })
 }
 
 /// A cluster's identity is its name's digest: whoever is configured with the name is meant.
@@ -279,9 +290,8 @@ struct Store {
     persister: crate::store::persister::Persister,
 }
 
-fn open_store(config: &Config, cluster: ClusterId) -> Result<Store, StoreError> {
+fn open_store(config: &Config, disk: Disk, cluster: ClusterId) -> Result<Store, StoreError> {
     let dir: &Path = &config.node.data_dir;
-    let disk = Disk::real();
     let node = NodeId(config.node.id);
     let mut folder = DataFolder::open(&disk, dir)?;
     folder.check(cluster, node)?;
@@ -310,15 +320,16 @@ async fn open_replica(
     config: &Config,
     cluster: ClusterId,
     replication: ReplicationConfig,
+    dial: Dial,
     log: Log,
     apply: ApplyHandle,
     faults: &FaultCell,
 ) -> Result<Replica, NodeError> {
-    let peers = Peers::new(cluster, config.node.id, replication, dial_tcp(), faults.clone())?;
+    let peers = Peers::new(cluster, config.node.id, replication, dial, faults.clone())?;
     Ok(Replica::open(peers, log, apply).await?)
 }
 
-fn spawn_replication(parts: &Parting, replica: &Replica, config: &Config, listener: TcpListener) {
+fn spawn_replication<L: Listener>(parts: &Parting, replica: &Replica, config: &Config, listener: L) {
     let members: BTreeMap<u64, replication::Node> = config
         .cluster
         .members
@@ -331,7 +342,7 @@ fn spawn_replication(parts: &Parting, replica: &Replica, config: &Config, listen
     let router = replica.service().router();
     let stop = parts.stop_peers.clone().cancelled_owned();
     parts.task("service for the other nodes", async move {
-        router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop).await
+        router.serve_with_incoming_shutdown(net::incoming(listener), stop).await
     });
     let replica = replica.clone();
     let watching = replica.clone();
@@ -350,7 +361,7 @@ fn spawn_replication(parts: &Parting, replica: &Replica, config: &Config, listen
     parts.tasks.lock().expect("no part panics with the lock").push(forming);
 }
 
-fn spawn_service(parts: &Parting, service: Service, listener: TcpListener) {
+fn spawn_service<L: Listener>(parts: &Parting, service: Service, listener: L) {
     let Service { sequencer, health, server } = service;
     parts.task("sequencer", async move {
         sequencer.run().await;

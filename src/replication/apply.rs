@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openraft::EntryPayload;
@@ -20,6 +20,7 @@ use super::status::Published;
 use super::types::{Applied, Reply, TypeConfig};
 use crate::core::types::{LogIndex, Stamp, Term};
 use crate::core::{Ledger, StateDigest};
+use crate::machine::Signal;
 use crate::store::StoreError;
 use crate::store::engine::{self, Engine, Payload, Readers};
 use crate::store::snapshot::{ReceivedSnapshot, SnapshotJob, Snapshots};
@@ -63,7 +64,7 @@ struct Waiting {
 
 struct Shared {
     waiting: Mutex<Waiting>,
-    wake: Condvar,
+    wake: Signal,
     looks_max: usize,
     published: watch::Sender<Published>,
     bytes_since_snapshot: AtomicU64,
@@ -78,7 +79,7 @@ impl Shared {
     fn close(&self) {
         let mut waiting = self.lock();
         waiting.closed = true;
-        self.wake.notify_one();
+        self.wake.notify();
     }
 }
 
@@ -107,9 +108,9 @@ impl Shared {
             if waiting.closed {
                 return Step::Closed;
             }
-            let (back, slept) = self.wake.wait_timeout(waiting, IDLE).unwrap_or_else(PoisonError::into_inner);
+            let (back, told) = self.wake.wait_for(&self.waiting, waiting, IDLE);
             waiting = back;
-            if slept.timed_out() && waiting.jobs.is_empty() && waiting.looks.is_empty() && !waiting.closed {
+            if !told && waiting.jobs.is_empty() && waiting.looks.is_empty() && !waiting.closed {
                 return Step::Idle;
             }
         }
@@ -150,7 +151,7 @@ impl std::fmt::Debug for ApplyThread {
 pub fn apply_thread(engine: Engine, reads_max: usize, faults: FaultCell) -> (ApplyHandle, ApplyThread) {
     let shared = Arc::new(Shared {
         waiting: Mutex::default(),
-        wake: Condvar::new(),
+        wake: Signal::default(),
         looks_max: reads_max,
         published: watch::Sender::new(published(&engine)),
         bytes_since_snapshot: AtomicU64::new(0),
@@ -301,7 +302,7 @@ impl ApplyHandle {
                 return Err(io::Error::other("the apply thread's queue is full"));
             }
             waiting.jobs.push_back(job(sender));
-            self.shared.wake.notify_one();
+            self.shared.wake.notify();
         }
         receiver.await.map_err(|_| self.ended())
     }
@@ -348,7 +349,7 @@ impl ApplyHandle {
                 return Err(ReadError::Overloaded);
             }
             waiting.looks.push_back(Box::new(move |ledger| drop(sender.send(look(ledger)))));
-            self.shared.wake.notify_one();
+            self.shared.wake.notify();
         }
         receiver.await.map_err(|_| ReadError::ShuttingDown)
     }

@@ -31,16 +31,13 @@ use super::state_machine::{RaftSnapshot, SnapshotData};
 use super::transfer;
 use super::types::{Node, NodeId, TypeConfig, Vote};
 use super::wire::{self, Route};
+use crate::net::Dial;
 use crate::proto::raft::v1 as pb;
 use crate::proto::raft::v1::raft_service_client::RaftServiceClient;
 use crate::store::identity::ClusterId;
 
 /// A client of one peer.
 pub(super) type Client = RaftServiceClient<Channel>;
-
-/// Makes the connection of a prepared endpoint, without waiting for it. Here TLS, or a simulated
-/// network, comes in.
-pub type Dial = Arc<dyn Fn(Endpoint) -> Channel + Send + Sync>;
 
 /// Which of a peer's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,12 +71,6 @@ impl std::fmt::Debug for Peers {
     }
 }
 
-/// Connects over plain TCP.
-#[must_use]
-pub fn dial_tcp() -> Dial {
-    Arc::new(|endpoint| endpoint.connect_lazy())
-}
-
 impl Peers {
     /// The node `me` of `cluster`, which reaches its peers by `dial`.
     ///
@@ -107,6 +98,12 @@ impl Peers {
     #[must_use]
     pub fn me(&self) -> NodeId {
         self.shared.me
+    }
+
+    /// How connections to other nodes are made.
+    #[must_use]
+    pub fn dial(&self) -> &Dial {
+        &self.shared.dial
     }
 
     /// The settings.

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -30,6 +30,8 @@ use super::status::{self, Leadership, Published, Status};
 use super::types::{Applied, Node, NodeId, ProposalBytes, Raft, TypeConfig};
 use crate::core::Ledger;
 use crate::core::types::{Sequence, Term};
+use crate::machine::Instant;
+use crate::net::Dial;
 use crate::store::index::IndexReader;
 use crate::store::journal::JournalReader;
 use crate::store::log::Log;
@@ -297,11 +299,17 @@ impl Replica {
     pub async fn wait_sequence(&self, sequence: Sequence, deadline: Instant) -> Result<(), ReadError> {
         let mut published = self.shared.apply.published();
         let reached = published.wait_for(|now| now.sequence >= sequence);
-        match timeout_at(deadline.into(), reached).await {
+        match timeout_at(deadline, reached).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(ReadError::ShuttingDown),
             Err(_) => Err(ReadError::TimedOut),
         }
+    }
+
+    /// How connections to other nodes are made.
+    #[must_use]
+    pub fn dial(&self) -> &Dial {
+        self.shared.peers.dial()
     }
 
     /// The cluster as this node sees it now.

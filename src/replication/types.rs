@@ -98,6 +98,7 @@ openraft::declare_raft_types!(
         NodeId = NodeId,
         Node = Node,
         LeaderId = leader_id_std::LeaderId<u64, NodeId>,
+        AsyncRuntime = super::runtime::Runtime,
 );
 
 /// Term and index of an entry.

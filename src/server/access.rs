@@ -11,7 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use tonic::codegen::http;
 
 use super::errors::{Refusal, of_transport};
 use super::limits::ServerConfig;
+use crate::machine::Instant;
 use crate::store::identity::ClusterId;
 
 /// The request metadata that names the cluster the client means, in hexadecimal.

@@ -11,6 +11,7 @@ use super::errors::Refusal;
 use crate::core::Record;
 use crate::core::event::{EventBody, Posting};
 use crate::core::types::Sequence;
+use crate::machine;
 use crate::replication::{Fault, FaultCell};
 use crate::store::StoreError;
 use crate::store::engine::Readers;
@@ -40,7 +41,7 @@ impl History {
     ) -> Result<T, Refusal> {
         let place = self.places.clone().acquire_owned().await.map_err(|_| Refusal::ShuttingDown)?;
         let readers = self.readers.clone();
-        let looked = tokio::task::spawn_blocking(move || {
+        let looked = machine::blocking(move || {
             let _place = place;
             look(&readers)
         });

@@ -1,7 +1,7 @@
 //! Streams of picked records: what a reader wants of the journal, and how far the looking has come,
 //! so that it can resume behind it even when nothing was picked.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::Stream;
 use tonic::Status;
@@ -13,6 +13,7 @@ use super::reads::Reads;
 use super::stream::Resume;
 use crate::core::Record;
 use crate::core::types::Sequence;
+use crate::machine::Instant;
 
 /// How often a reader is told how far the looking has come, when there is nothing else to tell.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
