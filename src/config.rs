@@ -50,6 +50,9 @@ pub struct ClusterConfig {
     /// The cluster's name; folders and peers of another cluster are refused. A new cluster needs a
     /// new name.
     pub name: String,
+    /// This node waits until it is added to a cluster that is there (`ctl cluster add`): it never
+    /// forms one, and `members` does not matter.
+    pub join: bool,
     /// The members that form the cluster when it is new, this node among them.
     pub members: Vec<MemberConfig>,
 }
@@ -148,6 +151,7 @@ impl Default for ClusterConfig {
     fn default() -> Self {
         Self {
             name: "counterfoil".to_owned(),
+            join: false,
             members: vec![MemberConfig {
                 id: 1,
                 client_endpoint: "127.0.0.1:7400".to_owned(),
@@ -342,8 +346,8 @@ impl Config {
         ids.dedup();
         require(ids.len() == members.len(), "cluster.members", || "two members have one id".to_owned())?;
         require(!ids.contains(&0), "cluster.members", || "a member's id is never 0".to_owned())?;
-        require(ids.contains(&self.node.id), "cluster.members", || {
-            format!("this node, {}, is not among them", self.node.id)
+        require(self.cluster.join || ids.contains(&self.node.id), "cluster.members", || {
+            format!("this node, {}, is not among them, and cluster.join is not set", self.node.id)
         })?;
         for member in members {
             for endpoint in [&member.client_endpoint, &member.raft_endpoint] {
@@ -456,7 +460,12 @@ mod tests {
             ),
             ("[node]\nclient_listen = \"here\"\n", &[], &[], "`node.client_listen`: invalid socket address syntax"),
             ("", &[], &["raft.heartbeat_ms=60"], "`raft.election_min_ms`: 150 is less than three heartbeats of 60 ms"),
-            ("", &[], &["node.id=4"], "`cluster.members`: this node, 4, is not among them"),
+            (
+                "",
+                &[],
+                &["node.id=4"],
+                "`cluster.members`: this node, 4, is not among them, and cluster.join is not set",
+            ),
             ("", &[], &["node.id"], "`node.id`: a flag is written --set section.key=value"),
         ];
         for (text, env, flags, expected) in cases {

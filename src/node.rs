@@ -21,7 +21,7 @@ use crate::net::{self, Dial, Listener, dial_tcp};
 use crate::replication::{self, ApplyHandle, Fault, FaultCell, Peers, Replica, ReplicationConfig, apply_thread};
 use crate::server::{self, Parts, ServeError, ServerConfig, Service};
 use crate::store::engine::{Engine, EngineOptions};
-use crate::store::identity::{ClusterId, DataFolder, DiskId, NodeId};
+use crate::store::identity::{ClusterId, DataFolder, DiskId, Identity, NodeId};
 use crate::store::log::{Log, LogOptions};
 use crate::store::{Disk, StoreError};
 
@@ -215,7 +215,8 @@ impl Node {
         parts.thread("persister", move || persister.run())?;
         parts.thread("apply", move || apply_body.run())?;
 
-        let replica = open_replica(&config, cluster, replication, dial, log, apply, &faults).await?;
+        let identity = folder.identity.ok_or(NodeError::Ended("recovery"))?;
+        let replica = open_replica(identity, replication, dial, log, apply, &faults).await?;
         let service = Service::new(Parts {
             cluster,
             replica: replica.clone(),
@@ -317,27 +318,24 @@ fn open_store(config: &Config, disk: Disk, cluster: ClusterId) -> Result<Store, 
 }
 
 async fn open_replica(
-    config: &Config,
-    cluster: ClusterId,
+    identity: Identity,
     replication: ReplicationConfig,
     dial: Dial,
     log: Log,
     apply: ApplyHandle,
     faults: &FaultCell,
 ) -> Result<Replica, NodeError> {
-    let peers = Peers::new(cluster, config.node.id, replication, dial, faults.clone())?;
+    let Identity { cluster, node, disk } = identity;
+    let peers = Peers::new(cluster, node.0, disk, replication, dial, faults.clone())?;
     Ok(Replica::open(peers, log, apply).await?)
 }
 
 fn spawn_replication<L: Listener>(parts: &Parting, replica: &Replica, config: &Config, listener: L) {
-    let members: BTreeMap<u64, replication::Node> = config
-        .cluster
-        .members
+    // Who waits to be added begins nothing.
+    let founders = if config.cluster.join { &[][..] } else { &config.cluster.members };
+    let members: BTreeMap<u64, replication::Node> = founders
         .iter()
-        .map(|member| {
-            let node = replication::Node { raft: member.raft_endpoint.clone(), client: member.client_endpoint.clone() };
-            (member.id, node)
-        })
+        .map(|member| (member.id, replication::Node::at(&member.raft_endpoint, &member.client_endpoint)))
         .collect();
     let router = replica.service().router();
     let stop = parts.stop_peers.clone().cancelled_owned();
@@ -347,6 +345,10 @@ fn spawn_replication<L: Listener>(parts: &Parting, replica: &Replica, config: &C
     let replica = replica.clone();
     let watching = replica.clone();
     parts.task("watch over Raft", async move { watching.supervise().await });
+    let tending = replica.clone();
+    parts.task("care of the membership", async move { tending.tend_membership().await });
+    let attending = replica.clone();
+    parts.task("watch over the leader", async move { attending.attend_leader().await });
     let comparing = replica.clone();
     parts.task("comparison of digests", async move { comparing.exchange_digests().await });
     // Ends well once the node is part of a cluster, so it is no part that must not end.

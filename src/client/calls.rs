@@ -89,6 +89,16 @@ calls! {
     ClusterServiceClient get_status(GetStatusRequest) -> GetStatusResponse;
     /// Moves leadership to another voter.
     ClusterServiceClient transfer_leadership(TransferLeadershipRequest) -> TransferLeadershipResponse;
+    /// Adds a member without a vote.
+    ClusterServiceClient add_member(AddMemberRequest) -> AddMemberResponse;
+    /// Gives a member a vote.
+    ClusterServiceClient promote_member(PromoteMemberRequest) -> PromoteMemberResponse;
+    /// Removes a member.
+    ClusterServiceClient remove_member(RemoveMemberRequest) -> RemoveMemberResponse;
+    /// Gives the vote of one member to another, and removes the one.
+    ClusterServiceClient replace_member(ReplaceMemberRequest) -> ReplaceMemberResponse;
+    /// Changes where a member is reached.
+    ClusterServiceClient set_member_address(SetMemberAddressRequest) -> SetMemberAddressResponse;
     /// Carries out a batch of commands, each exactly once.
     CommandServiceClient submit(SubmitRequest) -> SubmitResponse;
 }

@@ -3,7 +3,7 @@
 //! Others reach it through two bounded queues: jobs, in order, and looks at the state. Jobs go
 //! first, but after each one the looks that wait get their turn, so that neither starves.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,13 +17,13 @@ use super::codec;
 use super::fault::{Fault, FaultCell};
 use super::replica::ReadError;
 use super::status::Published;
-use super::types::{Applied, Reply, TypeConfig};
+use super::types::{Applied, NodeId, Reply, TypeConfig};
 use crate::core::types::{LogIndex, Stamp, Term};
-use crate::core::{Ledger, StateDigest};
+use crate::core::{DecodeError, Ledger, StateDigest};
 use crate::machine::Signal;
-use crate::store::StoreError;
 use crate::store::engine::{self, Engine, Payload, Readers};
 use crate::store::snapshot::{ReceivedSnapshot, SnapshotJob, Snapshots};
+use crate::store::{Position, StoreError};
 
 /// Jobs that may wait. Each of the few callers waits for its answer, so this is never reached.
 const JOBS_MAX: usize = 64;
@@ -67,10 +67,37 @@ struct Shared {
     wake: Signal,
     looks_max: usize,
     published: watch::Sender<Published>,
+    roll: Mutex<Roll>,
     bytes_since_snapshot: AtomicU64,
 }
 
+/// Who belongs to the cluster by what is committed and applied, and every id that ever did. It
+/// follows from the log alone, so every node has the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Roll {
+    pub members: BTreeSet<NodeId>,
+    pub used: BTreeSet<NodeId>,
+}
+
+impl Roll {
+    fn of(engine: &Engine) -> Result<Self, Fault> {
+        let Some((position, bytes)) = engine.applied().membership else { return Ok(Self::default()) };
+        let bad = |error: DecodeError| Fault::Entry { index: position.index, reason: error.to_string() };
+        let (membership, used) = codec::decode_roll(&bytes).map_err(bad)?;
+        Ok(Self { members: membership.nodes().map(|(id, _)| *id).collect(), used })
+    }
+
+    /// Whether this id belonged to a member that was removed.
+    pub fn removed(&self, id: NodeId) -> bool {
+        self.used.contains(&id) && !self.members.contains(&id)
+    }
+}
+
 impl Shared {
+    fn roll(&self) -> MutexGuard<'_, Roll> {
+        self.roll.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing that runs under this lock can panic half-way through a change.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -154,6 +181,8 @@ pub fn apply_thread(engine: Engine, reads_max: usize, faults: FaultCell) -> (App
         wake: Signal::default(),
         looks_max: reads_max,
         published: watch::Sender::new(published(&engine)),
+        // What cannot be read is told when Raft asks for the applied membership.
+        roll: Mutex::new(Roll::of(&engine).unwrap_or_default()),
         bytes_since_snapshot: AtomicU64::new(0),
     });
     let handle = ApplyHandle {
@@ -227,6 +256,7 @@ impl ApplyThread {
             }
             Job::Install(received, done) => {
                 let result = self.engine.install(*received).map_err(Fault::Store);
+                let result = result.and_then(|()| Roll::of(&self.engine)).map(|roll| *self.shared.roll() = roll);
                 if result.is_ok() {
                     self.shared.published.send_replace(published(&self.engine));
                 }
@@ -250,7 +280,13 @@ impl ApplyThread {
                 }
                 EntryPayload::Membership(membership) => {
                     let mut bytes = Vec::new();
-                    codec::encode_membership(membership, &mut bytes);
+                    {
+                        let mut roll = self.shared.roll();
+                        roll.members = membership.nodes().map(|(id, _)| *id).collect();
+                        let Roll { members, used } = &mut *roll;
+                        used.extend(members.iter());
+                        codec::encode_roll(membership, used, &mut bytes);
+                    }
                     self.engine.apply(position, Payload::Membership(&bytes))?;
                     Reply(None)
                 }
@@ -358,6 +394,22 @@ impl ApplyHandle {
     #[must_use]
     pub fn published(&self) -> watch::Receiver<Published> {
         self.shared.published.subscribe()
+    }
+
+    /// The last entry applied; the default before the first.
+    pub(super) fn position(&self) -> Position {
+        let published = *self.shared.published.borrow();
+        Position { term: published.term, index: published.index }
+    }
+
+    /// Who belongs to the cluster, and every id that ever did.
+    pub(super) fn roll(&self) -> Roll {
+        self.shared.roll().clone()
+    }
+
+    /// Whether this id belonged to a member that was removed.
+    pub(super) fn removed(&self, id: NodeId) -> bool {
+        self.shared.roll().removed(id)
     }
 
     /// Bytes of proposals applied since the last snapshot was begun.

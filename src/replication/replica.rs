@@ -159,6 +159,7 @@ impl Replica {
         let machine = StateMachine::new(apply.clone());
         let raft = Raft::new(peers.me(), config, peers.clone(), log_store, machine).await;
         let raft = raft.map_err(|error| apply.faults().get().unwrap_or_else(|| stopped(&error)))?;
+        peers.roster().set_members(status::metrics(&raft).membership_config.membership());
         let receiver = Receiver::new(apply.clone(), Arc::new(peers.config().clone()));
         let read_index = ReadIndex::new(raft.clone(), peers.clone());
         let shared = Shared {
@@ -180,9 +181,9 @@ impl Replica {
     pub fn service(&self) -> Service {
         let peers = &self.shared.peers;
         Service {
-            cluster: peers.cluster(),
-            me: peers.me(),
+            peers: peers.clone(),
             config: Arc::new(peers.config().clone()),
+            log: self.shared.log.clone(),
             raft: self.shared.raft.clone(),
             read_index: self.shared.read_index.clone(),
             receiver: self.shared.receiver.clone(),

@@ -131,7 +131,7 @@ fn stored_membership(stored: Option<&(Position, bytes::Bytes)>) -> io::Result<St
     match stored {
         None => Ok(StoredMembership::default()),
         Some((position, bytes)) => {
-            let membership = codec::decode_membership(bytes).map_err(io::Error::other)?;
+            let (membership, _) = codec::decode_roll(bytes).map_err(io::Error::other)?;
             Ok(StoredMembership::new(Some(codec::log_id(*position)), membership))
         }
     }

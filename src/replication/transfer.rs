@@ -44,9 +44,10 @@ pub(super) async fn send(mut client: Client, route: Route, peers: &Peers, vote: 
     };
     let limit = config.connect_timeout + config.call_timeout;
     let answer = match timeout(limit, client.offer_snapshot(offer.clone())).await {
-        Ok(answer) => answer.map_err(|status| unreachable(&status))?.into_inner(),
+        Ok(answer) => answer.inspect_err(|status| peers.refused(route.target, status)),
         Err(_) => return Err(unreachable(&"the offer of a snapshot was not answered in time")),
     };
+    let answer = answer.map_err(|status| unreachable(&status))?.into_inner();
     if let Some(higher) = answer.higher_vote {
         let vote = wire::parse_vote(Some(higher)).map_err(|error| unreachable(&error))?;
         return Ok(SnapshotResponse::new(vote));
