@@ -336,6 +336,8 @@ fn spawn_replication(parts: &Parting, replica: &Replica, config: &Config, listen
     let replica = replica.clone();
     let watching = replica.clone();
     parts.task("watch over Raft", async move { watching.supervise().await });
+    let yielding = replica.clone();
+    parts.task("giving way without a majority", async move { yielding.give_way().await });
     let comparing = replica.clone();
     parts.task("comparison of digests", async move { comparing.exchange_digests().await });
     // Ends well once the node is part of a cluster, so it is no part that must not end.

@@ -13,6 +13,7 @@ mod codec;
 pub mod config;
 mod digests;
 mod fault;
+mod give_way;
 mod log_store;
 mod membership;
 mod network;
