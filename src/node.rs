@@ -349,6 +349,8 @@ fn spawn_replication<L: Listener>(parts: &Parting, replica: &Replica, config: &C
     parts.task("care of the membership", async move { tending.tend_membership().await });
     let attending = replica.clone();
     parts.task("watch over the leader", async move { attending.attend_leader().await });
+    let yielding = replica.clone();
+    parts.task("giving way without a majority", async move { yielding.give_way().await });
     let comparing = replica.clone();
     parts.task("comparison of digests", async move { comparing.exchange_digests().await });
     // Ends well once the node is part of a cluster, so it is no part that must not end.

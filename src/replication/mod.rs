@@ -14,6 +14,7 @@ mod codec;
 pub mod config;
 mod digests;
 mod fault;
+mod give_way;
 mod handover;
 mod log_store;
 mod membership;

@@ -146,9 +146,13 @@ impl Cluster {
         self.members[place].process = Some(child);
     }
 
+    /// The process of a node that runs.
+    pub fn process_id(&self, place: usize) -> u32 {
+        self.members[place].process.as_ref().expect("the node runs").id()
+    }
+
     fn pid(&self, place: usize) -> Pid {
-        let child = self.members[place].process.as_ref().expect("the node runs");
-        Pid::from_raw(child.id() as i32)
+        Pid::from_raw(self.process_id(place) as i32)
     }
 
     /// Kills these nodes with SIGKILL, as close to one another as can be.

@@ -1,15 +1,21 @@
 //! When all faults are over: the nodes become equal, everything is read once more, and the journal of
 //! every node is held against what the clients wrote down.
 
+use std::time::{Duration, Instant};
+
 use prost::Message as _;
 
 use super::ground;
-use super::nodes::Nodes;
+use super::load::PENDING_LIFE;
+use super::nodes::{Nodes, RECOVERY_TIMEOUT};
 use super::recorder::Recorder;
 use super::target::Member;
 use crate::checker::{Checker, NodeState, ReadKind, ReadLevel, Report, Seen};
 use crate::cli::CliError;
 use crate::client::{Client, ClientOptions, api};
+
+/// How long nothing must happen before all is quiet.
+const SETTLE: Duration = PENDING_LIFE.saturating_add(Duration::from_millis(500));
 
 /// What the end of a run showed.
 #[derive(Debug)]
@@ -24,7 +30,7 @@ pub struct Closing {
 
 /// Brings a run to its end. The clients have stopped.
 pub async fn close(members: &[Member], nodes: &Nodes, recorder: &Recorder) -> Result<Closing, CliError> {
-    let states = nodes.equal().await?;
+    let states = quiet(nodes).await?;
     let clients = members
         .iter()
         .map(|member| Client::new(&[&member.endpoint], ClientOptions::default()))
@@ -43,11 +49,24 @@ pub async fn close(members: &[Member], nodes: &Nodes, recorder: &Recorder) -> Re
     }
     let differ = members.iter().zip(&hashes).filter(|(_, hash)| Some(*hash) != hashes.first());
     let journals_differ = differ.map(|(member, _)| member.id).collect();
-    Ok(Closing { report: finish(checker, &states), final_reads, journals_differ })
+    Ok(Closing { report: checker.finish(&states), final_reads, journals_differ })
 }
 
-fn finish(checker: Checker, states: &[NodeState]) -> Report {
-    checker.finish(states)
+/// Waits until the nodes are equal and stay so: transfers and orders may still expire.
+async fn quiet(nodes: &Nodes) -> Result<Vec<NodeState>, CliError> {
+    let deadline = Instant::now() + RECOVERY_TIMEOUT;
+    loop {
+        let before = nodes.equal().await?;
+        tokio::time::sleep(SETTLE).await;
+        let after = nodes.equal().await?;
+        let events = |states: &[NodeState]| states.iter().map(|state| state.sequence).collect::<Vec<_>>();
+        if events(&before) == events(&after) {
+            return Ok(after);
+        }
+        if Instant::now() > deadline {
+            return Err(CliError::Check("others use the cluster: its events go on".to_owned()));
+        }
+    }
 }
 
 /// Reads every account on every node, as it has it and linearizably; whether all were answered.

@@ -13,18 +13,21 @@ use super::target::{Act, Target};
 use crate::cli::CliError;
 use crate::cli::random::Random;
 
-/// Steady writing before and after each fault.
-const CALM: Duration = Duration::from_secs(2);
-/// How long a node that was killed stays down.
-const DOWN: Duration = Duration::from_secs(2);
-/// How long a node stands still or is cut off.
-const AWAY: Duration = Duration::from_secs(5);
-/// How long a node flaps, and how long it is away or there.
-const FLAPPING: Duration = Duration::from_secs(10);
+/// How long a node that was killed stays down at most.
+const DOWN_MAX: Duration = Duration::from_secs(2);
+/// How long a flapping node is away or there.
 const FLAP: Duration = Duration::from_millis(500);
-/// Between two breaks of all connections, and how many there are.
+/// Between two breaks of all connections.
 const BREAK_PERIOD: Duration = Duration::from_millis(300);
-const BREAKS: u32 = 10;
+
+/// How long things last.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Steady writing before and after each fault.
+    pub calm: Duration,
+    /// How long a node stands still, is cut off, or flaps.
+    pub hold: Duration,
+}
 
 /// One fault that was inflicted.
 #[derive(Debug, Clone, Serialize)]
@@ -62,28 +65,30 @@ pub struct Drill<'a> {
     pub recorder: &'a Recorder,
     pub live: &'a Live,
     pub random: Random,
+    pub pace: Pace,
     pub began: Instant,
     pub inflicted: Vec<Inflicted>,
 }
 
 impl Drill<'_> {
-    /// Inflicts faults of these kinds until it is time.
+    /// Inflicts faults of these kinds until it is time. What lasts as long as it may lasts one whole
+    /// turn at least, so that each kind is seen.
     pub async fn run(&mut self, faults: &[Fault], until: Until) -> Result<(), CliError> {
-        sleep(CALM).await;
-        let mut left: Vec<Fault> = Vec::new();
+        sleep(self.pace.calm).await;
+        let (mut left, mut is_first_turn) = (faults.to_vec(), true);
         loop {
             let over = match until {
                 Until::Faults(count) => self.inflicted.len() as u64 >= count,
-                Until::Elapsed(time) => self.began.elapsed() >= time,
+                Until::Elapsed(time) => self.began.elapsed() >= time && !is_first_turn,
             };
             if over {
                 return Ok(());
             }
-            if left.is_empty() {
-                left = faults.to_vec();
-            }
             let place = self.random.below(left.len() as u64) as usize;
             self.round(left.swap_remove(place)).await?;
+            if left.is_empty() {
+                (left, is_first_turn) = (faults.to_vec(), false);
+            }
         }
     }
 
@@ -130,7 +135,7 @@ impl Drill<'_> {
             self.target.act(*place, fault.mend()).await?;
         }
         let rejoin = self.nodes.in_sync(places).await?;
-        sleep(CALM).await;
+        sleep(self.pace.calm).await;
         let mend_gap = self.recorder.take_pause();
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let gap = if all_down { mend_gap } else { gap };
@@ -153,7 +158,7 @@ impl Drill<'_> {
         match fault {
             Fault::Flap => {
                 let started = Instant::now();
-                while started.elapsed() < FLAPPING {
+                while started.elapsed() < self.pace.hold * 2 {
                     for act in [fault.act(), Act::Heal] {
                         for place in places {
                             self.target.act(*place, act).await?;
@@ -164,7 +169,8 @@ impl Drill<'_> {
                 return Ok(());
             }
             Fault::Break => {
-                for _ in 0..BREAKS {
+                let started = Instant::now();
+                while started.elapsed() < self.pace.hold {
                     for place in places {
                         self.target.act(*place, fault.act()).await?;
                     }
@@ -179,8 +185,8 @@ impl Drill<'_> {
         }
         match fault.act() {
             _ if fault == Fault::KillAll => {}
-            Act::Kill | Act::Terminate => sleep(DOWN).await,
-            _ => sleep(AWAY).await,
+            Act::Kill | Act::Terminate => sleep(self.pace.hold.min(DOWN_MAX)).await,
+            _ => sleep(self.pace.hold).await,
         }
         Ok(())
     }

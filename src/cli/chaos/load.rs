@@ -27,6 +27,8 @@ const TRADE_PERIOD: Duration = Duration::from_millis(20);
 const READ_PERIOD: Duration = Duration::from_millis(10);
 /// Of a hundred commands of a steady writer, those that are sent again after their answer.
 const RESENT_PERCENT: u64 = 2;
+/// How long a pending transfer lives that is not ended before.
+pub const PENDING_LIFE: Duration = Duration::from_secs(2);
 /// Requests of the session under way.
 const SESSION_IN_FLIGHT: usize = 8;
 /// Levels of a book that is read.
@@ -262,7 +264,7 @@ impl Trader {
             trader.command(body)
         };
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let soon = u64::try_from((now + Duration::from_secs(2)).as_nanos()).unwrap_or_default();
+        let soon = u64::try_from((now + PENDING_LIFE).as_nanos()).unwrap_or_default();
         vec![transfer(self, 0), transfer(self, soon)]
     }
 

@@ -28,7 +28,7 @@ use super::random::Random;
 use crate::checker::Demands;
 use crate::client::{Client, ClientOptions};
 use closing::Closing;
-use drill::{Drill, Until};
+use drill::{Drill, Pace, Until};
 use live::Live;
 use load::{Load, LoadOptions};
 use nodes::Nodes;
@@ -53,7 +53,7 @@ pub struct Args {
     /// What is done to the nodes
     #[arg(long, value_enum, default_value = "all")]
     scenario: Scenario,
-    /// How long, in seconds; the fault that is under way then is the last one
+    /// How long, in seconds, and until each kind of fault was seen
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// How many faults, instead of how long
@@ -68,6 +68,12 @@ pub struct Args {
     /// How long a client waits for one node before it asks another, in milliseconds
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(10..))]
     attempt_ms: u64,
+    /// How long a node stands still or is cut off, in milliseconds
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(100..))]
+    hold_ms: u64,
+    /// How long everything is well before and after each fault, in milliseconds
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(100..))]
+    calm_ms: u64,
     /// The order of faults and victims follows from it; a fresh one each time when left out
     #[arg(long)]
     seed: Option<u64>,
@@ -190,6 +196,7 @@ async fn drill(args: &Args, target: &mut Target, faults: &[Fault], live: &Live) 
         recorder: &recorder,
         live,
         random: args.seed.map_or_else(Random::fresh, Random::new),
+        pace: Pace { calm: Duration::from_millis(args.calm_ms), hold: Duration::from_millis(args.hold_ms) },
         began: Instant::now(),
         inflicted: Vec::new(),
     };

@@ -39,10 +39,13 @@ pub struct Rule {
     pub breaks: u64,
 }
 
+/// From whom, to whom.
+type Rules = BTreeMap<(u64, u64), watch::Sender<Rule>>;
+
 /// The rules of all directions, and who runs in which process. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Links {
-    rules: Arc<Mutex<BTreeMap<(u64, u64), watch::Sender<Rule>>>>,
+    rules: Arc<Mutex<Rules>>,
     processes: Arc<Mutex<BTreeMap<u32, u64>>>,
 }
 
