@@ -1,9 +1,12 @@
 //! Counterfoil: a replicated trading ledger. ARCHITECTURE.md is the map.
 
+pub mod checker;
 pub mod cli;
 pub mod client;
 pub mod config;
 pub mod core;
+pub mod machine;
+pub mod net;
 pub mod node;
 pub mod proto;
 pub mod replication;

@@ -13,16 +13,15 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::replication::{
-    self, ApplyHandle, Fault, FaultCell, Peers, Replica, ReplicationConfig, apply_thread, dial_tcp,
-};
+use crate::machine;
+use crate::net::{self, Dial, Listener, dial_tcp};
+use crate::replication::{self, ApplyHandle, Fault, FaultCell, Peers, Replica, ReplicationConfig, apply_thread};
 use crate::server::{self, Parts, ServeError, ServerConfig, Service};
 use crate::store::engine::{Engine, EngineOptions};
-use crate::store::identity::{ClusterId, DataFolder, DiskId, NodeId};
+use crate::store::identity::{ClusterId, DataFolder, DiskId, Identity, NodeId};
 use crate::store::log::{Log, LogOptions};
 use crate::store::{Disk, StoreError};
 
@@ -119,9 +118,7 @@ impl Parting {
     ) -> Result<(), NodeError> {
         let (done, waits) = oneshot::channel();
         let end = EndOfThread { name, told: false, ended: self.ended.clone(), stopping: self.stopping.clone(), done };
-        std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || end.tell(body().map_err(Into::into)))
+        machine::spawn(name, move || end.tell(body().map_err(Into::into)))
             .map_err(|source| NodeError::Thread { name, source })?;
         self.threads.lock().expect("no part panics with the lock").push((name, waits));
         Ok(())
@@ -192,15 +189,23 @@ impl Node {
     /// When an address is taken, the folder belongs to someone else, or what is on disk is damaged
     /// beyond what this node can rebuild by itself.
     pub async fn start(config: Config) -> Result<Self, NodeError> {
-        let clients = listen(config.node.client_listen).await?;
-        let peers = listen(config.node.raft_listen).await?;
+        Self::start_on::<TcpListener>(config, Disk::real(), dial_tcp()).await
+    }
+
+    /// As [`Self::start`], on a disk and a network of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_on<L: Listener>(config: Config, disk: Disk, dial: Dial) -> Result<Self, NodeError> {
+        let clients: L = listen(config.node.client_listen).await?;
+        let peers: L = listen(config.node.raft_listen).await?;
         let client_endpoint = clients.local_addr().unwrap_or(config.node.client_listen);
         let (parts, ended) = Parting::new();
         let faults = FaultCell::default();
 
         let cluster = cluster_id(&config);
         let opening = config.clone();
-        let opened = tokio::task::spawn_blocking(move || open_store(&opening, cluster)).await;
+        let opened = machine::blocking(move || open_store(&opening, disk, cluster)).await;
         let Store { folder, log, log_writer, engine, persister } =
             opened.map_err(|_| NodeError::Ended("recovery"))??;
         let readers = engine.readers();
@@ -210,7 +215,8 @@ impl Node {
         parts.thread("persister", move || persister.run())?;
         parts.thread("apply", move || apply_body.run())?;
 
-        let replica = open_replica(&config, cluster, replication, log, apply, &faults).await?;
+        let identity = folder.identity.ok_or(NodeError::Ended("recovery"))?;
+        let replica = open_replica(identity, replication, dial, log, apply, &faults).await?;
         let service = Service::new(Parts {
             cluster,
             replica: replica.clone(),
@@ -228,6 +234,12 @@ impl Node {
     #[must_use]
     pub fn client_endpoint(&self) -> SocketAddr {
         self.client_endpoint
+    }
+
+    /// Its part in the cluster.
+    #[must_use]
+    pub fn replica(&self) -> &Replica {
+        &self.replica
     }
 
     /// Waits until the node can no longer go on, and says why. It never completes while all is well.
@@ -258,8 +270,8 @@ impl Node {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, NodeError> {
-    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })
+async fn listen<L: Listener>(address: SocketAddr) -> Result<L, NodeError> {
+    L::bind(address).await.map_err(|source| NodeError::Listen { address, source })
 }
 
 /// A cluster's identity is its name's digest: whoever is configured with the name is meant.
@@ -279,9 +291,8 @@ struct Store {
     persister: crate::store::persister::Persister,
 }
 
-fn open_store(config: &Config, cluster: ClusterId) -> Result<Store, StoreError> {
+fn open_store(config: &Config, disk: Disk, cluster: ClusterId) -> Result<Store, StoreError> {
     let dir: &Path = &config.node.data_dir;
-    let disk = Disk::real();
     let node = NodeId(config.node.id);
     let mut folder = DataFolder::open(&disk, dir)?;
     folder.check(cluster, node)?;
@@ -307,35 +318,39 @@ fn open_store(config: &Config, cluster: ClusterId) -> Result<Store, StoreError> 
 }
 
 async fn open_replica(
-    config: &Config,
-    cluster: ClusterId,
+    identity: Identity,
     replication: ReplicationConfig,
+    dial: Dial,
     log: Log,
     apply: ApplyHandle,
     faults: &FaultCell,
 ) -> Result<Replica, NodeError> {
-    let peers = Peers::new(cluster, config.node.id, replication, dial_tcp(), faults.clone())?;
+    let Identity { cluster, node, disk } = identity;
+    let peers = Peers::new(cluster, node.0, disk, replication, dial, faults.clone())?;
     Ok(Replica::open(peers, log, apply).await?)
 }
 
-fn spawn_replication(parts: &Parting, replica: &Replica, config: &Config, listener: TcpListener) {
-    let members: BTreeMap<u64, replication::Node> = config
-        .cluster
-        .members
+fn spawn_replication<L: Listener>(parts: &Parting, replica: &Replica, config: &Config, listener: L) {
+    // Who waits to be added begins nothing.
+    let founders = if config.cluster.join { &[][..] } else { &config.cluster.members };
+    let members: BTreeMap<u64, replication::Node> = founders
         .iter()
-        .map(|member| {
-            let node = replication::Node { raft: member.raft_endpoint.clone(), client: member.client_endpoint.clone() };
-            (member.id, node)
-        })
+        .map(|member| (member.id, replication::Node::at(&member.raft_endpoint, &member.client_endpoint)))
         .collect();
     let router = replica.service().router();
     let stop = parts.stop_peers.clone().cancelled_owned();
     parts.task("service for the other nodes", async move {
-        router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop).await
+        router.serve_with_incoming_shutdown(net::incoming(listener), stop).await
     });
     let replica = replica.clone();
     let watching = replica.clone();
     parts.task("watch over Raft", async move { watching.supervise().await });
+    let tending = replica.clone();
+    parts.task("care of the membership", async move { tending.tend_membership().await });
+    let attending = replica.clone();
+    parts.task("watch over the leader", async move { attending.attend_leader().await });
+    let yielding = replica.clone();
+    parts.task("giving way without a majority", async move { yielding.give_way().await });
     let comparing = replica.clone();
     parts.task("comparison of digests", async move { comparing.exchange_digests().await });
     // Ends well once the node is part of a cluster, so it is no part that must not end.
@@ -350,7 +365,7 @@ fn spawn_replication(parts: &Parting, replica: &Replica, config: &Config, listen
     parts.tasks.lock().expect("no part panics with the lock").push(forming);
 }
 
-fn spawn_service(parts: &Parting, service: Service, listener: TcpListener) {
+fn spawn_service<L: Listener>(parts: &Parting, service: Service, listener: L) {
     let Service { sequencer, health, server } = service;
     parts.task("sequencer", async move {
         sequencer.run().await;

@@ -4,6 +4,7 @@
 
 mod args;
 mod bench;
+mod chaos;
 mod completions;
 mod config;
 mod ctl;
@@ -11,6 +12,8 @@ mod dev;
 mod error;
 pub mod json;
 mod names;
+mod process;
+mod random;
 pub mod replay;
 mod serve;
 mod table;
@@ -45,6 +48,8 @@ enum Command {
     Replay(replay::Args),
     /// Drive a cluster, and print throughput and latency
     Bench(bench::Args),
+    /// Kill, pause and cut off nodes while clients trade, and say whether anything was lost
+    Chaos(Box<chaos::Args>),
     /// Check the data folder of a node that is not running
     Verify(verify::Args),
     /// Print a shell's completions
@@ -61,6 +66,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Ctl(args) => ctl::run(args),
         Command::Replay(args) => replay::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Chaos(args) => chaos::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

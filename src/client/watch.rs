@@ -1,7 +1,6 @@
 //! Every record of the ledger, from any sequence, over failures of nodes.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tonic::Streaming;
 
@@ -9,6 +8,7 @@ use super::api;
 use super::api::event_service_client::EventServiceClient;
 use super::connect::{Backoff, ClientOptions, MESSAGE_BYTES_MAX, Nodes};
 use super::error::{ClientError, Refusal};
+use crate::machine::Instant;
 
 /// A stream of records that resumes by itself, without gap or repetition.
 #[derive(Debug)]

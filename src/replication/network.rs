@@ -26,21 +26,22 @@ use tonic::{Response, Status};
 
 use super::append;
 use super::config::{CONNECTION_WINDOW_BYTES, ConfigError, MESSAGE_BYTES_MAX, ReplicationConfig, STREAM_WINDOW_BYTES};
-use super::fault::FaultCell;
+use super::fault::{Fault, FaultCell};
+use super::roster::Roster;
 use super::state_machine::{RaftSnapshot, SnapshotData};
 use super::transfer;
 use super::types::{Node, NodeId, TypeConfig, Vote};
 use super::wire::{self, Route};
+use crate::net::Dial;
 use crate::proto::raft::v1 as pb;
 use crate::proto::raft::v1::raft_service_client::RaftServiceClient;
-use crate::store::identity::ClusterId;
+use crate::store::identity::{ClusterId, DiskId};
 
 /// A client of one peer.
 pub(super) type Client = RaftServiceClient<Channel>;
 
-/// Makes the connection of a prepared endpoint, without waiting for it. Here TLS, or a simulated
-/// network, comes in.
-pub type Dial = Arc<dyn Fn(Endpoint) -> Channel + Send + Sync>;
+/// The metadata of a status that refuses a node as such, see [`Stranger`](super::roster::Stranger).
+pub(super) const STRANGER_METADATA: &str = "counterfoil-stranger";
 
 /// Which of a peer's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,9 +63,11 @@ pub struct Peers {
 struct Shared {
     cluster: ClusterId,
     me: NodeId,
+    disk: DiskId,
     config: ReplicationConfig,
     dial: Dial,
     faults: FaultCell,
+    roster: Roster,
     clients: Mutex<BTreeMap<(NodeId, Lane), (String, Client)>>,
 }
 
@@ -74,27 +77,22 @@ impl std::fmt::Debug for Peers {
     }
 }
 
-/// Connects over plain TCP.
-#[must_use]
-pub fn dial_tcp() -> Dial {
-    Arc::new(|endpoint| endpoint.connect_lazy())
-}
-
 impl Peers {
-    /// The node `me` of `cluster`, which reaches its peers by `dial`.
+    /// The node `me` of `cluster` with its data on `disk`, which reaches its peers by `dial`.
     ///
     /// # Errors
     /// A setting that cannot work.
     pub fn new(
         cluster: ClusterId,
         me: NodeId,
+        disk: DiskId,
         config: ReplicationConfig,
         dial: Dial,
         faults: FaultCell,
     ) -> Result<Self, ConfigError> {
         config.validate()?;
-        let clients = Mutex::default();
-        Ok(Self { shared: Arc::new(Shared { cluster, me, config, dial, faults, clients }) })
+        let (roster, clients) = (Roster::default(), Mutex::default());
+        Ok(Self { shared: Arc::new(Shared { cluster, me, disk, config, dial, faults, roster, clients }) })
     }
 
     /// The cluster.
@@ -109,18 +107,42 @@ impl Peers {
         self.shared.me
     }
 
+    /// How connections to other nodes are made.
+    #[must_use]
+    pub fn dial(&self) -> &Dial {
+        &self.shared.dial
+    }
+
     /// The settings.
     #[must_use]
     pub fn config(&self) -> &ReplicationConfig {
         &self.shared.config
     }
 
+    /// The disk this node keeps its data on.
+    #[must_use]
+    pub fn disk(&self) -> DiskId {
+        self.shared.disk
+    }
+
     pub(super) fn faults(&self) -> &FaultCell {
         &self.shared.faults
     }
 
+    pub(super) fn roster(&self) -> &Roster {
+        &self.shared.roster
+    }
+
     pub(super) fn route(&self, target: NodeId) -> Route {
-        Route { cluster: self.shared.cluster, source: self.shared.me, target }
+        let Shared { cluster, me, disk, roster, .. } = &*self.shared;
+        Route { cluster: *cluster, source: *me, target, source_disk: *disk, target_disk: roster.disk(target) }
+    }
+
+    /// A call that a peer refused. When it refuses this node as such, this node ends.
+    pub(super) fn refused(&self, by: NodeId, status: &Status) {
+        if status.metadata().contains_key(STRANGER_METADATA) {
+            self.faults().report(Fault::Expelled { by, reason: status.message().to_owned() });
+        }
     }
 
     /// The client of a peer; made anew when its address has changed.
@@ -160,7 +182,7 @@ impl Peers {
     {
         let client = self.client(target, node, Lane::Control)?;
         match tokio::time::timeout(limit, call(client)).await {
-            Ok(answer) => answer.map(Response::into_inner),
+            Ok(answer) => answer.map(Response::into_inner).inspect_err(|status| self.refused(target, status)),
             Err(_) => Err(Status::deadline_exceeded(format!("node {target} did not answer within {limit:?}"))),
         }
     }
@@ -181,6 +203,11 @@ impl Peer {
         self.peers.route(self.target)
     }
 
+    /// Where it is reached now: openraft keeps a stream's target as it was when the stream began.
+    fn node(&self) -> Node {
+        self.peers.roster().node(self.target).unwrap_or_else(|| self.node.clone())
+    }
+
     async fn ask<T, F>(
         &self,
         action: RPCTypes,
@@ -191,7 +218,7 @@ impl Peer {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let limit = option.soft_ttl();
-        let answer = self.peers.ask(self.target, &self.node, limit, call).await;
+        let answer = self.peers.ask(self.target, &self.node(), limit, call).await;
         answer.map_err(|status| self.error(action, limit, &status))
     }
 
@@ -243,8 +270,8 @@ impl NetStreamAppend<TypeConfig> for Peer {
             if self.heartbeats {
                 return Ok(self.heartbeats(input, option).boxed());
             }
-            let client = self.peers.client(self.target, &self.node, Lane::Entries).map_err(|e| unreachable(&e))?;
-            append::open(client, self.route(), input, self.peers.config()).await
+            let client = self.peers.client(self.target, &self.node(), Lane::Entries).map_err(|e| unreachable(&e))?;
+            append::open(client, self.peers.clone(), self.target, input).await
         })
     }
 }
@@ -262,10 +289,13 @@ impl Peer {
         input.then(move |request| {
             let option = option.clone();
             async move {
-                let request = pb::HeartbeatRequest { append: Some(wire::append(&self.route(), request)) };
+                let term = request.vote.leader_id.term;
+                let acknowledged = self.peers.roster().acknowledged(self.target, term);
+                let append = wire::append(&self.route(), request, acknowledged);
+                let request = pb::HeartbeatRequest { append: Some(append) };
                 let ask = |mut client: Client| async move { client.heartbeat(request).await };
                 let response = self.ask(RPCTypes::AppendEntries, &option, ask).await?;
-                wire::parse_append_answer(response.append.unwrap_or_default()).map_err(|error| unreachable(&error))
+                append::read_answer(response.append.unwrap_or_default(), self.peers.roster(), self.target, term)
             }
         })
     }
@@ -318,7 +348,7 @@ impl NetSnapshot<TypeConfig> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let client = self.peers.client(self.target, &self.node, Lane::Snapshots);
+        let client = self.peers.client(self.target, &self.node(), Lane::Snapshots);
         let client = client.map_err(|status| StreamingError::Unreachable(Unreachable::new(&status)))?;
         let send = transfer::send(client, self.route(), &self.peers, vote, snapshot);
         tokio::select! {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -30,6 +30,8 @@ use super::status::{self, Leadership, Published, Status};
 use super::types::{Applied, Node, NodeId, ProposalBytes, Raft, TypeConfig};
 use crate::core::Ledger;
 use crate::core::types::{Sequence, Term};
+use crate::machine::Instant;
+use crate::net::Dial;
 use crate::store::index::IndexReader;
 use crate::store::journal::JournalReader;
 use crate::store::log::Log;
@@ -157,6 +159,7 @@ impl Replica {
         let machine = StateMachine::new(apply.clone());
         let raft = Raft::new(peers.me(), config, peers.clone(), log_store, machine).await;
         let raft = raft.map_err(|error| apply.faults().get().unwrap_or_else(|| stopped(&error)))?;
+        peers.roster().set_members(status::metrics(&raft).membership_config.membership());
         let receiver = Receiver::new(apply.clone(), Arc::new(peers.config().clone()));
         let read_index = ReadIndex::new(raft.clone(), peers.clone());
         let shared = Shared {
@@ -178,9 +181,9 @@ impl Replica {
     pub fn service(&self) -> Service {
         let peers = &self.shared.peers;
         Service {
-            cluster: peers.cluster(),
-            me: peers.me(),
+            peers: peers.clone(),
             config: Arc::new(peers.config().clone()),
+            log: self.shared.log.clone(),
             raft: self.shared.raft.clone(),
             read_index: self.shared.read_index.clone(),
             receiver: self.shared.receiver.clone(),
@@ -297,11 +300,17 @@ impl Replica {
     pub async fn wait_sequence(&self, sequence: Sequence, deadline: Instant) -> Result<(), ReadError> {
         let mut published = self.shared.apply.published();
         let reached = published.wait_for(|now| now.sequence >= sequence);
-        match timeout_at(deadline.into(), reached).await {
+        match timeout_at(deadline, reached).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(ReadError::ShuttingDown),
             Err(_) => Err(ReadError::TimedOut),
         }
+    }
+
+    /// How connections to other nodes are made.
+    #[must_use]
+    pub fn dial(&self) -> &Dial {
+        self.shared.peers.dial()
     }
 
     /// The cluster as this node sees it now.

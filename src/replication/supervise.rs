@@ -24,6 +24,7 @@ impl Replica {
         let mut tick = interval(config.heartbeat);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            shared.peers.roster().set_members(status::metrics(&shared.raft).membership_config.membership());
             let now = status::leadership(&shared.raft, config.quorum_loss);
             // A new leader is confirmed by the first answers to its heartbeats: watch for those.
             let unconfirmed = !now.serving && now.leader.as_ref().is_some_and(|(id, _)| *id == shared.peers.me());

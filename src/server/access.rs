@@ -11,7 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ use super::connection::HangUp;
 use super::errors::{Refusal, of_transport};
 use super::limits::ServerConfig;
 use super::patrol::{Patrol, Watched};
+use crate::machine::Instant;
 use crate::store::identity::ClusterId;
 
 /// The request metadata that names the cluster the client means, in hexadecimal.

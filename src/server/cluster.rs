@@ -1,13 +1,14 @@
-//! The cluster service: how this node sees the cluster, and moving its leadership.
+//! The cluster service: how this node sees the cluster, who belongs to it and who leads it.
 
 use tonic::{Request, Response, Status};
 
 use super::convert::request::Consistency;
+use super::convert::{Invalid, Reason};
 use super::errors::Refusal;
 use super::reads::Reads;
 use crate::core::types::LogIndex;
 use crate::proto::v1 as pb;
-use crate::replication::{NodeId, PeerStatus, Replica, Role};
+use crate::replication::{Node, NodeId, PeerStatus, Replica, Role};
 use crate::store::identity::ClusterId;
 
 /// The cluster service of one node. Cheap to clone.
@@ -75,7 +76,26 @@ fn member(id: NodeId, peer: &PeerStatus) -> pb::Member {
         raft_endpoint: peer.node.raft.clone(),
         voter: peer.voter,
         matched_index: peer.matched.map_or(0, |index| index.0),
+        disk_id: peer.node.disk.map(|disk| format!("{:032x}", disk.0)).unwrap_or_default(),
     }
+}
+
+/// The longest address, in bytes: a host name has 253 at most.
+const ENDPOINT_BYTES_MAX: usize = 300;
+
+/// Where a member is reached, from a request.
+fn addresses(raft: String, client: String) -> Result<Node, Refusal> {
+    for (field, endpoint) in [("raft_endpoint", &raft), ("client_endpoint", &client)] {
+        let good = endpoint.len() <= ENDPOINT_BYTES_MAX
+            && endpoint.rsplit_once(':').is_some_and(|(host, port)| {
+                let plain = |c: char| c.is_ascii_graphic() && c != '/' && c != '@';
+                !host.is_empty() && host.chars().all(plain) && port.parse::<u16>().is_ok_and(|port| port > 0)
+            });
+        if !good {
+            return Err(Invalid::new(field, Reason::Malformed, "is not of the form HOST:PORT").into());
+        }
+    }
+    Ok(Node::at(raft, client))
 }
 
 #[tonic::async_trait]
@@ -92,5 +112,50 @@ impl pb::cluster_service_server::ClusterService for Cluster {
         request: Request<pb::TransferLeadershipRequest>,
     ) -> Result<Response<pb::TransferLeadershipResponse>, Status> {
         Ok(Response::new(self.move_leadership(request.into_inner().node_id).await?))
+    }
+
+    async fn add_member(
+        &self,
+        request: Request<pb::AddMemberRequest>,
+    ) -> Result<Response<pb::AddMemberResponse>, Status> {
+        let pb::AddMemberRequest { node_id, client_endpoint, raft_endpoint } = request.into_inner();
+        let node = addresses(raft_endpoint, client_endpoint)?;
+        self.replica.add_member(node_id, node).await.map_err(Refusal::from)?;
+        Ok(Response::new(pb::AddMemberResponse {}))
+    }
+
+    async fn promote_member(
+        &self,
+        request: Request<pb::PromoteMemberRequest>,
+    ) -> Result<Response<pb::PromoteMemberResponse>, Status> {
+        self.replica.promote(request.into_inner().node_id).await.map_err(Refusal::from)?;
+        Ok(Response::new(pb::PromoteMemberResponse {}))
+    }
+
+    async fn remove_member(
+        &self,
+        request: Request<pb::RemoveMemberRequest>,
+    ) -> Result<Response<pb::RemoveMemberResponse>, Status> {
+        self.replica.remove(request.into_inner().node_id).await.map_err(Refusal::from)?;
+        Ok(Response::new(pb::RemoveMemberResponse {}))
+    }
+
+    async fn replace_member(
+        &self,
+        request: Request<pb::ReplaceMemberRequest>,
+    ) -> Result<Response<pb::ReplaceMemberResponse>, Status> {
+        let pb::ReplaceMemberRequest { old_node_id, new_node_id } = request.into_inner();
+        self.replica.replace(old_node_id, new_node_id).await.map_err(Refusal::from)?;
+        Ok(Response::new(pb::ReplaceMemberResponse {}))
+    }
+
+    async fn set_member_address(
+        &self,
+        request: Request<pb::SetMemberAddressRequest>,
+    ) -> Result<Response<pb::SetMemberAddressResponse>, Status> {
+        let pb::SetMemberAddressRequest { node_id, client_endpoint, raft_endpoint } = request.into_inner();
+        let node = addresses(raft_endpoint, client_endpoint)?;
+        self.replica.set_address(node_id, node).await.map_err(Refusal::from)?;
+        Ok(Response::new(pb::SetMemberAddressResponse {}))
     }
 }

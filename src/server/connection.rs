@@ -11,17 +11,18 @@ use std::time::Duration;
 use futures::Stream;
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::transport::server::Connected;
+
+use crate::net::Listener;
 
 /// How long accepting pauses after it failed, as it does when there are no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection that holds its place among those that may be open.
 #[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
+pub struct Connection<S> {
+    stream: S,
     hang_up: HangUp,
     _place: OwnedSemaphorePermit,
 }
@@ -59,15 +60,16 @@ impl HangUp {
 }
 
 /// The connections that come in, at most `connections_max` open at a time.
-pub fn incoming(listener: TcpListener, connections_max: usize) -> impl Stream<Item = io::Result<Connection>> {
+pub fn incoming<L: Listener>(
+    listener: L,
+    connections_max: usize,
+) -> impl Stream<Item = io::Result<Connection<L::Stream>>> {
     let places = Arc::new(Semaphore::new(connections_max));
     futures::stream::unfold((listener, places), async |(listener, places)| {
         // The semaphore is never closed.
         let place = places.clone().acquire_owned().await.ok()?;
         let accepted = match listener.accept().await {
-            Ok((stream, _)) => {
-                stream.set_nodelay(true).map(|()| Connection { stream, hang_up: HangUp::default(), _place: place })
-            }
+            Ok(stream) => Ok(Connection { stream, hang_up: HangUp::default(), _place: place }),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -78,7 +80,7 @@ pub fn incoming(listener: TcpListener, connections_max: usize) -> impl Stream<It
     })
 }
 
-impl Connected for Connection {
+impl<S> Connected for Connection<S> {
     type ConnectInfo = HangUp;
 
     fn connect_info(&self) -> HangUp {
@@ -86,7 +88,7 @@ impl Connected for Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -97,7 +99,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.hang_up.check(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)

@@ -15,7 +15,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::convert::Invalid;
 use crate::core::types::Sequence;
-use crate::replication::{Node, NodeId, ProposeError, ReadError, TransferError};
+use crate::replication::{MembershipError, Node, NodeId, ProposeError, ReadError, TransferError};
 
 /// The `domain` of every `ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "counterfoil";
@@ -99,6 +99,12 @@ pub enum Refusal {
     /// No voter can take the leadership.
     #[error("no voter can take the leadership")]
     NoCandidate,
+    /// The membership cannot change like this, or not now.
+    #[error("{0}")]
+    MembershipRefused(String),
+    /// The node that is to get a vote has too little of the log yet. Try again when it has caught up.
+    #[error("{0}")]
+    NotInSync(String),
     /// The node cannot read its own history, and stops.
     #[error("the node cannot read its history")]
     Faulty,
@@ -118,7 +124,9 @@ impl Refusal {
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::NotFound { .. } => Code::NotFound,
             Self::SequenceOutOfRange { .. } => Code::OutOfRange,
-            Self::WrongCluster { .. } | Self::NoCandidate => Code::FailedPrecondition,
+            Self::WrongCluster { .. } | Self::NoCandidate | Self::MembershipRefused(_) | Self::NotInSync(_) => {
+                Code::FailedPrecondition
+            }
             Self::NotAllowed(_) => Code::PermissionDenied,
             Self::Faulty => Code::Internal,
         }
@@ -144,6 +152,8 @@ impl Refusal {
             Self::NotAllowed(_) => "NOT_ALLOWED",
             Self::SlowReader { .. } => "SLOW_READER",
             Self::NoCandidate => "NO_CANDIDATE",
+            Self::MembershipRefused(_) => "MEMBERSHIP_REFUSED",
+            Self::NotInSync(_) => "NOT_IN_SYNC",
             Self::Faulty => "FAULTY",
         }
     }
@@ -249,6 +259,18 @@ impl From<ReadError> for Refusal {
     }
 }
 
+impl From<MembershipError> for Refusal {
+    fn from(error: MembershipError) -> Self {
+        match error {
+            MembershipError::NotLeader { leader } => not_leader(leader.as_ref()),
+            MembershipError::Unavailable => Self::NoMajority,
+            MembershipError::Refused(reason) => Self::MembershipRefused(reason),
+            MembershipError::NotInSync { .. } => Self::NotInSync(error.to_string()),
+            MembershipError::ShuttingDown => Self::ShuttingDown,
+        }
+    }
+}
+
 impl From<TransferError> for Refusal {
     fn from(error: TransferError) -> Self {
         match error {
@@ -293,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_follower_names_the_leader() {
-        let leader = (2, Node { raft: "b:7000".to_owned(), client: "b:7001".to_owned() });
+        let leader = (2, Node::at("b:7000", "b:7001"));
         let status = Status::from(Refusal::from(ProposeError::NotLeader { leader: Some(leader) }));
         assert_eq!(status.code(), Code::Unavailable);
         let details = status.get_error_details();

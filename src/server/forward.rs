@@ -14,6 +14,7 @@ use tonic::{Request, Status};
 
 use super::errors::{Refusal, not_leader};
 use super::limits::ServerConfig;
+use crate::net::Dial;
 use crate::proto::v1 as pb;
 use crate::proto::v1::command_service_client::CommandServiceClient;
 use crate::replication::{Leadership, Node, NodeId, Replica};
@@ -25,7 +26,7 @@ pub const FORWARDED_METADATA: &str = "counterfoil-forwarded";
 pub type Client = CommandServiceClient<Channel>;
 
 /// The way to the leader. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Forwarder {
     me: NodeId,
     leadership: watch::Receiver<Leadership>,
@@ -33,6 +34,13 @@ pub struct Forwarder {
     connection: Arc<Mutex<Option<(String, Client)>>>,
     calls: Arc<Semaphore>,
     config: Arc<ServerConfig>,
+    dial: Dial,
+}
+
+impl std::fmt::Debug for Forwarder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Forwarder").field("me", &self.me).finish_non_exhaustive()
+    }
 }
 
 impl Forwarder {
@@ -41,7 +49,7 @@ impl Forwarder {
     pub fn new(replica: &Replica, config: Arc<ServerConfig>) -> Self {
         let (me, leadership) = (replica.status().node, replica.leadership());
         let calls = Arc::new(Semaphore::new(config.forward.calls_max));
-        Self { me, leadership, connection: Arc::default(), calls, config }
+        Self { me, leadership, connection: Arc::default(), calls, config, dial: replica.dial().clone() }
     }
 
     /// Whether this node leads and takes commands itself.
@@ -130,15 +138,14 @@ impl Forwarder {
         let config = &self.config;
         let uri = format!("http://{endpoint}");
         let endpoint = Endpoint::from_shared(uri).map_err(|error| Refusal::LeaderUnreachable(error.to_string()))?;
-        let channel = endpoint
+        let endpoint = endpoint
             .connect_timeout(config.forward.connect_timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(config.keepalive_interval)
             .keep_alive_timeout(config.keepalive_timeout)
             .initial_stream_window_size(config.stream_window_bytes)
-            .initial_connection_window_size(config.connection_window_bytes)
-            .connect_lazy();
-        Ok(Client::new(channel)
+            .initial_connection_window_size(config.connection_window_bytes);
+        Ok(Client::new((self.dial)(endpoint))
             .max_decoding_message_size(config.response_bytes_max)
             .max_encoding_message_size(config.response_bytes_max))
     }

@@ -13,6 +13,7 @@ use super::errors::Refusal;
 use crate::core::Record;
 use crate::core::event::{EventBody, Posting};
 use crate::core::types::Sequence;
+use crate::machine;
 use crate::replication::{Fault, FaultCell};
 use crate::store::StoreError;
 use crate::store::engine::Readers;
@@ -51,7 +52,7 @@ impl History {
         let reading = Reading { readers: self.readers.clone(), asker: asker.clone() };
         let _asker = asker.drop_guard();
         let place = self.places.clone().acquire_owned().await.map_err(|_| Refusal::ShuttingDown)?;
-        let looked = tokio::task::spawn_blocking(move || {
+        let looked = machine::blocking(move || {
             let _place = place;
             reading.check()?;
             look(&reading)

@@ -36,7 +36,6 @@ pub use limits::ServerConfig;
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
@@ -53,6 +52,7 @@ use self::query::Queries;
 use self::reads::Reads;
 use self::sequencer::SequencerTask;
 use self::watch::Events;
+use crate::net::Listener;
 use crate::proto::v1 as pb;
 use crate::replication::{FaultCell, Replica};
 use crate::store::engine::Readers;
@@ -183,7 +183,7 @@ impl Server {
     ///
     /// # Errors
     /// When the transport fails.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+    pub async fn serve<L: Listener>(self, listener: L, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self { routes, reporter, cluster, config, stopping } = self;
         let patrol = Patrol::default();
         let layer = AccessLayer::new(cluster, &config, stopping.clone(), patrol.clone());

@@ -3,7 +3,7 @@
 //! by default.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::Stream;
 use tonic::Status;
@@ -16,6 +16,7 @@ use super::reads::Reads;
 use super::stream::Resume;
 use crate::core::Record;
 use crate::core::types::Sequence;
+use crate::machine::Instant;
 
 /// How often a reader is told how far the looking has come, when there is nothing else to tell.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! Reads of the live state, as fresh as was asked for.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -8,6 +8,7 @@ use super::convert::request::Consistency;
 use super::errors::Refusal;
 use crate::core::Ledger;
 use crate::core::types::Sequence;
+use crate::machine::Instant;
 use crate::proto::v1 as pb;
 use crate::replication::{Leadership, Published, ReadError, Replica};
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
@@ -16,6 +16,7 @@ use super::access::StreamPlace;
 use super::errors::Refusal;
 use super::patrol::Watched;
 use crate::core::types::Sequence;
+use crate::machine::Instant;
 
 /// A stream of answers.
 pub struct AnswerStream<T> {

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -26,6 +26,7 @@ use crate::core::command::Proposal;
 use crate::core::event::{Effects, Record};
 use crate::core::types::{LogIndex, Sequence, Stamp, Timestamp};
 use crate::core::{Ledger, RecordKey, StateDigest};
+use crate::machine::Instant;
 
 /// What one committed log entry holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

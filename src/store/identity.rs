@@ -11,6 +11,7 @@ use std::path::Path;
 use super::StoreError;
 use super::file::{Disk, FolderLock};
 use crate::core::codec::{Decode, Encode, newtype, record};
+use crate::machine;
 
 newtype! {
     /// A cluster: chosen at random when it is formed.
@@ -129,12 +130,8 @@ impl ClusterId {
     }
 }
 
-/// The standard library's hash keys come from the system's random source, one pair per process;
-/// hashing the time and a counter with them makes further numbers unique within it.
 pub(in crate::store) fn random_u128() -> u128 {
-    use std::hash::{BuildHasher, RandomState};
-    let half = || u128::from(RandomState::new().hash_one(std::time::SystemTime::now()));
-    half() << 64 | half()
+    u128::from(machine::random()) << 64 | u128::from(machine::random())
 }
 
 fn encode(identity: &Identity) -> Vec<u8> {

@@ -21,8 +21,8 @@ mod segment;
 mod sled_sync;
 pub mod snapshot;
 mod state;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod verify;

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use super::Workload;
 use crate::cli::CliError;
-use crate::client::{Client, api, derived_id, id_to_bytes, random_id};
+use crate::cli::random::Random;
+use crate::client::{Client, api, derived_id, id_to_bytes};
+use crate::core::types::CommandId;
 
 const MONEY_ASSET: u32 = 900_001;
 const SHARE_ASSET: u32 = 900_002;
@@ -52,11 +54,10 @@ impl Ground {
 
     /// The traffic of one client.
     pub fn traffic(&self, client: u32) -> Traffic {
-        let seed = (random_id().0 as u64) | 1;
         Traffic {
             workload: self.workload,
             client: u64::from(client),
-            random: seed,
+            random: Random::fresh(),
             asked: VecDeque::new(),
             open: VecDeque::new(),
         }
@@ -112,7 +113,7 @@ fn bodies(clients: u32) -> Vec<(String, api::command::Body)> {
 pub struct Traffic {
     workload: Workload,
     client: u64,
-    random: u64,
+    random: Random,
     /// The accounts of the commands under way, in order.
     asked: VecDeque<u64>,
     /// Orders that were left open, oldest first: account and order id.
@@ -131,19 +132,17 @@ impl Traffic {
             Workload::Orders => self.order(),
         };
         self.asked.push_back(account);
-        // Two halves of the client's own generator are as good as random, and much cheaper.
-        let id = (u128::from(self.next()) << 64) | u128::from(self.next());
-        api::Command { id: id_to_bytes(crate::core::types::CommandId(id.max(1))), linked: false, body: Some(body) }
+        api::Command { id: id_to_bytes(CommandId(self.random.id())), linked: false, body: Some(body) }
     }
 
     fn transfer(&mut self) -> (u64, api::command::Body) {
-        let from = self.below(ACCOUNTS_PER_CLIENT);
-        let to = (from + 1 + self.below(ACCOUNTS_PER_CLIENT - 1)) % ACCOUNTS_PER_CLIENT;
+        let from = self.random.below(ACCOUNTS_PER_CLIENT);
+        let to = (from + 1 + self.random.below(ACCOUNTS_PER_CLIENT - 1)) % ACCOUNTS_PER_CLIENT;
         let body = api::command::Body::Transfer(api::Transfer {
             debit_account_id: self.account(from),
             credit_account_id: self.account(to),
             asset_id: MONEY_ASSET,
-            amount: 1 + self.below(100),
+            amount: 1 + self.random.below(100),
             ..api::Transfer::default()
         });
         (self.account(from), body)
@@ -157,15 +156,15 @@ impl Traffic {
             let order = Some(api::OrderReference { reference: Some(reference) });
             return (account_id, api::command::Body::CancelOrder(api::CancelOrder { account_id, order }));
         }
-        let side = if self.below(2) == 0 { api::Side::Buy } else { api::Side::Sell };
-        let place = self.below(ACCOUNTS_PER_CLIENT);
+        let side = if self.random.below(2) == 0 { api::Side::Buy } else { api::Side::Sell };
+        let place = self.random.below(ACCOUNTS_PER_CLIENT);
         let account_id = self.account(place);
         let body = api::command::Body::NewOrder(api::NewOrder {
             account_id,
             market_id: MARKET,
             side: side.into(),
-            quantity: 1 + self.below(100),
-            pricing: Some(api::new_order::Pricing::LimitPrice(PRICE - SPREAD + self.below(2 * SPREAD + 1))),
+            quantity: 1 + self.random.below(100),
+            pricing: Some(api::new_order::Pricing::LimitPrice(PRICE - SPREAD + self.random.below(2 * SPREAD + 1))),
             self_trade_prevention: api::SelfTradePrevention::CancelOldest.into(),
             ..api::NewOrder::default()
         });
@@ -192,17 +191,5 @@ impl Traffic {
 
     fn account(&self, place: u64) -> u64 {
         FIRST_ACCOUNT + self.client * ACCOUNTS_PER_CLIENT + place
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators").
-    fn next(&mut self) -> u64 {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        self.random.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 }

@@ -2,14 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use tokio::process::{Child, Command};
+use nix::sys::signal::Signal;
+use tokio::process::Child;
 
 use crate::cli::CliError;
+use crate::cli::process::{signal_child, start_node};
 use crate::config::{Config, MemberConfig};
 
 /// How long a node that died stays down.
@@ -128,17 +127,9 @@ impl Nodes {
         (1..=self.layout.nodes).map(|id| self.layout.endpoint(id)).collect()
     }
 
-    /// A process of its own group, so that a Ctrl-C in the terminal reaches this one alone, which then
-    /// stops the nodes one after the other.
     fn spawn(&self, id: u16) -> Result<Child, CliError> {
-        let program = std::env::current_exe().map_err(CliError::Start)?;
         let path = self.layout.log_file(id);
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-        let log = log.map_err(|source| CliError::File { path: path.clone(), source })?;
-        let mut command = Command::new(program);
-        command.arg("serve").arg("--config").arg(self.layout.config_file(id));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0).kill_on_drop(true);
-        let child = command.spawn().map_err(CliError::Start)?;
+        let child = start_node(&self.layout.config_file(id), &path)?;
         let pid = child.id().unwrap_or_default();
         println!("node {id}: pid {pid}, clients at {}, log in {}", self.layout.endpoint(id), path.display());
         Ok(child)
@@ -166,10 +157,7 @@ impl Nodes {
     /// Tells every node to stop, and waits until it has; kills one that takes too long.
     pub async fn stop(&mut self) {
         for node in &self.nodes {
-            if let Some(pid) = node.child.id().and_then(|pid| i32::try_from(pid).ok()) {
-                // A process that has ended by itself needs no telling.
-                let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-            }
+            signal_child(&node.child, Signal::SIGTERM);
         }
         let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;
         for node in &mut self.nodes {

@@ -18,7 +18,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -27,6 +27,7 @@ use super::errors::{Refusal, not_leader};
 use super::limits::SequencerConfig;
 use crate::core::command::Ticket;
 use crate::core::types::{Term, Timestamp};
+use crate::machine;
 use crate::replication::{Applied, Leadership, Pending, Published, Replica};
 
 /// How often an idle leader looks at the next deadline, at least.
@@ -301,6 +302,6 @@ fn not_void(applied: Applied) -> Result<Applied, Refusal> {
 
 /// The machine's clock, in nanoseconds since the Unix epoch.
 fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = machine::time_of_day().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

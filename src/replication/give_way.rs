@@ -1,0 +1,55 @@
+//! A leader that hears from no majority gives way.
+//!
+//! openraft's leader keeps its office then, and its heartbeats go on. Where the network carries them
+//! but not the answers, the others would never miss it, and nobody could lead for as long as that
+//! lasts. So it falls silent for long enough that they can elect; if they do not, since the network is
+//! cut for all, it asks for their answers again.
+
+use super::fault::Fault;
+use super::replica::Replica;
+use super::status::Leadership;
+
+/// How many of the longest waits for a leader the silence lasts: one for the election to begin, one
+/// for it to end.
+const SILENCE_WAITS: u32 = 2;
+
+impl Replica {
+    /// Watches until the node is shut down.
+    ///
+    /// # Errors
+    /// None; it is watched over like the other parts.
+    pub async fn give_way(&self) -> Result<(), Fault> {
+        let me = self.shared.peers.me();
+        let config = self.shared.peers.config();
+        let leads = |now: &Leadership| now.leader.as_ref().is_some_and(|(id, _)| *id == me);
+        let mut leadership = self.leadership();
+        let mut served = None;
+        loop {
+            let now = leadership.borrow_and_update().clone();
+            if now.serving {
+                served = Some(now.term);
+            } else if leads(&now) {
+                // A new leader is not confirmed yet, and must not fall silent before it can be.
+                let lost = served == Some(now.term)
+                    || tokio::time::timeout(
+                        config.quorum_loss,
+                        leadership.wait_for(|next| next.serving || !leads(next)),
+                    )
+                    .await
+                    .is_err();
+                if lost {
+                    self.fall_silent().await;
+                }
+            }
+            // It runs on where it stands; a node that stops serves no more.
+            let _ = tokio::time::timeout(config.quorum_loss, leadership.changed()).await;
+        }
+    }
+
+    async fn fall_silent(&self) {
+        tracing::warn!("no majority answers: giving way");
+        self.shared.raft.runtime_config().heartbeat(false);
+        tokio::time::sleep(self.shared.peers.config().election_max * SILENCE_WAITS).await;
+        self.shared.raft.runtime_config().heartbeat(true);
+    }
+}
