@@ -237,6 +237,16 @@ pub fn not_leader(leader: Option<&(NodeId, Node)>) -> Refusal {
     Refusal::NotLeader { leader: endpoint }
 }
 
+/// The refusal of a request by a node that does not take commands now. One that leads in name only, since it
+/// has not heard of a majority for too long, does not send its clients back to itself.
+#[must_use]
+pub fn not_serving(leader: Option<&(NodeId, Node)>, me: NodeId) -> Refusal {
+    match leader {
+        Some((id, _)) if *id == me => Refusal::NoMajority,
+        leader => not_leader(leader),
+    }
+}
+
 impl From<ProposeError> for Refusal {
     fn from(error: ProposeError) -> Self {
         match error {
@@ -322,6 +332,14 @@ mod tests {
         let info = details.error_info().expect("every status has one");
         assert_eq!(info.reason, "NOT_LEADER");
         assert_eq!(info.metadata.get(LEADER_METADATA).map(String::as_str), Some("b:7001"));
+    }
+
+    #[test]
+    fn a_leader_in_name_only_does_not_name_itself() {
+        let leader = (2, Node { client: "b:7001".to_owned(), ..Node::default() });
+        assert_eq!(not_serving(Some(&leader), 2), Refusal::NoMajority);
+        assert_eq!(not_serving(Some(&leader), 1).leader(), "b:7001");
+        assert_eq!(not_serving(None, 1), Refusal::NotLeader { leader: None });
     }
 
     #[test]

@@ -23,12 +23,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::gather::{Gatherer, Request, Shares};
-use super::errors::{Refusal, not_leader};
+use super::errors::{Refusal, not_serving};
 use super::limits::SequencerConfig;
 use crate::core::command::Ticket;
 use crate::core::types::{Term, Timestamp};
 use crate::machine;
-use crate::replication::{Applied, Leadership, Pending, Published, Replica};
+use crate::replication::{Applied, Leadership, NodeId, Pending, Published, Replica};
 
 /// How often an idle leader looks at the next deadline, at least.
 const DEADLINE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -67,6 +67,7 @@ impl Future for Waiting {
 pub struct Sequencer {
     queue: mpsc::Sender<Request>,
     commands: Arc<Semaphore>,
+    me: NodeId,
     leadership: watch::Receiver<Leadership>,
 }
 
@@ -94,7 +95,7 @@ impl Sequencer {
         {
             let leadership = self.leadership.borrow();
             if !leadership.serving {
-                return Err(not_leader(leadership.leader.as_ref()));
+                return Err(not_serving(leadership.leader.as_ref(), self.me));
             }
             if lane.is_some_and(|lane| !lane.is_open(leadership.term)) {
                 return Err(Refusal::SessionClosed);
@@ -124,6 +125,7 @@ struct Flight {
 /// The sequencer's one task.
 #[derive(Debug)]
 pub struct SequencerTask {
+    me: NodeId,
     replica: Replica,
     queue: mpsc::Receiver<Request>,
     leadership: watch::Receiver<Leadership>,
@@ -149,8 +151,10 @@ pub fn sequencer(replica: &Replica, config: &SequencerConfig) -> (Sequencer, Seq
     let (sender, queue) = mpsc::channel(commands_max);
     let leadership = replica.leadership();
     let commands = Arc::new(Semaphore::new(commands_max));
-    let handle = Sequencer { queue: sender, commands, leadership: leadership.clone() };
+    let me = replica.status().node;
+    let handle = Sequencer { queue: sender, commands, me, leadership: leadership.clone() };
     let task = SequencerTask {
+        me,
         replica: replica.clone(),
         queue,
         leadership,
@@ -269,7 +273,7 @@ impl SequencerTask {
         while let Ok(request) = self.queue.try_recv() {
             self.gatherer.push(request);
         }
-        let refusal = not_leader(self.leadership.borrow().leader.as_ref());
+        let refusal = not_serving(self.leadership.borrow().leader.as_ref(), self.me);
         self.gatherer.refuse_unproposed(&refusal);
     }
 
