@@ -5,9 +5,14 @@
 //! `--set raft.heartbeat_ms=50`. An unknown key or a bad value is an error that names it.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::replication::ReplicationConfig;
+use crate::replication::config::PROPOSALS_MAX;
 
 /// Everything a node is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
@@ -107,9 +112,14 @@ pub struct ServerConfig {
     pub request_timeout_ms: u64,
     /// Streams open at once on one connection.
     pub streams_per_connection: u32,
-    /// Calls under way at once.
+    /// Calls under way at once; health checks do not count.
     pub calls: usize,
-    /// Commands waiting for a place in a proposal; one more is answered `RESOURCE_EXHAUSTED`.
+    /// Sessions, watches and market data streams open at once, on all connections.
+    pub streams: usize,
+    /// How long a reader may leave an answer of a stream lying before it is ended, in milliseconds; after
+    /// twice that its connection is.
+    pub slow_reader_ms: u64,
+    /// Commands without an answer, waiting or in a proposal; one more is answered `RESOURCE_EXHAUSTED`.
     pub queued_commands: usize,
     /// Proposals under way at once.
     pub proposals: usize,
@@ -173,6 +183,38 @@ impl Default for RaftConfig {
     }
 }
 
+impl RaftConfig {
+    /// What replication makes of it.
+    #[must_use]
+    pub fn replication(&self) -> ReplicationConfig {
+        let election_max = Duration::from_millis(self.election_max_ms);
+        let defaults = ReplicationConfig::default();
+        ReplicationConfig {
+            heartbeat: Duration::from_millis(self.heartbeat_ms),
+            election_min: Duration::from_millis(self.election_min_ms),
+            election_max,
+            quorum_loss: election_max * 2,
+            append_timeout: defaults.append_timeout.max(election_max),
+            append_idle: defaults.append_idle.max(election_max * 2),
+            snapshot_entries: self.snapshot_entries,
+            keep_entries: self.kept_entries,
+            ..defaults
+        }
+    }
+
+    /// The key behind one of replication's own settings.
+    fn key_of(setting: &str) -> &'static str {
+        match setting {
+            "heartbeat" => "raft.heartbeat_ms",
+            "election_min" => "raft.election_min_ms",
+            "snapshot_entries" => "raft.snapshot_entries",
+            "keep_entries" => "raft.kept_entries",
+            // What else it checks follows from the longest wait, or is no key.
+            _ => "raft.election_max_ms",
+        }
+    }
+}
+
 impl Default for StoreConfig {
     fn default() -> Self {
         Self { log_segment_mib: 16, log_cache_mib: 32, state_sync_ms: 500 }
@@ -186,6 +228,8 @@ impl Default for ServerConfig {
             request_timeout_ms: 10_000,
             streams_per_connection: 1_024,
             calls: 16_384,
+            streams: 4_096,
+            slow_reader_ms: 10_000,
             queued_commands: 262_144,
             proposals: 32,
         }
@@ -304,39 +348,54 @@ impl Config {
         })
     }
 
-    /// Checks values against each other.
+    /// Checks every value by itself and against the others: what passes starts.
     ///
     /// # Errors
     /// The first value that cannot be, by its key.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let at_least = |key: &str, value: u64, least: u64| {
-            require(value >= least, key, || format!("{value} is below the least, {least}"))
-        };
-        at_least("node.id", self.node.id, 1)?;
-        at_least("node.runtime_threads", self.node.runtime_threads as u64, 1)?;
+        for (key, value, range) in self.ranges() {
+            require(range.contains(&value), key, || {
+                let (least, most) = (range.start(), range.end());
+                if value < *least {
+                    format!("{value} is below the least, {least}")
+                } else {
+                    format!("{value} is above the most, {most}")
+                }
+            })?;
+        }
         require(!self.cluster.name.is_empty(), "cluster.name", || "a cluster needs a name".to_owned())?;
         self.check_members()?;
+        // Replication knows best what it can work with.
+        self.raft.replication().validate().map_err(|error| ConfigError::BadValue {
+            key: RaftConfig::key_of(error.key).to_owned(),
+            reason: error.reason,
+        })
+    }
 
-        let raft = &self.raft;
-        at_least("raft.heartbeat_ms", raft.heartbeat_ms, 1)?;
-        require(raft.election_min_ms >= 3 * raft.heartbeat_ms, "raft.election_min_ms", || {
-            format!("{} is less than three heartbeats of {} ms", raft.election_min_ms, raft.heartbeat_ms)
-        })?;
-        require(raft.election_max_ms > raft.election_min_ms, "raft.election_max_ms", || {
-            format!("{} is not above election_min_ms, {}", raft.election_max_ms, raft.election_min_ms)
-        })?;
-        at_least("raft.snapshot_entries", raft.snapshot_entries, 1)?;
-
-        at_least("store.log_segment_mib", self.store.log_segment_mib, 1)?;
-        at_least("store.log_cache_mib", self.store.log_cache_mib, 1)?;
-        at_least("store.state_sync_ms", self.store.state_sync_ms, 10)?;
-
-        at_least("server.message_mib", self.server.message_mib as u64, 1)?;
-        at_least("server.request_timeout_ms", self.server.request_timeout_ms, 100)?;
-        at_least("server.streams_per_connection", u64::from(self.server.streams_per_connection), 1)?;
-        at_least("server.calls", self.server.calls as u64, 1)?;
-        at_least("server.queued_commands", self.server.queued_commands as u64, 8_190)?;
-        at_least("server.proposals", self.server.proposals as u64, 1)
+    /// Every number, with its key and what it may be. The most is far beyond what is of use: it keeps a slip
+    /// of the pen from overflowing something.
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 18] {
+        let Self { node, raft, store, server, .. } = self;
+        [
+            ("node.id", node.id, 1..=u64::MAX),
+            ("node.runtime_threads", node.runtime_threads as u64, 1..=1_024),
+            ("raft.heartbeat_ms", raft.heartbeat_ms, 1..=60_000),
+            ("raft.election_min_ms", raft.election_min_ms, 1..=600_000),
+            ("raft.election_max_ms", raft.election_max_ms, 1..=600_000),
+            ("raft.snapshot_entries", raft.snapshot_entries, 1..=1_000_000_000),
+            ("raft.kept_entries", raft.kept_entries, 0..=1_000_000_000),
+            ("store.log_segment_mib", store.log_segment_mib, 1..=1_024),
+            ("store.log_cache_mib", store.log_cache_mib, 1..=65_536),
+            ("store.state_sync_ms", store.state_sync_ms, 10..=600_000),
+            ("server.message_mib", server.message_mib as u64, 1..=64),
+            ("server.request_timeout_ms", server.request_timeout_ms, 100..=3_600_000),
+            ("server.streams_per_connection", u64::from(server.streams_per_connection), 1..=1_000_000),
+            ("server.calls", server.calls as u64, 1..=10_000_000),
+            ("server.streams", server.streams as u64, 1..=1_000_000),
+            ("server.slow_reader_ms", server.slow_reader_ms, 100..=3_600_000),
+            ("server.queued_commands", server.queued_commands as u64, 8_190..=100_000_000),
+            ("server.proposals", server.proposals as u64, 1..=PROPOSALS_MAX as u64),
+        ]
     }
 
     fn check_members(&self) -> Result<(), ConfigError> {
@@ -459,7 +518,20 @@ mod tests {
                 "`raft.heartbeat_ms`: invalid type: string \"soon\", expected u64",
             ),
             ("[node]\nclient_listen = \"here\"\n", &[], &[], "`node.client_listen`: invalid socket address syntax"),
-            ("", &[], &["raft.heartbeat_ms=60"], "`raft.election_min_ms`: 150 is less than three heartbeats of 60 ms"),
+            (
+                "",
+                &[],
+                &["raft.heartbeat_ms=60"],
+                "`raft.election_min_ms`: must be at least three heartbeats, or one late heartbeat starts an election",
+            ),
+            (
+                "",
+                &[],
+                &["raft.heartbeat_ms=1"],
+                "`raft.heartbeat_ms`: below 5 ms the heartbeats alone keep the nodes busy",
+            ),
+            ("", &[], &["server.calls=0"], "`server.calls`: 0 is below the least, 1"),
+            ("", &[], &["server.proposals=1025"], "`server.proposals`: 1025 is above the most, 1024"),
             (
                 "",
                 &[],
@@ -470,6 +542,39 @@ mod tests {
         ];
         for (text, env, flags, expected) in cases {
             assert_eq!(load(text, env, flags).unwrap_err(), *expected);
+        }
+    }
+
+    /// A slip of the pen is told, and neither panics nor is cut to something else when the node starts.
+    #[test]
+    fn no_number_is_without_a_most() {
+        let table = Config::default().to_table();
+        let mut numbers = 0;
+        for (section, keys) in &table {
+            for (key, value) in keys.as_table().unwrap() {
+                if value.is_integer() && key != "id" {
+                    let flag = format!("{section}.{key}={}", i64::MAX);
+                    let error = load("", &[], &[&flag]).unwrap_err();
+                    assert!(error.starts_with(&format!("`{section}.{key}`: ")), "{error}");
+                    numbers += 1;
+                }
+            }
+        }
+        assert_eq!(numbers + 1, Config::default().ranges().len(), "a number without a range is not checked");
+    }
+
+    /// What the check lets through, replication takes.
+    #[test]
+    fn what_is_checked_here_is_not_checked_otherwise_later() {
+        for heartbeat in [1, 4, 5, 50, 60_000] {
+            for (min, max) in [(3 * heartbeat, 6 * heartbeat), (3 * heartbeat, 3 * heartbeat), (2 * heartbeat, 600_000)]
+            {
+                let mut config = Config::default();
+                let raft =
+                    RaftConfig { heartbeat_ms: heartbeat, election_min_ms: min, election_max_ms: max, ..config.raft };
+                config.raft = raft;
+                assert_eq!(config.check().is_ok(), config.raft.replication().validate().is_ok(), "{config:?}");
+            }
         }
     }
 

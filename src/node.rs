@@ -209,7 +209,7 @@ impl Node {
         let Store { folder, log, log_writer, engine, persister } =
             opened.map_err(|_| NodeError::Ended("recovery"))??;
         let readers = engine.readers();
-        let replication = replication_config(&config);
+        let replication = config.raft.replication();
         let (apply, apply_body) = apply_thread(engine, replication.reads_max, faults.clone());
         parts.thread("log", move || log_writer.run())?;
         parts.thread("persister", move || persister.run())?;
@@ -379,23 +379,6 @@ fn spawn_service<L: Listener>(parts: &Parting, service: Service, listener: L) {
     parts.task("service for clients", async move { server.serve(listener, stop).await });
 }
 
-fn replication_config(config: &Config) -> ReplicationConfig {
-    let raft = &config.raft;
-    let election_max = Duration::from_millis(raft.election_max_ms);
-    let defaults = ReplicationConfig::default();
-    ReplicationConfig {
-        heartbeat: Duration::from_millis(raft.heartbeat_ms),
-        election_min: Duration::from_millis(raft.election_min_ms),
-        election_max,
-        quorum_loss: election_max * 2,
-        append_timeout: defaults.append_timeout.max(election_max),
-        append_idle: defaults.append_idle.max(election_max * 2),
-        snapshot_entries: raft.snapshot_entries,
-        keep_entries: raft.kept_entries,
-        ..defaults
-    }
-}
-
 fn server_config(config: &Config) -> ServerConfig {
     let server = &config.server;
     let defaults = ServerConfig::default();
@@ -403,6 +386,8 @@ fn server_config(config: &Config) -> ServerConfig {
         request_bytes_max: server.message_mib << 20,
         streams_per_connection_max: server.streams_per_connection,
         calls_max: server.calls,
+        streams_max: server.streams,
+        slow_reader_timeout: Duration::from_millis(server.slow_reader_ms),
         call_timeout: Duration::from_millis(server.request_timeout_ms),
         sequencer: server::limits::SequencerConfig {
             queue_commands_max: server.queued_commands,

@@ -107,13 +107,15 @@ impl Nodes {
         }
     }
 
-    /// After a refusal: whom to ask next. Returns whether it is known that another node leads.
+    /// After a refusal: whom to ask next. Returns whether it is known who may answer.
     pub(super) fn learn(&self, asked: &str, refusal: &Refusal) -> bool {
         match &refusal.leader {
             Some(leader) if url(leader) != asked => {
                 self.follow(leader);
                 true
             }
+            // The node is well: it is the session that can be used no more.
+            _ if refusal.reason == "SESSION_CLOSED" => true,
             _ => {
                 self.move_on(asked);
                 false
@@ -134,6 +136,11 @@ fn node(endpoint: &str, dial: &Dial) -> Result<(String, Channel), ClientError> {
     let bad = || ClientError::BadEndpoint(endpoint.to_owned());
     let built = Endpoint::from_shared(url.clone()).map_err(|_| bad())?;
     if built.uri().authority().is_none_or(|authority| authority.host().is_empty()) {
+        return Err(bad());
+    }
+    // Whatever has no port, or more than one, is another thing in the wrong place.
+    let plain = built.uri().scheme_str() == Some("http") && matches!(built.uri().path(), "" | "/");
+    if built.uri().port_u16().is_none_or(|port| port == 0) || !plain || built.uri().query().is_some() {
         return Err(bad());
     }
     let built = built
@@ -213,8 +220,22 @@ mod tests {
 
     #[tokio::test]
     async fn an_endpoint_is_a_url_with_a_host() {
-        for bad in ["", "http://", "not a url"] {
-            assert!(matches!(Nodes::new(&[bad], dial_tcp()), Err(ClientError::BadEndpoint(_))), "{bad:?}");
+        let bad = [
+            "",
+            "http://",
+            "not a url",
+            "garbage",
+            "https://a:1",
+            "ftp://a:1",
+            "a:0",
+            "a:70000",
+            "a:1/x",
+            "a:1?b",
+            "a:1:2",
+        ];
+        for bad in bad {
+            let nodes = Nodes::new(&["http://127.0.0.1:7401", bad], dial_tcp());
+            assert!(matches!(nodes, Err(ClientError::BadEndpoint(named)) if named == bad), "{bad:?}");
         }
         assert_eq!(
             Nodes::new(&["127.0.0.1:7401/"], dial_tcp()).expect("an endpoint").current().0,

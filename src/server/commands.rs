@@ -10,7 +10,7 @@ use super::access::{Caller, Deadline, StreamPlace};
 use super::answers::Answers;
 use super::convert::request::{batch, single};
 use super::errors::Refusal;
-use super::forward::{Forwarder, explain, mark};
+use super::forward::Forwarder;
 use super::limits::ServerConfig;
 use super::sequencer::{Batch, Sequencer};
 use super::session::Session;
@@ -89,22 +89,17 @@ impl pb::command_service_server::CommandService for Commands {
 }
 
 impl Commands {
-    /// Passes a whole session on to the leader: its requests there, its answers back. It ends with
-    /// the leader's connection.
+    /// Passes a whole session on to the leader.
     async fn pass_on(
         &self,
         requests: Streaming<pb::SessionRequest>,
         place: Option<StreamPlace>,
     ) -> Result<Response<AnswerStream<pb::SessionResponse>>, Status> {
         use futures::StreamExt;
-        let mut client = self.forwarder.session_client()?;
         // A request that cannot be decoded ends the session on both sides.
         let requests =
             requests.take_while(|request| std::future::ready(request.is_ok())).filter_map(async |it| it.ok());
-        let mut onward = Request::new(requests);
-        mark(&mut onward);
-        let answers = client.session(onward).await.map_err(explain)?.into_inner();
-        let answers = answers.map(|answer| answer.map_err(explain));
+        let answers = self.forwarder.session(requests).await?;
         Ok(Response::new(AnswerStream::new(answers, place)))
     }
 }

@@ -1,8 +1,10 @@
 //! Why the service refuses a request: one table from every refusal to a gRPC status.
 //!
-//! A refusal is about the request as a whole, and nothing of it was carried out unless it says
-//! otherwise; what the ledger refuses is a result with a code and never comes here. Every status
-//! carries a `google.rpc.ErrorInfo` with the machine-readable reason, and a bad request a
+//! A refusal is about the request as a whole; what the ledger refuses is a result with a code and never
+//! comes here. After a refusal of the request's shape, nothing of it was carried out. After one that
+//! passes (see [`Refusal::is_passing`]) some or all of its commands may have been: a request may span
+//! proposals, and a proposal may be committed without this node learning of it. Sending it again, with
+//! the same ids, carries out what is missing. Every status carries a `google.rpc.ErrorInfo` with the machine-readable reason, and a bad request a
 //! `google.rpc.BadRequest` with the field.
 
 use std::collections::HashMap;
@@ -48,7 +50,11 @@ pub enum Refusal {
     /// The node is stopping. Send the request to another one.
     #[error("the node is shutting down")]
     ShuttingDown,
-    /// More is under way than the service takes; nothing was queued.
+    /// An earlier request of the session was refused, or its leader's term has ended: none may overtake it.
+    /// Open another session and send everything that has no results again, in order.
+    #[error("the session is closed to further requests; open another one and send what has no results again")]
+    SessionClosed,
+    /// More is under way than the service takes.
     #[error("too many {0}")]
     Overloaded(&'static str),
     /// The deadline passed. What was sent may still be carried out: send it again.
@@ -112,6 +118,7 @@ impl Refusal {
             Self::NotLeader { .. } | Self::NoMajority | Self::LeaderUnreachable(_) | Self::ShuttingDown => {
                 Code::Unavailable
             }
+            Self::SessionClosed => Code::Aborted,
             Self::Overloaded(_) | Self::SlowReader { .. } => Code::ResourceExhausted,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::NotFound { .. } => Code::NotFound,
@@ -135,6 +142,7 @@ impl Refusal {
             Self::NoMajority => "NO_MAJORITY",
             Self::LeaderUnreachable(_) => "LEADER_UNREACHABLE",
             Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::SessionClosed => "SESSION_CLOSED",
             Self::Overloaded(_) => "OVERLOADED",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::NotFound { .. } => "NOT_FOUND",
@@ -147,6 +155,15 @@ impl Refusal {
             Self::NotInSync(_) => "NOT_IN_SYNC",
             Self::Faulty => "FAULTY",
         }
+    }
+
+    /// Whether the same request can be answered later or elsewhere. What of it was carried out is not known.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(
+            self.code(),
+            Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Aborted | Code::Internal
+        )
     }
 
     /// The offending field; empty when there is none.

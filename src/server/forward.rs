@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Semaphore, watch};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
@@ -14,6 +15,7 @@ use tonic::{Request, Status};
 use super::errors::{Refusal, not_leader};
 use super::limits::ServerConfig;
 use crate::net::Dial;
+use crate::proto::v1 as pb;
 use crate::proto::v1::command_service_client::CommandServiceClient;
 use crate::replication::{Leadership, Node, NodeId, Replica};
 
@@ -86,13 +88,31 @@ impl Forwarder {
         }
     }
 
-    /// The leader's own session service, for a whole session to be passed on to.
+    /// Passes a whole session on to the leader: its requests there, its answers back. It ends when the
+    /// leader changes: one that hangs, or hears of nobody, would hold it for as long as its connection lasts.
     ///
     /// # Errors
-    /// When no leader is known.
-    pub fn session_client(&self) -> Result<Client, Refusal> {
-        let leader = self.leadership.borrow().leader.clone();
-        Ok(self.client(leader)?.1)
+    /// The leader's own refusal, or why it cannot be asked.
+    pub async fn session(
+        &self,
+        requests: impl Stream<Item = pb::SessionRequest> + Send + 'static,
+    ) -> Result<impl Stream<Item = Result<pb::SessionResponse, Status>> + Send + 'static, Status> {
+        let mut leadership = self.leadership.clone();
+        let leader = leadership.borrow_and_update().leader.clone();
+        let (leader, mut client) = self.client(leader)?;
+        let mut onward = Request::new(requests);
+        mark(&mut onward);
+        let answers = tokio::select! {
+            biased;
+            answers = client.session(onward) => answers.map_err(explain)?.into_inner(),
+            refusal = changed(&mut leadership, leader) => return Err(refusal.into()),
+        };
+        let gone = changed_from(leadership, leader).shared();
+        let why = gone.clone();
+        let answers = answers.map(|answer| answer.map_err(explain)).take_until(gone);
+        // What ends the answers otherwise leaves nobody to be told.
+        let last = async move { why.now_or_never().map(|refusal| Err(Status::from(refusal))) };
+        Ok(answers.chain(futures::stream::once(last).filter_map(std::future::ready)))
     }
 
     fn client(&self, leader: Option<(NodeId, Node)>) -> Result<(NodeId, Client), Refusal> {
@@ -143,6 +163,10 @@ pub fn explain(status: Status) -> Status {
         return Refusal::LeaderUnreachable(status.message().to_owned()).into();
     }
     status
+}
+
+async fn changed_from(mut leadership: watch::Receiver<Leadership>, from: NodeId) -> Refusal {
+    changed(&mut leadership, from).await
 }
 
 /// Waits until somebody else leads, or nobody.

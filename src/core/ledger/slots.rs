@@ -145,6 +145,11 @@ impl<T> Slab<T> {
         self.rows.len() - self.free.len()
     }
 
+    /// How many slots there are, in use or free.
+    pub fn places(&self) -> Slot {
+        self.rows.len() as Slot
+    }
+
     /// Every record with its slot.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
         (0..).zip(&self.rows).filter_map(|(slot, row)| row.as_ref().map(|row| (slot, row)))
@@ -255,6 +260,12 @@ impl<const LIST: u8> List<LIST> {
     pub fn iter<S: At<Slot, Output: Linked<LIST>>>(self, rows: &S) -> impl Iterator<Item = Slot> + '_ {
         std::iter::successors(self.head(), |&slot| Some(rows[slot].links().next).filter(|&next| next != NO_SLOT))
     }
+
+    /// The slots in the list, the last first.
+    pub fn iter_back<S: At<Slot, Output: Linked<LIST>>>(self, rows: &S) -> impl Iterator<Item = Slot> + '_ {
+        let tail = (self.tail != NO_SLOT).then_some(self.tail);
+        std::iter::successors(tail, |&slot| Some(rows[slot].links().prev).filter(|&prev| prev != NO_SLOT))
+    }
 }
 
 #[cfg(test)]
@@ -295,6 +306,8 @@ mod tests {
             list.put_back(&mut rows, slot);
         }
         assert_eq!(numbers(list, &rows), [0, 1, 2, 3, 4]);
+        let back: Vec<u32> = list.iter_back(&rows).map(|slot| rows[slot].0).collect();
+        assert_eq!(back, [4, 3, 2, 1, 0]);
         assert_eq!((list.len(), rows.len()), (5, 5));
     }
 

@@ -26,7 +26,7 @@ use self::gather::{Gatherer, Request, Shares};
 use super::errors::{Refusal, not_leader};
 use super::limits::SequencerConfig;
 use crate::core::command::Ticket;
-use crate::core::types::Timestamp;
+use crate::core::types::{Term, Timestamp};
 use crate::machine;
 use crate::replication::{Applied, Leadership, Pending, Published, Replica};
 
@@ -93,8 +93,11 @@ impl Sequencer {
     fn try_submit(&self, batch: Batch, lane: Option<&Lane>) -> Result<Waiting, Refusal> {
         {
             let leadership = self.leadership.borrow();
-            if !leadership.serving || lane.is_some_and(|lane| !lane.is_open(leadership.term)) {
+            if !leadership.serving {
                 return Err(not_leader(leadership.leader.as_ref()));
+            }
+            if lane.is_some_and(|lane| !lane.is_open(leadership.term)) {
+                return Err(Refusal::SessionClosed);
             }
         }
         let full = |_| Refusal::Overloaded("commands queued");
@@ -128,8 +131,9 @@ pub struct SequencerTask {
     gatherer: Gatherer,
     flights: VecDeque<Flight>,
     config: SequencerConfig,
-    /// The next proposal's ticket.
+    /// The next proposal's ticket, and the term it counts in: in each term a leader counts anew.
     ticket: Ticket,
+    term: Term,
     /// A proposal of this run was refused: those behind it are void, and nothing more is proposed
     /// until all of them are settled.
     broken: bool,
@@ -140,9 +144,11 @@ pub struct SequencerTask {
 /// A sequencer over this replica: the handle, and the task for the node to run.
 #[must_use]
 pub fn sequencer(replica: &Replica, config: &SequencerConfig) -> (Sequencer, SequencerTask) {
-    let (sender, queue) = mpsc::channel(config.queue_requests_max);
+    let commands_max = config.queue_commands_max.min(Semaphore::MAX_PERMITS);
+    // A request has a command at least, so that the places of the commands bound the queue too.
+    let (sender, queue) = mpsc::channel(commands_max);
     let leadership = replica.leadership();
-    let commands = Arc::new(Semaphore::new(config.queue_commands_max.min(Semaphore::MAX_PERMITS)));
+    let commands = Arc::new(Semaphore::new(commands_max));
     let handle = Sequencer { queue: sender, commands, leadership: leadership.clone() };
     let task = SequencerTask {
         replica: replica.clone(),
@@ -153,6 +159,7 @@ pub fn sequencer(replica: &Replica, config: &SequencerConfig) -> (Sequencer, Seq
         flights: VecDeque::with_capacity(config.window),
         config: config.clone(),
         ticket: Ticket { run: 1, number: 0 },
+        term: Term(0),
         broken: false,
         time: Timestamp(0),
     };
@@ -235,6 +242,9 @@ impl SequencerTask {
     fn propose(&mut self) {
         self.time = self.time.max(now());
         let term = self.leadership.borrow().term;
+        if term != self.term {
+            (self.term, self.ticket) = (term, Ticket { run: self.ticket.run + 1, number: 0 });
+        }
         let ticket = self.ticket;
         self.ticket.number += 1;
         let (bytes, shares) = self.gatherer.next_proposal(self.time, term, ticket);
