@@ -95,6 +95,10 @@ pub struct StoreConfig {
     pub log_cache_mib: u64,
     /// The longest time between two batches of the state, in milliseconds.
     pub state_sync_ms: u64,
+    /// A leader one sync of whose log takes longer hands its office over, in milliseconds.
+    pub sync_slow_ms: u64,
+    /// A node one sync of whose log takes longer stops, in milliseconds.
+    pub sync_hung_ms: u64,
 }
 
 /// The service for clients: every limit it keeps.
@@ -123,6 +127,16 @@ pub struct TelemetryConfig {
     pub log_filter: String,
     /// How they are written.
     pub log_format: LogFormat,
+    /// Where `/metrics` is served, such as `127.0.0.1:7600`; nowhere when empty.
+    pub metrics_listen: String,
+}
+
+impl TelemetryConfig {
+    /// Where `/metrics` is served, if it is.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_listen.parse().ok()
+    }
 }
 
 /// How log lines are written.
@@ -175,7 +189,7 @@ impl Default for RaftConfig {
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { log_segment_mib: 16, log_cache_mib: 32, state_sync_ms: 500 }
+        Self { log_segment_mib: 16, log_cache_mib: 32, state_sync_ms: 500, sync_slow_ms: 1_000, sync_hung_ms: 15_000 }
     }
 }
 
@@ -194,7 +208,11 @@ impl Default for ServerConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { log_filter: "info,openraft=error".to_owned(), log_format: LogFormat::Text }
+        Self {
+            log_filter: "info,openraft=error".to_owned(),
+            log_format: LogFormat::Text,
+            metrics_listen: String::new(),
+        }
     }
 }
 
@@ -330,7 +348,13 @@ impl Config {
         at_least("store.log_segment_mib", self.store.log_segment_mib, 1)?;
         at_least("store.log_cache_mib", self.store.log_cache_mib, 1)?;
         at_least("store.state_sync_ms", self.store.state_sync_ms, 10)?;
+        at_least("store.sync_slow_ms", self.store.sync_slow_ms, 10)?;
+        at_least("store.sync_hung_ms", self.store.sync_hung_ms, self.store.sync_slow_ms)?;
 
+        let metrics = &self.telemetry.metrics_listen;
+        require(metrics.is_empty() || metrics.parse::<SocketAddr>().is_ok(), "telemetry.metrics_listen", || {
+            format!("{metrics:?} is not an address such as 127.0.0.1:7600")
+        })?;
         at_least("server.message_mib", self.server.message_mib as u64, 1)?;
         at_least("server.request_timeout_ms", self.server.request_timeout_ms, 100)?;
         at_least("server.streams_per_connection", u64::from(self.server.streams_per_connection), 1)?;
@@ -465,6 +489,12 @@ mod tests {
                 &[],
                 &["node.id=4"],
                 "`cluster.members`: this node, 4, is not among them, and cluster.join is not set",
+            ),
+            (
+                "",
+                &[],
+                &["telemetry.metrics_listen=here"],
+                "`telemetry.metrics_listen`: \"here\" is not an address such as 127.0.0.1:7600",
             ),
             ("", &[], &["node.id"], "`node.id`: a flag is written --set section.key=value"),
         ];

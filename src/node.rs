@@ -195,6 +195,10 @@ impl Node {
         let clients = listen(config.node.client_listen).await?;
         let peers = listen(config.node.raft_listen).await?;
         let client_endpoint = clients.local_addr().unwrap_or(config.node.client_listen);
+        let metrics = match config.telemetry.metrics_address() {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let (parts, ended) = Parting::new();
         let faults = FaultCell::default();
 
@@ -221,6 +225,13 @@ impl Node {
         })?;
         spawn_replication(&parts, &replica, &config, peers);
         spawn_service(&parts, service, clients);
+        if let Some(listener) = metrics {
+            let replica = replica.clone();
+            parts.task("metrics", async move {
+                server::metrics::serve(listener, replica).await;
+                Ok::<(), NodeError>(())
+            });
+        }
         tracing::info!(node = config.node.id, cluster = %config.cluster.name, clients = %client_endpoint, "started");
         Ok(Self { client_endpoint, replica, faults, parts, ended: tokio::sync::Mutex::new(ended), _folder: folder })
     }
@@ -264,7 +275,8 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, NodeError> {
 }
 
 /// A cluster's identity is its name's digest: whoever is configured with the name is meant.
-fn cluster_id(config: &Config) -> ClusterId {
+#[must_use]
+pub fn cluster_id(config: &Config) -> ClusterId {
     let digest = blake3::hash(config.cluster.name.as_bytes());
     let mut id = [0; 16];
     id.copy_from_slice(&digest.as_bytes()[..16]);
@@ -336,6 +348,8 @@ fn spawn_replication(parts: &Parting, replica: &Replica, config: &Config, listen
     parts.task("watch over Raft", async move { watching.supervise().await });
     let tending = replica.clone();
     parts.task("care of the membership", async move { tending.tend_membership().await });
+    let watching_disk = replica.clone();
+    parts.task("watch over the disk", async move { watching_disk.watch_disk().await });
     let attending = replica.clone();
     parts.task("watch over the leader", async move { attending.attend_leader().await });
     let comparing = replica.clone();
@@ -377,6 +391,8 @@ fn replication_config(config: &Config) -> ReplicationConfig {
         quorum_loss: election_max * 2,
         append_timeout: defaults.append_timeout.max(election_max),
         append_idle: defaults.append_idle.max(election_max * 2),
+        sync_slow: Duration::from_millis(config.store.sync_slow_ms),
+        sync_hung: Duration::from_millis(config.store.sync_hung_ms),
         snapshot_entries: raft.snapshot_entries,
         keep_entries: raft.kept_entries,
         ..defaults

@@ -11,6 +11,7 @@ mod dev;
 mod error;
 pub mod json;
 mod names;
+mod recover;
 pub mod replay;
 mod serve;
 mod table;
@@ -47,6 +48,8 @@ enum Command {
     Bench(bench::Args),
     /// Check the data folder of a node that is not running
     Verify(verify::Args),
+    /// Make one folder that is left the whole of a new cluster, when a majority is gone for ever
+    Recover(recover::Args),
     /// Print a shell's completions
     Completions(completions::Args),
 }
@@ -62,6 +65,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Recover(args) => recover::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match done {

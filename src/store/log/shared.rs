@@ -7,6 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::sync_times::SyncClock;
 use super::view::View;
 use super::{Done, LogEntry};
 use crate::store::file::FolderLock;
@@ -56,6 +57,7 @@ pub(super) struct Shared {
     room: Condvar,
     pub queue_bytes_max: usize,
     pub dir: PathBuf,
+    pub syncs: SyncClock,
     _lock: FolderLock,
 }
 
@@ -76,7 +78,15 @@ pub(super) struct Work {
 impl Shared {
     pub(super) fn new(view: View, queue_bytes_max: usize, dir: PathBuf, lock: FolderLock) -> Self {
         let inner = Inner { view, queue: VecDeque::new(), queue_bytes: 0, committed: None, ended: None };
-        Self { inner: Mutex::new(inner), work: Condvar::new(), room: Condvar::new(), queue_bytes_max, dir, _lock: lock }
+        Self {
+            inner: Mutex::new(inner),
+            work: Condvar::new(),
+            room: Condvar::new(),
+            queue_bytes_max,
+            dir,
+            syncs: SyncClock::default(),
+            _lock: lock,
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
