@@ -58,8 +58,17 @@ impl pb::command_service_server::CommandService for Commands {
             let answer = self.forwarder.call(request.into_inner(), left, call).await?;
             return Ok(Response::new(answer.into_inner()));
         }
-        let mut results = self.carry_out(single(request.into_inner().command, &caller)?).await?;
-        Ok(Response::new(pb::ExecuteResponse { result: results.pop() }))
+        let (forwarded, left) = (Forwarder::is_forwarded(&request), self.time_left(&request));
+        let message = request.into_inner();
+        match self.carry_out(single(message.command.clone(), &caller)?).await {
+            Ok(mut results) => Ok(Response::new(pb::ExecuteResponse { result: results.pop() })),
+            // Leadership was handed over under the request: it is passed on, so that the caller need not know.
+            Err(Refusal::NotLeader { .. }) if !forwarded => {
+                let call = async |mut client: super::forward::Client, request| client.execute(request).await;
+                Ok(Response::new(self.forwarder.call(message, left, call).await?.into_inner()))
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
     }
 
     async fn submit(&self, request: Request<pb::SubmitRequest>) -> Result<Response<pb::SubmitResponse>, Status> {

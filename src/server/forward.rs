@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
+use tonic_types::StatusExt as _;
 
 use super::errors::{Refusal, not_leader};
 use super::limits::ServerConfig;
@@ -18,6 +20,9 @@ use crate::replication::{Leadership, Node, NodeId, Replica};
 
 /// The request metadata that marks a forwarded request.
 pub const FORWARDED_METADATA: &str = "counterfoil-forwarded";
+
+/// Between two calls to a leader that refused, unless another one is known sooner.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// The command service of another node.
 pub type Client = CommandServiceClient<Channel>;
@@ -54,27 +59,52 @@ impl Forwarder {
         request.metadata().contains_key(FORWARDED_METADATA)
     }
 
-    /// Calls the leader, within `deadline`.
+    /// Calls the leader, within `deadline`. When it dies or hands over meanwhile, the next one is
+    /// called instead, as soon as there is one and if that is soon; commands take effect once.
     ///
     /// # Errors
     /// The leader's own refusal, or why there is no answer.
-    pub async fn call<T, R>(
+    pub async fn call<T: Clone, R>(
         &self,
         message: T,
         deadline: Duration,
-        call: impl AsyncFnOnce(Client, Request<T>) -> Result<R, Status>,
+        call: impl AsyncFn(Client, Request<T>) -> Result<R, Status>,
     ) -> Result<R, Status> {
         let _place = self.calls.try_acquire().map_err(|_| Refusal::Overloaded("forwarded calls"))?;
+        let started = Instant::now();
+        let patience = self.config.forward.failover_patience.min(deadline);
         let mut leadership = self.leadership.clone();
-        let leader = leadership.borrow_and_update().leader.clone();
-        let (leader, client) = self.client(leader)?;
-        let mut request = Request::new(message);
-        mark(&mut request);
-        request.set_timeout(deadline);
-        tokio::select! {
-            biased;
-            answer = call(client, request) => answer.map_err(explain),
-            refusal = changed(&mut leadership, leader) => Err(refusal.into()),
+        loop {
+            let known = leadership.borrow_and_update().clone();
+            let refused = match self.client(known.leader.clone()) {
+                Err(refusal) => refusal.into(),
+                Ok((leader, client)) => {
+                    let mut request = Request::new(message.clone());
+                    mark(&mut request);
+                    request.set_timeout(deadline.saturating_sub(started.elapsed()));
+                    let refused = tokio::select! {
+                        biased;
+                        answer = call(client, request) => match answer {
+                            Ok(answer) => return Ok(answer),
+                            Err(status) => explain(status),
+                        },
+                        refusal = changed(&mut leadership, leader) => refusal.into(),
+                    };
+                    if !has_moved(&refused) {
+                        return Err(refused);
+                    }
+                    refused
+                }
+            };
+            let left = patience.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Err(refused);
+            }
+            // A leader of a moment ago may not serve yet, so the same one is asked again, too.
+            let news = leadership.wait_for(|now| now.leader.is_some() && now.leader != known.leader);
+            if let Ok(Err(_)) = timeout(left.min(RETRY_PAUSE), news).await {
+                return Err(Refusal::ShuttingDown.into());
+            }
         }
     }
 
@@ -122,6 +152,13 @@ impl Forwarder {
             .max_decoding_message_size(config.response_bytes_max)
             .max_encoding_message_size(config.response_bytes_max))
     }
+}
+
+/// Whether a refusal says that another node leads, or soon will.
+fn has_moved(refused: &Status) -> bool {
+    let details = refused.get_error_details();
+    let reason = details.error_info().map(|info| info.reason.as_str());
+    matches!(reason, Some("NOT_LEADER" | "LEADER_UNREACHABLE" | "SHUTTING_DOWN"))
 }
 
 /// Marks a request as forwarded.
