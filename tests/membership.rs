@@ -275,3 +275,64 @@ async fn one_folder_that_is_left_becomes_a_new_cluster() {
     }
     expect_balance(&cluster, &cluster.channel(2), answers.len() + later.len()).await;
 }
+
+/// Makes every sync of a process take `delay` longer, until it is dropped.
+struct SlowDisk(std::process::Child);
+
+impl SlowDisk {
+    fn of(process: u32, delay: std::time::Duration) -> Self {
+        let inject = format!("inject=fdatasync,fsync:delay_enter={}", delay.as_micros());
+        let arguments = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", &inject, "-p"];
+        let strace = Command::new("strace").args(arguments).arg(process.to_string()).spawn().expect("strace runs");
+        Self(strace)
+    }
+}
+
+impl Drop for SlowDisk {
+    fn drop(&mut self) {
+        // SIGTERM, on which it lets go of the process; SIGKILL would leave it stopped.
+        let ours = nix::unistd::Pid::from_raw(self.0.id() as i32);
+        let _ = nix::sys::signal::kill(ours, nix::sys::signal::Signal::SIGTERM);
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_disk_stalls_hands_over_and_a_node_whose_disk_hangs_ends() {
+    use std::time::Duration;
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("SKIPPED: there is no strace, which makes the disk slow");
+        return;
+    }
+    let (mut cluster, channels) = cluster_of(3, "[store]\nsync_slow_ms = 300\nsync_hung_ms = 4000\n").await;
+    let writers = Writers::start(&cluster.endpoints(), 4, 1);
+    writers.more(200).await;
+    let slow = cluster.leader().await;
+    let disk = SlowDisk::of(cluster.members[slow].process_id(), Duration::from_secs(1));
+    let deadline = std::time::Instant::now() + cluster::PATIENCE;
+    let leads = |cluster: &Cluster| {
+        let log = std::fs::read_to_string(cluster.log_file(slow)).expect("a log");
+        log.contains("the disk is slow; leadership is handed over")
+    };
+    while !leads(&cluster) {
+        assert!(std::time::Instant::now() < deadline, "it keeps its office\n{}", cluster.logs());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    writers.more(200).await;
+    drop(disk);
+    writers.more(100).await;
+    cluster.one_leader_with_all().await;
+
+    let hung = (cluster.leader().await + 1) % 3;
+    let disk = SlowDisk::of(cluster.members[hung].process_id(), Duration::from_secs(20));
+    writers.more(100).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let log = std::fs::read_to_string(cluster.log_file(hung)).expect("a log");
+    assert!(log.contains("has not moved for"), "{log}");
+    drop(disk);
+    cluster.wait_ended(hung).await;
+    cluster.start_node(hung);
+    let answers = writers.stop().await;
+    cluster.one_digest().await;
+    expect_kept(&channels[hung], &answers).await;
+}

@@ -90,6 +90,14 @@ fn check(config: &Config, survivor: &Survivor, new: ClusterId) -> Result<(), Cli
 fn words(config: &Config, survivor: &Survivor) -> String {
     let Survivor { voters, last, committed, identity, .. } = survivor;
     let voters: Vec<String> = voters.iter().map(u64::to_string).collect();
+    let appears = if last > committed {
+        format!(
+            "What may appear: commands behind entry {committed} are carried out, although their clients may never have \
+             been told; sent again, they get their first answer.\n"
+        )
+    } else {
+        String::new()
+    };
     format!(
         "WARNING: this makes node {node} alone the cluster \"{name}\". It cannot be undone.\n\
          \n\
@@ -99,8 +107,7 @@ fn words(config: &Config, survivor: &Survivor) -> String {
          \n\
          What may be lost: every command that the other nodes acknowledged behind entry {last}, if there was any. \
          Whoever was told of it holds a promise that this cluster will not keep: compare with what clients recorded.\n\
-         What may appear: commands between entries {committed} and {last} are carried out, although their clients may \
-         never have been told; sent again, they get their first answer.\n\
+         {appears}\
          If another folder is left whose log goes further, recover that one instead.",
         node = identity.node,
         name = config.cluster.name,

@@ -14,6 +14,9 @@ use crate::store::log::SyncTimes;
 /// How far behind the leader's log a copy may be and still be in sync, in entries.
 pub const IN_SYNC_LAG_MAX: u64 = 100;
 
+/// How long a new leader waits for a follower's first answer before it counts as away.
+const FIRST_WORD: Duration = Duration::from_secs(1);
+
 /// How often something happened, and how long it took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spans {
@@ -75,9 +78,28 @@ pub(super) struct Sample {
 /// Where a follower is on its way back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
+    /// Not heard of since this node leads, or since the follower was added.
+    New(Instant),
     InSync,
     Away,
     Back(Instant),
+}
+
+impl Way {
+    /// The next step, and how long a return took that ends with it.
+    fn next(self, sample: Sample, now: Instant) -> (Self, Option<Duration>) {
+        let near = sample.reachable && sample.behind <= IN_SYNC_LAG_MAX;
+        match self {
+            Self::New(since) if !sample.reachable && now.saturating_duration_since(since) < FIRST_WORD => (self, None),
+            // Who is in sync when it is first heard of was not away.
+            Self::New(_) if near => (Self::InSync, None),
+            _ if !sample.reachable => (Self::Away, None),
+            Self::New(_) | Self::Away if !near => (Self::Back(now), None),
+            Self::Away => (Self::InSync, Some(Duration::ZERO)),
+            Self::Back(since) if near => (Self::InSync, Some(now.saturating_duration_since(since))),
+            way => (way, None),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -149,22 +171,11 @@ impl Figures {
         ways.retain(|id, _| followers.contains_key(id));
         let mut in_sync = 1;
         for (id, sample) in followers {
-            let near = sample.reachable && sample.behind <= IN_SYNC_LAG_MAX;
-            in_sync += usize::from(near);
-            let way = ways.entry(*id).or_insert(if near { Way::InSync } else { Way::Away });
-            *way = match *way {
-                _ if !sample.reachable => Way::Away,
-                Way::Away if !near => Way::Back(now),
-                Way::Away => {
-                    resyncs.add(Duration::ZERO);
-                    Way::InSync
-                }
-                Way::Back(since) if near => {
-                    resyncs.add(now.saturating_duration_since(since));
-                    Way::InSync
-                }
-                way => way,
-            };
+            in_sync += usize::from(sample.reachable && sample.behind <= IN_SYNC_LAG_MAX);
+            let way = ways.entry(*id).or_insert(Way::New(now));
+            let (next, took) = way.next(*sample, now);
+            *way = next;
+            took.into_iter().for_each(|took| resyncs.add(took));
         }
         inner.copies_in_sync = Some(in_sync);
     }
@@ -226,7 +237,8 @@ mod tests {
             let measured = figures.measured();
             (measured.copies_in_sync, measured.resyncs.count)
         };
-        assert_eq!(look(0, true, 0), (Some(3), 0), "in sync from the beginning is no return");
+        assert_eq!(look(0, false, 9), (Some(2), 0), "not heard of yet");
+        assert_eq!(look(20, true, 0), (Some(3), 0), "in sync from the beginning is no return");
         assert_eq!(look(50, true, 5_000), (Some(2), 0), "a lag alone is none either");
         assert_eq!(look(100, true, 0), (Some(3), 0));
         assert_eq!(look(1_000, false, 0), (Some(2), 0));

@@ -37,7 +37,8 @@ impl Replica {
             shared.leadership.send_if_modified(|known| {
                 let changed = *known != now;
                 if changed {
-                    tracing::info!(term = now.term.0, serving = now.serving, leader = ?now.leader, "leadership");
+                    let leader = now.leader.as_ref().map(|(id, _)| *id);
+                    tracing::info!(term = now.term.0, serving = now.serving, leader, "leadership");
                     *known = now;
                 }
                 changed

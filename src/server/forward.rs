@@ -59,51 +59,56 @@ impl Forwarder {
         request.metadata().contains_key(FORWARDED_METADATA)
     }
 
-    /// Calls the leader, within `deadline`. When it dies or hands over meanwhile, the next one is
-    /// called instead, as soon as there is one and if that is soon; commands take effect once.
+    /// Calls the leader, within `deadline`.
     ///
     /// # Errors
     /// The leader's own refusal, or why there is no answer.
-    pub async fn call<T: Clone, R>(
+    pub async fn call<T, R>(
         &self,
         message: T,
         deadline: Duration,
-        call: impl AsyncFn(Client, Request<T>) -> Result<R, Status>,
+        call: impl AsyncFnOnce(Client, Request<T>) -> Result<R, Status>,
     ) -> Result<R, Status> {
         let _place = self.calls.try_acquire().map_err(|_| Refusal::Overloaded("forwarded calls"))?;
+        let mut leadership = self.leadership.clone();
+        let leader = leadership.borrow_and_update().leader.clone();
+        let (leader, client) = self.client(leader)?;
+        let mut request = Request::new(message);
+        mark(&mut request);
+        request.set_timeout(deadline);
+        tokio::select! {
+            biased;
+            answer = call(client, request) => answer.map_err(explain),
+            refusal = changed(&mut leadership, leader) => Err(refusal.into()),
+        }
+    }
+
+    /// Tries until there is an answer, as long as the refusals say that the leader has died or handed
+    /// over: the next one is known soon, and commands take effect once. `attempt` gets the time left.
+    ///
+    /// # Errors
+    /// The last refusal.
+    pub async fn over_failover<R>(
+        &self,
+        deadline: Duration,
+        attempt: impl AsyncFn(Duration) -> Result<R, Status>,
+    ) -> Result<R, Status> {
         let started = Instant::now();
         let patience = self.config.forward.failover_patience.min(deadline);
-        let mut leadership = self.leadership.clone();
         loop {
-            let known = leadership.borrow_and_update().clone();
-            let refused = match self.client(known.leader.clone()) {
-                Err(refusal) => refusal.into(),
-                Ok((leader, client)) => {
-                    let mut request = Request::new(message.clone());
-                    mark(&mut request);
-                    request.set_timeout(deadline.saturating_sub(started.elapsed()));
-                    let refused = tokio::select! {
-                        biased;
-                        answer = call(client, request) => match answer {
-                            Ok(answer) => return Ok(answer),
-                            Err(status) => explain(status),
-                        },
-                        refusal = changed(&mut leadership, leader) => refusal.into(),
-                    };
-                    if !has_moved(&refused) {
-                        return Err(refused);
-                    }
-                    refused
-                }
+            let mut leadership = self.leadership.clone();
+            leadership.borrow_and_update();
+            let refused = match attempt(deadline.saturating_sub(started.elapsed())).await {
+                Ok(answer) => return Ok(answer),
+                Err(status) => status,
             };
             let left = patience.saturating_sub(started.elapsed());
-            if left.is_zero() {
+            if left.is_zero() || !has_moved(&refused) {
                 return Err(refused);
             }
-            // A leader of a moment ago may not serve yet, so the same one is asked again, too.
-            let news = leadership.wait_for(|now| now.leader.is_some() && now.leader != known.leader);
-            if let Ok(Err(_)) = timeout(left.min(RETRY_PAUSE), news).await {
-                return Err(Refusal::ShuttingDown.into());
+            // Whoever leads may not know it yet, so that there may be no news.
+            if let Ok(Err(_)) = timeout(left.min(RETRY_PAUSE), leadership.changed()).await {
+                return Err(refused);
             }
         }
     }
@@ -158,7 +163,7 @@ impl Forwarder {
 fn has_moved(refused: &Status) -> bool {
     let details = refused.get_error_details();
     let reason = details.error_info().map(|info| info.reason.as_str());
-    matches!(reason, Some("NOT_LEADER" | "LEADER_UNREACHABLE" | "SHUTTING_DOWN"))
+    matches!(reason, Some("NOT_LEADER" | "LEADER_UNREACHABLE"))
 }
 
 /// Marks a request as forwarded.
