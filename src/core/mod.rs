@@ -24,6 +24,7 @@ pub use event::{Effects, Outcome, Record};
 pub use ledger::Ledger;
 pub use rejection::Rejection;
 pub use state::{History, RecordKey, RestoreError, Table, Used};
+pub use table::HashSeed;
 
 #[cfg(test)]
 pub(crate) mod fixture;

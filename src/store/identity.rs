@@ -145,7 +145,7 @@ impl ClusterId {
 
 /// The standard library's hash keys come from the system's random source, one pair per process;
 /// hashing the time and a counter with them makes further numbers unique within it.
-fn random_u128() -> u128 {
+pub(in crate::store) fn random_u128() -> u128 {
     use std::hash::{BuildHasher, RandomState};
     let half = || u128::from(RandomState::new().hash_one(std::time::SystemTime::now()));
     half() << 64 | half()

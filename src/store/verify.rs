@@ -278,18 +278,19 @@ fn check_state(report: &mut VerifyReport, disk: &Disk, folder: &Path) -> Option<
     if !disk.exists(folder).unwrap_or(true) {
         return None;
     }
-    let copy = std::env::temp_dir().join(format!("counterfoil-verify-{}", std::process::id()));
-    let opened = state::copy_current(disk, folder, &copy)
-        .and_then(|there| if there { StateStore::open(disk, &copy) } else { Ok(None) });
+    // A folder of its own: two checks may run at once.
+    let scratch =
+        tempfile::tempdir().map_err(|error| StoreError::io("create a folder in", &std::env::temp_dir(), error));
+    let scratch = report.take(folder, scratch)?;
+    let copy = scratch.path();
+    let opened = state::copy_current(disk, folder, copy)
+        .and_then(|there| if there { StateStore::open(disk, copy) } else { Ok(None) });
     let found = opened.map(|opened| {
         opened.map(|state::Opened { store, image, checkpoint, runs }| {
             drop(store);
             (restore(&image, folder), checkpoint, runs)
         })
     });
-    if disk.exists(&copy).unwrap_or(false) {
-        report.take(&copy, disk.remove_folder(&copy));
-    }
     let found = found.map_err(|error| match error {
         // Where the copy lay says nothing to anyone.
         StoreError::Corrupt { offset, reason, .. } => StoreError::Corrupt { path: folder.to_owned(), offset, reason },

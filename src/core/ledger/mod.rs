@@ -32,7 +32,7 @@ use crate::core::digest::hash64;
 use crate::core::event::{Effects, EventBody, Origin, Outcome};
 use crate::core::rejection::Rejection;
 use crate::core::state::{History, RecordKey, Table, Used};
-use crate::core::table::Slot;
+use crate::core::table::{HashSeed, Slot};
 use crate::core::trading::{MarketEntry, Orders};
 use crate::core::types::{Sequence, Stamp, Timestamp};
 
@@ -59,24 +59,7 @@ pub struct Ledger {
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self {
-            header: Header {
-                sequence: Sequence(0),
-                time: Timestamp(0),
-                feature_level: Self::FEATURE_LEVEL_FIRST,
-                ticket: None,
-            },
-            assets: Directory::default(),
-            accounts: Directory::default(),
-            balances: Balances::default(),
-            markets: Directory::default(),
-            orders: Orders::default(),
-            pendings: Pendings::default(),
-            deadlines: BTreeSet::new(),
-            changes: Changes::default(),
-            undo: Undo::default(),
-            scratch: Vec::new(),
-        }
+        Self::with_seed(HashSeed::default())
     }
 }
 
@@ -88,6 +71,29 @@ impl Ledger {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The state before the first command, its hashes seeded.
+    #[must_use]
+    pub fn with_seed(seed: HashSeed) -> Self {
+        Self {
+            header: Header {
+                sequence: Sequence(0),
+                time: Timestamp(0),
+                feature_level: Self::FEATURE_LEVEL_FIRST,
+                ticket: None,
+            },
+            assets: Directory::new(seed),
+            accounts: Directory::new(seed),
+            balances: Balances::new(seed),
+            markets: Directory::new(seed),
+            orders: Orders::with_rows(std::iter::empty(), seed),
+            pendings: Pendings::with_rows(std::iter::empty(), seed),
+            deadlines: BTreeSet::new(),
+            changes: Changes::default(),
+            undo: Undo::default(),
+            scratch: Vec::new(),
+        }
     }
 
     /// Applies one proposal: first ends what is due at the stamp's time, then carries out the

@@ -3,7 +3,7 @@
 
 use std::ops::{Index as At, IndexMut as AtMut};
 
-use crate::core::table::{Index, Key, NO_SLOT, Slot};
+use crate::core::table::{HashSeed, Index, Key, NO_SLOT, Slot};
 
 /// A record that is found by a key.
 pub trait Keyed {
@@ -21,17 +21,16 @@ pub struct Directory<T: Keyed> {
     index: Index,
 }
 
-impl<T: Keyed> Default for Directory<T> {
-    fn default() -> Self {
-        Self { rows: Vec::new(), index: Index::default() }
-    }
-}
-
 impl<T: Keyed> Directory<T> {
+    /// An empty directory.
+    pub fn new(seed: HashSeed) -> Self {
+        Self { rows: Vec::new(), index: Index::new(seed) }
+    }
+
     /// The slot of the record with this key.
     #[inline]
     pub fn slot(&self, key: T::Key) -> Option<Slot> {
-        self.index.find(key.hash(), |slot| self[slot].key() == key)
+        self.index.find(key, |slot| self[slot].key() == key)
     }
 
     /// The record with this key.
@@ -47,7 +46,7 @@ impl<T: Keyed> Directory<T> {
     /// Adds a record whose key is new.
     pub fn push(&mut self, row: T) -> Slot {
         let slot = self.len();
-        self.index.insert(row.key().hash(), slot);
+        self.index.insert(row.key(), slot);
         self.rows.push(row);
         slot
     }
@@ -55,7 +54,7 @@ impl<T: Keyed> Directory<T> {
     /// Takes the last record back.
     pub fn pop(&mut self) -> Option<T> {
         let row = self.rows.pop()?;
-        self.index.remove(row.key().hash(), self.len());
+        self.index.remove(row.key(), self.len());
         Some(row)
     }
 

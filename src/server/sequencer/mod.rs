@@ -32,6 +32,9 @@ use crate::replication::{Applied, Leadership, Pending, Published, Replica};
 /// How often an idle leader looks at the next deadline, at least.
 const DEADLINE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How soon a tick that was refused is proposed again, at most.
+const TICK_RETRY: Duration = Duration::from_millis(5);
+
 /// The outcomes of some commands of a request: `count` from place `first` of what was applied.
 #[derive(Debug, Clone)]
 pub struct Part {
@@ -259,16 +262,18 @@ impl SequencerTask {
         self.gatherer.refuse_unproposed(&refusal);
     }
 
-    /// The deadline that is to come and that nothing in flight takes care of.
+    /// The next deadline, unless something in flight takes care of it. What is refused does not: then
+    /// it is still to come when nothing is in flight any more.
     fn next_deadline(&self) -> Option<Timestamp> {
-        let deadline = self.published.borrow().next_deadline.filter(|deadline| *deadline > self.time);
+        let covered = if self.flights.is_empty() { Timestamp(0) } else { self.time };
+        let deadline = self.published.borrow().next_deadline.filter(|deadline| *deadline > covered);
         deadline.filter(|_| self.leadership.borrow().serving)
     }
 
     /// How long until the next deadline has to be looked at.
     fn next_look(&self) -> Duration {
         let left = self.next_deadline().map(|deadline| Duration::from_nanos(deadline.0.saturating_sub(now().0)));
-        left.map_or(DEADLINE_LOOK_INTERVAL, |left| left.min(DEADLINE_LOOK_INTERVAL))
+        left.map_or(DEADLINE_LOOK_INTERVAL, |left| left.clamp(TICK_RETRY, DEADLINE_LOOK_INTERVAL))
     }
 
     /// Proposes an empty proposal, which ends what is due.
