@@ -1,6 +1,7 @@
 //! How long no write succeeds when the leader is killed: 16 steady writers, SIGKILL, many times.
 //!
-//! `cargo bench --bench failover -- --kills 20`. Prints the longest pause of each kill, the median and
+//! `cargo bench --bench failover -- --kills 20`; with `--terminate` it is told to stop instead (SIGTERM), with
+//! `--settings FILE` the nodes get a section of configuration, such as config/fast.toml. Prints the longest pause of each kill, the median and
 //! the worst. This is a measurement, not a test: machines differ.
 
 #[path = "../tests/support/cluster.rs"]
@@ -25,6 +26,8 @@ async fn main() {
     let kills: usize = after("--kills").map_or(20, |count| count.parse().expect("--kills takes a number"));
     let settings = after("--settings").map_or(String::new(), |file| std::fs::read_to_string(file).expect("a file"));
 
+    let terminate = arguments.iter().any(|argument| argument == "--terminate");
+
     let mut cluster = Cluster::start(3, &settings).await;
     let channels: Vec<_> = cluster.endpoints().iter().map(|endpoint| channel(endpoint)).collect();
     set_up(&channels).await;
@@ -37,7 +40,11 @@ async fn main() {
     for number in 1..=kills {
         let leader = cluster.leader().await;
         writers.take_gap_max();
-        cluster.kill(&[leader]);
+        if terminate {
+            assert!(cluster.terminate(leader), "it ended badly\n{}", cluster.logs());
+        } else {
+            cluster.kill(&[leader]);
+        }
         tokio::time::sleep(CALM).await;
         let pause = writers.take_gap_max();
         println!("kill {number:2}: node {} led, longest pause {:4} ms", leader + 1, pause.as_millis());

@@ -200,6 +200,10 @@ impl Node {
         let clients: L = listen(config.node.client_listen).await?;
         let peers: L = listen(config.node.raft_listen).await?;
         let client_endpoint = clients.local_addr().unwrap_or(config.node.client_listen);
+        let metrics = match config.telemetry.metrics_address() {
+            Some(address) => Some(listen::<TcpListener>(address).await?),
+            None => None,
+        };
         let (parts, ended) = Parting::new();
         let faults = FaultCell::default();
 
@@ -209,7 +213,11 @@ impl Node {
         let Store { folder, log, log_writer, engine, persister } =
             opened.map_err(|_| NodeError::Ended("recovery"))??;
         let readers = engine.readers();
-        let replication = config.raft.replication();
+        let replication = ReplicationConfig {
+            sync_slow: Duration::from_millis(config.store.sync_slow_ms),
+            sync_hung: Duration::from_millis(config.store.sync_hung_ms),
+            ..config.raft.replication()
+        };
         let (apply, apply_body) = apply_thread(engine, replication.reads_max, faults.clone());
         parts.thread("log", move || log_writer.run())?;
         parts.thread("persister", move || persister.run())?;
@@ -226,6 +234,13 @@ impl Node {
         })?;
         spawn_replication(&parts, &replica, &config, peers);
         spawn_service(&parts, service, clients);
+        if let Some(listener) = metrics {
+            let replica = replica.clone();
+            parts.task("metrics", async move {
+                server::metrics::serve(listener, replica).await;
+                Ok::<(), NodeError>(())
+            });
+        }
         tracing::info!(node = config.node.id, cluster = %config.cluster.name, clients = %client_endpoint, "started");
         Ok(Self { client_endpoint, replica, faults, parts, ended: tokio::sync::Mutex::new(ended), _folder: folder })
     }
@@ -275,7 +290,8 @@ async fn listen<L: Listener>(address: SocketAddr) -> Result<L, NodeError> {
 }
 
 /// A cluster's identity is its name's digest: whoever is configured with the name is meant.
-fn cluster_id(config: &Config) -> ClusterId {
+#[must_use]
+pub fn cluster_id(config: &Config) -> ClusterId {
     let digest = blake3::hash(config.cluster.name.as_bytes());
     let mut id = [0; 16];
     id.copy_from_slice(&digest.as_bytes()[..16]);
@@ -347,6 +363,8 @@ fn spawn_replication<L: Listener>(parts: &Parting, replica: &Replica, config: &C
     parts.task("watch over Raft", async move { watching.supervise().await });
     let tending = replica.clone();
     parts.task("care of the membership", async move { tending.tend_membership().await });
+    let watching_disk = replica.clone();
+    parts.task("watch over the disk", async move { watching_disk.watch_disk().await });
     let attending = replica.clone();
     parts.task("watch over the leader", async move { attending.attend_leader().await });
     let yielding = replica.clone();

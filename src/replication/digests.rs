@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::detector::Sign;
 use super::fault::Fault;
 use super::network::Client;
 use super::replica::Replica;
@@ -85,6 +86,7 @@ impl Replica {
         let request = pb::GetDigestsRequest { header: Some(peers.route(id).header()) };
         let ask = |mut client: Client| async move { client.get_digests(request).await };
         let response = peers.ask(id, node, peers.config().call_timeout, ask).await.ok()?;
+        peers.figures().heard(id, Sign::Digest);
         let digest = |digest: pb::StateDigest| {
             let bytes = <[u8; 16]>::try_from(digest.digest.as_ref()).ok()?;
             Some((LogIndex(digest.index), StateDigest::from_u128(u128::from_le_bytes(bytes))))

@@ -26,7 +26,9 @@ use tonic::{Response, Status};
 
 use super::append;
 use super::config::{CONNECTION_WINDOW_BYTES, ConfigError, MESSAGE_BYTES_MAX, ReplicationConfig, STREAM_WINDOW_BYTES};
+use super::detector::Sign;
 use super::fault::{Fault, FaultCell};
+use super::figures::Figures;
 use super::roster::Roster;
 use super::state_machine::{RaftSnapshot, SnapshotData};
 use super::transfer;
@@ -68,6 +70,7 @@ struct Shared {
     dial: Dial,
     faults: FaultCell,
     roster: Roster,
+    figures: Figures,
     clients: Mutex<BTreeMap<(NodeId, Lane), (String, Client)>>,
 }
 
@@ -92,7 +95,8 @@ impl Peers {
     ) -> Result<Self, ConfigError> {
         config.validate()?;
         let (roster, clients) = (Roster::default(), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { cluster, me, disk, config, dial, faults, roster, clients }) })
+        let figures = Figures::new(config.election_max, config.digest_interval * 3);
+        Ok(Self { shared: Arc::new(Shared { cluster, me, disk, config, dial, faults, roster, figures, clients }) })
     }
 
     /// The cluster.
@@ -131,6 +135,10 @@ impl Peers {
 
     pub(super) fn roster(&self) -> &Roster {
         &self.shared.roster
+    }
+
+    pub(super) fn figures(&self) -> &Figures {
+        &self.shared.figures
     }
 
     pub(super) fn route(&self, target: NodeId) -> Route {
@@ -295,6 +303,7 @@ impl Peer {
                 let request = pb::HeartbeatRequest { append: Some(append) };
                 let ask = |mut client: Client| async move { client.heartbeat(request).await };
                 let response = self.ask(RPCTypes::AppendEntries, &option, ask).await?;
+                self.peers.figures().heard(self.target, Sign::Heartbeat);
                 append::read_answer(response.append.unwrap_or_default(), self.peers.roster(), self.target, term)
             }
         })

@@ -52,26 +52,45 @@ impl pb::command_service_server::CommandService for Commands {
 
     async fn execute(&self, request: Request<pb::ExecuteRequest>) -> Result<Response<pb::ExecuteResponse>, Status> {
         let caller = Caller::of(&request)?;
-        if self.forwards(&request) {
-            let left = self.time_left(&request);
-            let call = async |mut client: super::forward::Client, request| client.execute(request).await;
-            let answer = self.forwarder.call(request.into_inner(), left, call).await?;
-            return Ok(Response::new(answer.into_inner()));
+        let (forwarded, left) = (Forwarder::is_forwarded(&request), self.time_left(&request));
+        let message = request.into_inner();
+        let here = async |message: pb::ExecuteRequest| -> Result<pb::ExecuteResponse, Status> {
+            let mut results = self.carry_out(single(message.command, &caller)?).await?;
+            Ok(pb::ExecuteResponse { result: results.pop() })
+        };
+        if forwarded {
+            return Ok(Response::new(here(message).await?));
         }
-        let mut results = self.carry_out(single(request.into_inner().command, &caller)?).await?;
-        Ok(Response::new(pb::ExecuteResponse { result: results.pop() }))
+        let answer = self.forwarder.over_failover(left, async |left| {
+            if self.forwarder.leads() {
+                return here(message.clone()).await;
+            }
+            let call = async |mut client: super::forward::Client, request| client.execute(request).await;
+            self.forwarder.call(message.clone(), left, call).await.map(Response::into_inner)
+        });
+        Ok(Response::new(answer.await?))
     }
 
     async fn submit(&self, request: Request<pb::SubmitRequest>) -> Result<Response<pb::SubmitResponse>, Status> {
         let caller = Caller::of(&request)?;
-        if self.forwards(&request) {
-            let left = self.time_left(&request);
-            let call = async |mut client: super::forward::Client, request| client.submit(request).await;
-            let answer = self.forwarder.call(request.into_inner(), left, call).await?;
-            return Ok(Response::new(answer.into_inner()));
+        let (forwards, left) = (self.forwards(&request), self.time_left(&request));
+        let message = request.into_inner();
+        let here = async |message: pb::SubmitRequest| -> Result<pb::SubmitResponse, Status> {
+            let batch = batch(message.commands, self.config.batch_commands_max, &caller)?;
+            Ok(pb::SubmitResponse { results: self.carry_out(batch).await? })
+        };
+        if !forwards {
+            // A large batch is not copied for the one in a million that a hand-over meets.
+            return Ok(Response::new(here(message).await?));
         }
-        let batch = batch(request.into_inner().commands, self.config.batch_commands_max, &caller)?;
-        Ok(Response::new(pb::SubmitResponse { results: self.carry_out(batch).await? }))
+        let answer = self.forwarder.over_failover(left, async |left| {
+            if self.forwarder.leads() {
+                return here(message.clone()).await;
+            }
+            let call = async |mut client: super::forward::Client, request| client.submit(request).await;
+            self.forwarder.call(message.clone(), left, call).await.map(Response::into_inner)
+        });
+        Ok(Response::new(answer.await?))
     }
 
     async fn session(

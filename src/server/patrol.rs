@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::connection::HangUp;
+use crate::machine::Instant;
 
 /// How often the streams are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);

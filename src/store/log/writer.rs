@@ -240,7 +240,8 @@ impl LogWriter {
     fn sync(&mut self) -> Result<(), StoreError> {
         self.write()?;
         if self.tail.synced < self.tail.offset {
-            self.active().file.sync()?;
+            let active = self.active();
+            self.shared.syncs.time(|| active.file.sync())?;
             self.tail.synced = self.tail.offset;
         }
         Ok(())
