@@ -16,6 +16,7 @@ mod fault;
 mod log_store;
 mod membership;
 mod network;
+mod planted;
 mod read_index;
 mod receive;
 mod replica;
