@@ -22,6 +22,7 @@ mod handover;
 mod log_store;
 mod membership;
 mod network;
+mod planted;
 mod read_index;
 mod receive;
 pub mod recover;

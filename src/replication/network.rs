@@ -34,6 +34,7 @@ use super::state_machine::{RaftSnapshot, SnapshotData};
 use super::transfer;
 use super::types::{Node, NodeId, TypeConfig, Vote};
 use super::wire::{self, Route};
+use crate::core::planted::{self, Mistake};
 use crate::net::Dial;
 use crate::proto::raft::v1 as pb;
 use crate::proto::raft::v1::raft_service_client::RaftServiceClient;
@@ -277,6 +278,9 @@ impl NetStreamAppend<TypeConfig> for Peer {
         Box::pin(async move {
             if self.heartbeats {
                 return Ok(self.heartbeats(input, option).boxed());
+            }
+            if planted::is(Mistake::MinorityAnswers) && super::planted::is_granted() {
+                return Ok(super::planted::has_everything(input));
             }
             let client = self.peers.client(self.target, &self.node(), Lane::Entries).map_err(|e| unreachable(&e))?;
             append::open(client, self.peers.clone(), self.target, input).await

@@ -30,6 +30,7 @@ use super::state_machine::StateMachine;
 use super::status::{self, Leadership, Published, Status};
 use super::types::{Applied, Node, NodeId, ProposalBytes, Raft, TypeConfig};
 use crate::core::Ledger;
+use crate::core::planted::{self, Mistake};
 use crate::core::types::{Sequence, Term};
 use crate::machine::Instant;
 use crate::net::Dial;
@@ -286,7 +287,13 @@ impl Replica {
     /// See [`ReadError`].
     pub async fn barrier(&self) -> Result<(), ReadError> {
         let wait = async {
+            if planted::is(Mistake::ReadUnconfirmed) {
+                return Ok(());
+            }
             let index = self.shared.read_index.confirm().await?;
+            if planted::is(Mistake::ReadTooEarly) {
+                return Ok(());
+            }
             let mut published = self.shared.apply.published();
             let reached = published.wait_for(|now| now.index >= index).await;
             reached.map(drop).map_err(|_| ReadError::ShuttingDown)

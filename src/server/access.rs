@@ -22,8 +22,8 @@ use tonic::codegen::http;
 use super::connection::HangUp;
 use super::errors::{Refusal, of_transport};
 use super::limits::ServerConfig;
-use crate::machine::Instant;
 use super::patrol::{Patrol, Watched};
+use crate::machine::Instant;
 use crate::store::identity::ClusterId;
 
 /// The request metadata that names the cluster the client means, in hexadecimal.
