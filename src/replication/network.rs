@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -66,6 +67,8 @@ struct Shared {
     dial: Dial,
     faults: FaultCell,
     clients: Mutex<BTreeMap<(NodeId, Lane), (String, Client)>>,
+    /// Nothing is sent that would keep the others from electing; see `give_way`.
+    silent: AtomicBool,
 }
 
 impl std::fmt::Debug for Peers {
@@ -94,7 +97,8 @@ impl Peers {
     ) -> Result<Self, ConfigError> {
         config.validate()?;
         let clients = Mutex::default();
-        Ok(Self { shared: Arc::new(Shared { cluster, me, config, dial, faults, clients }) })
+        let silent = AtomicBool::new(false);
+        Ok(Self { shared: Arc::new(Shared { cluster, me, config, dial, faults, clients, silent }) })
     }
 
     /// The cluster.
@@ -113,6 +117,19 @@ impl Peers {
     #[must_use]
     pub fn config(&self) -> &ReplicationConfig {
         &self.shared.config
+    }
+
+    /// Sends no entries and no heartbeats from now on, or sends them again.
+    pub(super) fn set_silent(&self, silent: bool) {
+        self.shared.silent.store(silent, Ordering::Relaxed);
+    }
+
+    /// What is not to be sent while this leader gives way.
+    fn check_may_speak(&self) -> Result<(), RPCError<TypeConfig>> {
+        match self.shared.silent.load(Ordering::Relaxed) {
+            true => Err(unreachable(&"this leader gives way")),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn faults(&self) -> &FaultCell {
@@ -243,6 +260,7 @@ impl NetStreamAppend<TypeConfig> for Peer {
             if self.heartbeats {
                 return Ok(self.heartbeats(input, option).boxed());
             }
+            self.peers.check_may_speak()?;
             let client = self.peers.client(self.target, &self.node, Lane::Entries).map_err(|e| unreachable(&e))?;
             append::open(client, self.route(), input, self.peers.config()).await
         })
@@ -262,6 +280,7 @@ impl Peer {
         input.then(move |request| {
             let option = option.clone();
             async move {
+                self.peers.check_may_speak()?;
                 let request = pb::HeartbeatRequest { append: Some(wire::append(&self.route(), request)) };
                 let ask = |mut client: Client| async move { client.heartbeat(request).await };
                 let response = self.ask(RPCTypes::AppendEntries, &option, ask).await?;
