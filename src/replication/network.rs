@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -73,6 +74,8 @@ struct Shared {
     roster: Roster,
     figures: Figures,
     clients: Mutex<BTreeMap<(NodeId, Lane), (String, Client)>>,
+    /// Nothing is sent that would keep the others from electing; see `give_way`.
+    silent: AtomicBool,
 }
 
 impl std::fmt::Debug for Peers {
@@ -97,7 +100,9 @@ impl Peers {
         config.validate()?;
         let (roster, clients) = (Roster::default(), Mutex::default());
         let figures = Figures::new(config.election_max, config.digest_interval * 3);
-        Ok(Self { shared: Arc::new(Shared { cluster, me, disk, config, dial, faults, roster, figures, clients }) })
+        let silent = AtomicBool::new(false);
+        let shared = Shared { cluster, me, disk, config, dial, faults, roster, figures, clients, silent };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The cluster.
@@ -128,6 +133,19 @@ impl Peers {
     #[must_use]
     pub fn disk(&self) -> DiskId {
         self.shared.disk
+    }
+
+    /// Sends no entries and no heartbeats from now on, or sends them again.
+    pub(super) fn set_silent(&self, silent: bool) {
+        self.shared.silent.store(silent, Ordering::Relaxed);
+    }
+
+    /// What is not to be sent while this leader gives way.
+    fn check_may_speak(&self) -> Result<(), RPCError<TypeConfig>> {
+        match self.shared.silent.load(Ordering::Relaxed) {
+            true => Err(unreachable(&"this leader gives way")),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn faults(&self) -> &FaultCell {
@@ -279,6 +297,7 @@ impl NetStreamAppend<TypeConfig> for Peer {
             if self.heartbeats {
                 return Ok(self.heartbeats(input, option).boxed());
             }
+            self.peers.check_may_speak()?;
             if planted::is(Mistake::MinorityAnswers) && super::planted::is_granted() {
                 return Ok(super::planted::has_everything(input));
             }
@@ -301,6 +320,7 @@ impl Peer {
         input.then(move |request| {
             let option = option.clone();
             async move {
+                self.peers.check_may_speak()?;
                 let term = request.vote.leader_id.term;
                 let acknowledged = self.peers.roster().acknowledged(self.target, term);
                 let append = wire::append(&self.route(), request, acknowledged);
