@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -73,6 +73,15 @@ const PARTS_MAX: usize = 16;
 /// How long threads may take to write what they have when the node is told to stop.
 const WRITE_OUT_MAX: Duration = Duration::from_secs(30);
 
+/// How long clients and peers may take to get their last answers.
+const FINISH_MAX: Duration = Duration::from_secs(1);
+
+/// The task that serves clients.
+const CLIENTS: &str = "service for clients";
+
+/// The task that serves the other nodes.
+const PEERS: &str = "service for the other nodes";
+
 /// A running node. Dropping it without [`Node::shutdown`] leaves its threads running.
 #[derive(Debug)]
 pub struct Node {
@@ -85,11 +94,19 @@ pub struct Node {
     _folder: DataFolder,
 }
 
+/// A task, and what tells of its end.
+#[derive(Debug)]
+struct Task {
+    name: &'static str,
+    abort: AbortHandle,
+    watch: JoinHandle<()>,
+}
+
 /// What runs, and how it is stopped.
 #[derive(Debug)]
 struct Parting {
     ended: mpsc::Sender<NodeError>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Mutex<Vec<Task>>,
     threads: Mutex<Vec<(&'static str, oneshot::Receiver<()>)>>,
     stop_clients: CancellationToken,
     stop_peers: CancellationToken,
@@ -129,6 +146,7 @@ impl Parting {
         let (ended, stopping) = (self.ended.clone(), self.stopping.clone());
         // A task of its own for the body, so that its panic is seen here.
         let body = tokio::spawn(async move { body.await.map_err(Into::into) });
+        let abort = body.abort_handle();
         let watch = tokio::spawn(async move {
             let error = match body.await {
                 Ok(Err(error)) => error,
@@ -138,7 +156,24 @@ impl Parting {
                 let _ = ended.send(error).await;
             }
         });
-        self.tasks.lock().expect("no part panics with the lock").push(watch);
+        self.tasks.lock().expect("no part panics with the lock").push(Task { name, abort, watch });
+    }
+
+    /// Waits for tasks that were told to end, then ends all of them.
+    async fn wait_tasks(&self, told: &[&str], at_most: Duration) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().expect("no part panics with the lock"));
+        let (ending, others): (Vec<_>, Vec<_>) = tasks.drain(..).partition(|task| told.contains(&task.name));
+        let deadline = tokio::time::Instant::now() + at_most;
+        for mut task in ending {
+            if tokio::time::timeout_at(deadline, &mut task.watch).await.is_err() {
+                task.abort.abort();
+                let _ = task.watch.await;
+            }
+        }
+        for task in others {
+            task.abort.abort();
+            let _ = task.watch.await;
+        }
     }
 
     async fn wait_threads(&self) {
@@ -277,10 +312,7 @@ impl Node {
         self.parts.stop_clients.cancel();
         self.parts.wait_threads().await;
         self.parts.stop_peers.cancel();
-        let tasks = std::mem::take(&mut *self.parts.tasks.lock().expect("no part panics with the lock"));
-        for task in tasks {
-            task.abort();
-        }
+        self.parts.wait_tasks(&[CLIENTS, PEERS], FINISH_MAX).await;
         tracing::info!("stopped");
     }
 }
@@ -355,9 +387,7 @@ fn spawn_replication<L: Listener>(parts: &Parting, replica: &Replica, config: &C
         .collect();
     let router = replica.service().router();
     let stop = parts.stop_peers.clone().cancelled_owned();
-    parts.task("service for the other nodes", async move {
-        router.serve_with_incoming_shutdown(net::incoming(listener), stop).await
-    });
+    parts.task(PEERS, async move { router.serve_with_incoming_shutdown(net::incoming(listener), stop).await });
     let replica = replica.clone();
     let watching = replica.clone();
     parts.task("watch over Raft", async move { watching.supervise().await });
@@ -380,7 +410,11 @@ fn spawn_replication<L: Listener>(parts: &Parting, replica: &Replica, config: &C
             let _ = ended.send(fault.into()).await;
         }
     });
-    parts.tasks.lock().expect("no part panics with the lock").push(forming);
+    parts.tasks.lock().expect("no part panics with the lock").push(Task {
+        name: "forming of the cluster",
+        abort: forming.abort_handle(),
+        watch: forming,
+    });
 }
 
 fn spawn_service<L: Listener>(parts: &Parting, service: Service, listener: L) {
@@ -394,7 +428,7 @@ fn spawn_service<L: Listener>(parts: &Parting, service: Service, listener: L) {
         Ok::<(), NodeError>(())
     });
     let stop = parts.stop_clients.clone().cancelled_owned();
-    parts.task("service for clients", async move { server.serve(listener, stop).await });
+    parts.task(CLIENTS, async move { server.serve(listener, stop).await });
 }
 
 fn server_config(config: &Config) -> ServerConfig {
