@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
@@ -98,10 +99,10 @@ impl Forwarder {
     ///
     /// # Errors
     /// The last refusal.
-    pub async fn over_failover<R>(
+    pub async fn over_failover<'a, R>(
         &self,
         deadline: Duration,
-        attempt: impl AsyncFn(Duration) -> Result<R, Status>,
+        attempt: impl Fn(Duration) -> BoxFuture<'a, Result<R, Status>>,
     ) -> Result<R, Status> {
         let started = Instant::now();
         let patience = self.config.forward.failover_patience.min(deadline);

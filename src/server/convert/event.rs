@@ -27,6 +27,13 @@ pub fn position(stamp: Stamp, sequence: Sequence) -> pb::Position {
     pb::Position { term: stamp.term.0, index: stamp.index.0, sequence: sequence.0 }
 }
 
+/// One record, whole.
+#[must_use]
+pub fn record(record: RecordView<'_>) -> pb::Record {
+    let parts = record_parts(record, Sequence(0), usize::MAX);
+    parts.into_iter().next().map(|(record, _)| record).unwrap_or_default()
+}
+
 /// One record with its events from `from` on and their postings, in as many parts as it takes for none to
 /// be larger than `bytes_max`, unless a single event is. Each comes with its size.
 #[must_use]
