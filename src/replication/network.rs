@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::stream::BoxStream;
@@ -27,6 +27,7 @@ use tonic::{Response, Status};
 use super::append;
 use super::config::{CONNECTION_WINDOW_BYTES, ConfigError, MESSAGE_BYTES_MAX, ReplicationConfig, STREAM_WINDOW_BYTES};
 use super::fault::FaultCell;
+use super::purged;
 use super::state_machine::{RaftSnapshot, SnapshotData};
 use super::transfer;
 use super::types::{Node, NodeId, TypeConfig, Vote};
@@ -36,6 +37,7 @@ use crate::net::Dial;
 use crate::proto::raft::v1 as pb;
 use crate::proto::raft::v1::raft_service_client::RaftServiceClient;
 use crate::store::identity::ClusterId;
+use crate::store::log::Log;
 
 /// A client of one peer.
 pub(super) type Client = RaftServiceClient<Channel>;
@@ -63,6 +65,8 @@ struct Shared {
     config: ReplicationConfig,
     dial: Dial,
     faults: FaultCell,
+    /// The log that entries are sent from.
+    log: OnceLock<Log>,
     clients: Mutex<BTreeMap<(NodeId, Lane), (String, Client)>>,
 }
 
@@ -85,8 +89,14 @@ impl Peers {
         faults: FaultCell,
     ) -> Result<Self, ConfigError> {
         config.validate()?;
-        let clients = Mutex::default();
-        Ok(Self { shared: Arc::new(Shared { cluster, me, config, dial, faults, clients }) })
+        let (log, clients) = (OnceLock::new(), Mutex::default());
+        Ok(Self { shared: Arc::new(Shared { cluster, me, config, dial, faults, log, clients }) })
+    }
+
+    /// Says which log entries are sent from.
+    pub(super) fn send_from(&self, log: &Log) {
+        // The first one counts: a node has one log.
+        let _ = self.shared.log.set(log.clone());
     }
 
     /// The cluster.
@@ -245,7 +255,10 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 return Ok(super::planted::has_everything(input));
             }
             let client = self.peers.client(self.target, &self.node, Lane::Entries).map_err(|e| unreachable(&e))?;
-            append::open(client, self.route(), input, self.peers.config()).await
+            match self.peers.shared.log.get().cloned() {
+                Some(log) => purged::open(client, self.route(), input, self.peers.config(), log).await,
+                None => append::open(client, self.route(), input, self.peers.config()).await,
+            }
         })
     }
 }

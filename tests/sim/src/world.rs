@@ -236,7 +236,8 @@ impl World<'_> {
                 self.postponed = still;
             }
             self.do_later();
-            if !self.step() {
+            // Once something is wrong, what follows from it says nothing new.
+            if !self.step() || !self.wrong.is_empty() {
                 return false;
             }
         }
@@ -246,7 +247,9 @@ impl World<'_> {
     /// All is well again; waits until the clients and the auditor are done.
     fn settle(&mut self, end_ms: u64, go: &AtomicBool) {
         go.store(true, Ordering::Relaxed);
-        while self.now_ms() < end_ms + SETTLE_MS_MAX {
+        // The chaos may have ended late.
+        let latest = self.now_ms().max(end_ms) + SETTLE_MS_MAX;
+        while self.now_ms() < latest && self.wrong.is_empty() {
             self.do_later();
             match self.sim.step() {
                 Ok(false) => self.look(),
