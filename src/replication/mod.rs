@@ -23,6 +23,7 @@ mod log_store;
 mod membership;
 mod network;
 mod planted;
+mod purged;
 mod read_index;
 mod receive;
 pub mod recover;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::stream::BoxStream;
@@ -30,6 +30,7 @@ use super::config::{CONNECTION_WINDOW_BYTES, ConfigError, MESSAGE_BYTES_MAX, Rep
 use super::detector::Sign;
 use super::fault::{Fault, FaultCell};
 use super::figures::Figures;
+use super::purged;
 use super::roster::Roster;
 use super::state_machine::{RaftSnapshot, SnapshotData};
 use super::transfer;
@@ -40,6 +41,7 @@ use crate::net::Dial;
 use crate::proto::raft::v1 as pb;
 use crate::proto::raft::v1::raft_service_client::RaftServiceClient;
 use crate::store::identity::{ClusterId, DiskId};
+use crate::store::log::Log;
 
 /// A client of one peer.
 pub(super) type Client = RaftServiceClient<Channel>;
@@ -73,6 +75,8 @@ struct Shared {
     faults: FaultCell,
     roster: Roster,
     figures: Figures,
+    /// The log that entries are sent from.
+    log: OnceLock<Log>,
     clients: Mutex<BTreeMap<(NodeId, Lane), (String, Client)>>,
     /// Nothing is sent that would keep the others from electing; see `give_way`.
     silent: AtomicBool,
@@ -98,11 +102,17 @@ impl Peers {
         faults: FaultCell,
     ) -> Result<Self, ConfigError> {
         config.validate()?;
-        let (roster, clients) = (Roster::default(), Mutex::default());
+        let (roster, log, clients) = (Roster::default(), OnceLock::new(), Mutex::default());
         let figures = Figures::new(config.election_max, config.digest_interval * 3);
         let silent = AtomicBool::new(false);
-        let shared = Shared { cluster, me, disk, config, dial, faults, roster, figures, clients, silent };
+        let shared = Shared { cluster, me, disk, config, dial, faults, roster, figures, log, clients, silent };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Says which log entries are sent from.
+    pub(super) fn send_from(&self, log: &Log) {
+        // The first one counts: a node has one log.
+        let _ = self.shared.log.set(log.clone());
     }
 
     /// The cluster.
@@ -302,7 +312,11 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 return Ok(super::planted::has_everything(input));
             }
             let client = self.peers.client(self.target, &self.node(), Lane::Entries).map_err(|e| unreachable(&e))?;
-            append::open(client, self.peers.clone(), self.target, input).await
+            let peers = self.peers.clone();
+            match self.peers.shared.log.get().cloned() {
+                Some(log) => purged::open(client, peers, self.target, input, log).await,
+                None => append::open(client, peers, self.target, input).await,
+            }
         })
     }
 }

@@ -157,6 +157,7 @@ impl Replica {
     pub async fn open(peers: Peers, log: Log, apply: ApplyHandle) -> Result<Self, Fault> {
         let stopped = |error: &dyn std::fmt::Display| Fault::Raft(error.to_string());
         let config = Arc::new(peers.config().to_raft().map_err(|error| stopped(&error))?);
+        peers.send_from(&log);
         let log_store = LogStore::new(log.clone(), apply.faults().clone());
         let machine = StateMachine::new(apply.clone());
         let raft = Raft::new(peers.me(), config, peers.clone(), log_store, machine).await;

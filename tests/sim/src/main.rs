@@ -56,6 +56,9 @@ pub struct Arguments {
     /// Takes the time of every message down too, as the check of determinism does.
     #[arg(long, hide = true)]
     messages: bool,
+    /// Runs on this processor alone.
+    #[arg(long, hide = true)]
+    core: Option<usize>,
     /// Says nothing but the result, for the process that runs all seeds.
     #[arg(long, hide = true)]
     quiet: bool,
@@ -67,6 +70,28 @@ fn main() -> ExitCode {
         Some(seed) => one(&arguments, seed),
         None => suite::run(&arguments),
     }
+}
+
+/// Runs on one processor alone: threads that take turns are faster so.
+fn stay_on(core: usize) {
+    let mut cores = nix::sched::CpuSet::new();
+    // It is for speed alone: elsewhere it runs as well.
+    if cores.set(core).is_ok() {
+        let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &cores);
+    }
+}
+
+/// A panic on the simulation's own thread is a node's, and ends the run; to unwind through a runtime
+/// that is in use only makes more of them. On other threads the product may expect it, of sled's.
+fn end_at_panic() {
+    let simulation = std::thread::current().id();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().id() == simulation {
+            eprintln!("{:>7} panicked at {panic}", lockstep::elapsed_ms());
+            std::process::exit(101);
+        }
+        tracing::info!("{panic}");
+    }));
 }
 
 /// Runs one seed.
@@ -83,6 +108,10 @@ fn one(arguments: &Arguments, seed: u64) -> ExitCode {
         (false, true) => Some(Level::DEBUG),
     };
     let trace = Trace::begin(print, arguments.messages);
+    end_at_panic();
+    if let Some(core) = arguments.core {
+        stay_on(core);
+    }
     let began = std::time::Instant::now();
     let lockstep = Lockstep::install(seed);
     let options = Options { seed, seconds: arguments.seconds };

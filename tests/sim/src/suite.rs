@@ -1,8 +1,8 @@
 //! Many seeds: one process each, a few at a time; first the check that a seed always does the same.
 
 use std::collections::VecDeque;
-use std::io::Read as _;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use counterfoil::checker::Verdict;
@@ -68,8 +68,11 @@ pub fn tell(seed: u64, outcome: &Outcome, trace: (u64, u64), took: Duration) -> 
 /// One seed's process.
 struct Running {
     seed: u64,
+    core: usize,
     child: Child,
     until: Instant,
+    /// What it prints and what it says besides, read as it comes: a full pipe would hold it up.
+    texts: [JoinHandle<String>; 2],
 }
 
 /// What became of a seed.
@@ -111,28 +114,39 @@ fn words(seed: u64, seconds: u64, planted: Option<&str>) -> Vec<String> {
     words
 }
 
-fn start(seed: u64, seconds: u64, planted: Option<&str>, messages: bool) -> std::io::Result<Running> {
+fn start(seed: u64, core: usize, seconds: u64, planted: Option<&str>, messages: bool) -> std::io::Result<Running> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(words(seed, seconds, planted)).arg("--quiet").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(words(seed, seconds, planted))
+        .args(["--quiet", "--core", &core.to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     if messages {
         command.arg("--messages");
     }
     // A process that panicked says why in its last lines; the stack is not needed for that.
-    let child = command.env("RUST_BACKTRACE", "0").spawn()?;
+    let mut child = command.env("RUST_BACKTRACE", "0").spawn()?;
+    let texts = [read(child.stdout.take()), read(child.stderr.take())];
     let patience = Duration::from_millis(PATIENCE_MS + seconds * PATIENCE_PER_SECOND_MS);
-    Ok(Running { seed, child, until: Instant::now() + patience })
+    Ok(Running { seed, core, child, until: Instant::now() + patience, texts })
 }
 
-fn finish(mut running: Running) -> Done {
-    let (mut out, mut said) = (String::new(), String::new());
-    if let Some(stdout) = &mut running.child.stdout {
-        let _ = stdout.read_to_string(&mut out);
-    }
-    if let Some(stderr) = &mut running.child.stderr {
-        let _ = stderr.read_to_string(&mut said);
-    }
+/// Reads a pipe to its end, on a thread.
+fn read(pipe: Option<impl std::io::Read + Send + 'static>) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+fn finish(running: Running) -> Done {
+    let [out, said] = running.texts.map(|text| text.join().unwrap_or_default());
     let line = out.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or(Value::Null);
-    let said = said.lines().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(" | ");
+    // The first panic is the cause of those behind it.
+    let said = said.lines().skip_while(|line| !line.contains("panicked at")).take(3).collect::<Vec<_>>().join(" ");
     Done { seed: running.seed, line, said }
 }
 
@@ -140,7 +154,7 @@ fn finish(mut running: Running) -> Done {
 fn run_all(
     seeds: impl Iterator<Item = u64>,
     jobs: usize,
-    start: impl Fn(u64) -> std::io::Result<Running>,
+    start: impl Fn(u64, usize) -> std::io::Result<Running>,
     mut enough: impl FnMut(Done) -> bool,
 ) {
     let mut waiting: VecDeque<u64> = seeds.collect();
@@ -151,7 +165,8 @@ fn run_all(
             && !stop
             && let Some(seed) = waiting.pop_front()
         {
-            match start(seed) {
+            let free = (0..jobs).find(|core| running.iter().all(|other| other.core != *core));
+            match start(seed, free.unwrap_or(0)) {
                 Ok(begun) => running.push(begun),
                 Err(error) => stop = enough(Done { seed, line: Value::Null, said: error.to_string() }),
             }
@@ -200,7 +215,7 @@ fn is_deterministic(arguments: &Arguments) -> bool {
     run_all(
         twice,
         jobs(arguments),
-        |seed| start(seed, TWICE_SECONDS, None, true),
+        |seed, core| start(seed, core, TWICE_SECONDS, None, true),
         |done| {
             match done.line["trace"].as_str() {
                 Some(trace) => traces.push((done.seed, trace.to_owned())),
@@ -231,7 +246,7 @@ fn seeds(arguments: &Arguments, planted: Option<&str>) -> ExitCode {
     run_all(
         seeds,
         jobs(arguments),
-        |seed| start(seed, arguments.seconds, planted, false),
+        |seed, core| start(seed, core, arguments.seconds, planted, false),
         |done| {
             all += 1;
             simulated_ms += done.number("simulated_ms");
@@ -276,7 +291,7 @@ fn table(arguments: &Arguments) -> ExitCode {
         run_all(
             seeds,
             1,
-            |seed| start(seed, arguments.seconds, Some(name), false),
+            |seed, core| start(seed, core, arguments.seconds, Some(name), false),
             |done| {
                 tried += 1;
                 if done.verdict() == "failed" || done.verdict() == "died" {

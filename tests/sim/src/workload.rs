@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use counterfoil::checker::{History, Moment, Read, ReadKind, ReadLevel};
-use counterfoil::client::{Client, ClientError, ClientOptions, SessionOptions, api, id_to_bytes};
+use counterfoil::client::{Client, ClientError, ClientOptions, SessionOptions, api, id_to_bytes, id_to_hex};
 use counterfoil::core::types::CommandId;
 use counterfoil::store::testing::Random;
 
@@ -41,6 +41,8 @@ pub struct Notes {
     ready: AtomicBool,
     /// Nothing new is begun.
     stopped: AtomicBool,
+    /// Clients that have ended.
+    ended: AtomicU64,
     wrong: Mutex<Vec<String>>,
 }
 
@@ -56,6 +58,11 @@ impl Notes {
     /// Lets clients begin nothing more.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// How many clients have ended: nothing of theirs is under way any more.
+    pub fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// Whether the books are set up.
@@ -165,6 +172,7 @@ impl Trader {
                 self.execute(&command).await?;
             }
         }
+        self.notes.ended.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -271,6 +279,7 @@ impl Trader {
         let at = self.notes.now();
         match answer {
             Ok(result) => {
+                tell(&result);
                 self.notes.history().answered(operation, &result, at);
                 Ok(true)
             }
@@ -317,6 +326,7 @@ impl Trader {
                     self.notes.wrong.lock().unwrap_or_else(PoisonError::into_inner).push(what);
                 }
                 last = here;
+                tell(&result);
                 self.notes.history().answered(operation, &result, at);
             }
         }
@@ -351,6 +361,11 @@ impl Trader {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn tell(result: &api::CommandResult) {
+    let api::Position { term, index, sequence } = result.position.unwrap_or_default();
+    tracing::debug!(id = id_to_hex(&result.id), term, index, sequence, again = result.duplicate, "answered");
 }
 
 /// Assets, accounts, a market, and something for every trader.

@@ -79,6 +79,7 @@ struct World<'a> {
     down: Vec<bool>,
     /// Nodes whose disk was made to fail in this life.
     blamed: Vec<bool>,
+    clients: u64,
     links: Links,
     later: Vec<(u64, Later)>,
     random: Random,
@@ -145,6 +146,7 @@ pub fn run(options: Options, lockstep: &Arc<Lockstep>) -> Outcome {
         down: vec![false; hosts.len()],
         blamed: vec![false; hosts.len()],
         hosts,
+        clients,
         links: Links::new(names),
         later: Vec::new(),
         random,
@@ -183,7 +185,7 @@ impl World<'_> {
         if ok {
             self.heal();
             notes.stop();
-            self.settle(end_ms, go);
+            self.settle(end_ms, notes, go);
         }
         let audit = found.lock().unwrap_or_else(PoisonError::into_inner).take();
         if audit.is_none() && self.wrong.is_empty() {
@@ -236,7 +238,8 @@ impl World<'_> {
                 self.postponed = still;
             }
             self.do_later();
-            if !self.step() {
+            // Once something is wrong, what follows from it says nothing new.
+            if !self.step() || !self.wrong.is_empty() {
                 return false;
             }
         }
@@ -244,9 +247,12 @@ impl World<'_> {
     }
 
     /// All is well again; waits until the clients and the auditor are done.
-    fn settle(&mut self, end_ms: u64, go: &AtomicBool) {
-        go.store(true, Ordering::Relaxed);
-        while self.now_ms() < end_ms + SETTLE_MS_MAX {
+    fn settle(&mut self, end_ms: u64, notes: &Notes, go: &AtomicBool) {
+        // The chaos may have ended late.
+        let latest = self.now_ms().max(end_ms) + SETTLE_MS_MAX;
+        while self.now_ms() < latest && self.wrong.is_empty() {
+            // What is answered after the nodes were asked could not be found there.
+            go.store(notes.ended() == self.clients, Ordering::Relaxed);
             self.do_later();
             match self.sim.step() {
                 Ok(false) => self.look(),
