@@ -2,9 +2,10 @@
 //!
 //! A refusal is about the request as a whole; what the ledger refuses is a result with a code and never
 //! comes here. After a refusal of the request's shape, nothing of it was carried out. After one that
-//! passes (see [`Refusal::is_passing`]) some or all of its commands may have been: a request may span
-//! proposals, and a proposal may be committed without this node learning of it. Sending it again, with
-//! the same ids, carries out what is missing. Every status carries a `google.rpc.ErrorInfo` with the machine-readable reason, and a bad request a
+//! passes (UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL) some or all of its
+//! commands may have been: a request may span proposals, and a proposal may be committed without this
+//! node learning of it. Sending it again, with the same ids, carries out what is missing. Every status
+//! carries a `google.rpc.ErrorInfo` with the machine-readable reason, and a bad request a
 //! `google.rpc.BadRequest` with the field.
 
 use std::collections::HashMap;
@@ -157,15 +158,6 @@ impl Refusal {
         }
     }
 
-    /// Whether the same request can be answered later or elsewhere. What of it was carried out is not known.
-    #[must_use]
-    pub const fn is_passing(&self) -> bool {
-        matches!(
-            self.code(),
-            Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Aborted | Code::Internal
-        )
-    }
-
     /// The offending field; empty when there is none.
     #[must_use]
     pub fn field(&self) -> &str {
@@ -306,6 +298,19 @@ mod tests {
         let fields: Vec<_> = details.bad_request().expect("it is one").field_violations.iter().collect();
         assert_eq!(fields[0].field, "commands[3].new_order.quantity");
         assert!(fields[0].description.contains("at least 1"));
+    }
+
+    /// The page that clients are written from names every reason that this file has.
+    #[test]
+    fn every_reason_is_documented() {
+        let page = include_str!("../../docs/CLIENTS.md");
+        let reasons = include_str!("errors.rs").split("pub const fn reason").nth(1).expect("the table of reasons");
+        let reasons = reasons.split("pub fn field").next().expect("its end").split('"').skip(1).step_by(2);
+        let reasons: Vec<&str> = reasons.collect();
+        assert!(reasons.len() > 10 && reasons.contains(&"SESSION_CLOSED"), "{reasons:?}");
+        for reason in reasons {
+            assert!(page.contains(&format!("`{reason}`")), "docs/CLIENTS.md does not name {reason}");
+        }
     }
 
     #[test]

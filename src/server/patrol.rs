@@ -1,7 +1,7 @@
 //! Watches the readers of streams. A stream is driven by its reader, so that one whose reader has stopped
 //! is never asked for anything and cannot end itself: somebody else has to look at the clock.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub struct Patrol(Arc<Mutex<Streams>>);
 #[derive(Debug, Default)]
 struct Streams {
     last: u64,
-    open: HashMap<u64, Arc<Gauge>>,
+    open: BTreeMap<u64, Arc<Gauge>>,
 }
 
 #[derive(Debug)]

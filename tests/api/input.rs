@@ -144,17 +144,16 @@ async fn a_page_token_with_any_number_is_refused_or_answered() {
         node.accept(buy(BOB, 1, 100)).await;
     }
     macro_rules! forge {
-        ($call:ident, $request:expr, $sequences:expr) => {
+        ($call:ident, $sequences:expr, $of:expr) => {
             for descending in [false, true] {
-                let page = |token| Some(pb::Page { size: 1, token, descending });
-                let mut request = $request;
-                request.page = page(String::new());
-                let token = node.queries().$call(request.clone()).await.expect("a page").into_inner().next_page_token;
+                let asked = |token| $of(Some(pb::Page { size: 1, token, descending }));
+                let first = node.queries().$call(asked(String::new())).await.expect("a page").into_inner();
+                let token = first.next_page_token;
                 assert_eq!(token.len(), 32, "there is more than one");
                 for key in [0, u64::MAX, u64::MAX - 1, u64::MAX / 2] {
                     for place in [0, u32::MAX] {
-                        request.page = page(format!("{key:016x}{place:08x}{}", &token[24..]));
-                        let answer = node.queries().$call(request.clone()).await;
+                        let forged = format!("{key:016x}{place:08x}{}", &token[24..]);
+                        let answer = node.queries().$call(asked(forged)).await;
                         if $sequences && key > 0 {
                             let refused = answer.expect_err("no such event");
                             let expected = ("SEQUENCE_OUT_OF_RANGE".to_owned(), "page.token".to_owned());
@@ -167,13 +166,16 @@ async fn a_page_token_with_any_number_is_refused_or_answered() {
             }
         };
     }
-    forge!(list_trades, pb::ListTradesRequest { market_id: MARKET, ..Default::default() }, true);
-    forge!(list_orders, pb::ListOrdersRequest { account_id: ANN, include_ended: true, ..Default::default() }, true);
-    forge!(list_orders, pb::ListOrdersRequest { account_id: ANN, ..Default::default() }, true);
-    forge!(list_orders, pb::ListOrdersRequest { market_id: MARKET, ..Default::default() }, true);
-    forge!(list_postings, pb::ListPostingsRequest { account_id: BOB, ..Default::default() }, true);
-    forge!(list_accounts, pb::ListAccountsRequest::default(), false);
-    forge!(list_assets, pb::ListAssetsRequest::default(), false);
+    forge!(list_trades, true, |page| pb::ListTradesRequest { market_id: MARKET, page, ..Default::default() });
+    let orders = |account_id, include_ended| {
+        move |page| pb::ListOrdersRequest { account_id, market_id: MARKET, include_ended, page, ..Default::default() }
+    };
+    forge!(list_orders, true, orders(ANN, true));
+    forge!(list_orders, true, orders(ANN, false));
+    forge!(list_orders, true, orders(0, false));
+    forge!(list_postings, true, |page| pb::ListPostingsRequest { account_id: BOB, page, ..Default::default() });
+    forge!(list_accounts, false, |page| pb::ListAccountsRequest { page, ..Default::default() });
+    forge!(list_assets, false, |page| pb::ListAssetsRequest { page, ..Default::default() });
     node.accept(buy(BOB, 1, 100)).await;
     cluster.stop().await;
 }

@@ -12,7 +12,7 @@ use counterfoil::core::Ledger;
 use counterfoil::core::command::{CommandKey, Proposal};
 use counterfoil::core::event::Effects;
 use counterfoil::core::state::{History, Used};
-use counterfoil::core::types::{LogIndex, Sequence, Stamp, Term, Timestamp};
+use counterfoil::core::types::{LogIndex, Stamp, Term, Timestamp};
 use counterfoil::server::convert;
 
 use crate::recording::Recording;
@@ -50,8 +50,7 @@ impl Core {
         let proposal = Proposal::new(time, vec![command]);
         self.ledger.apply(stamp, &proposal, &mut self.history, &mut self.effects);
         self.ledger.take_changes(&mut Vec::new());
-        let mut parts = convert::event::record_parts(self.effects.record(0), Sequence(0), usize::MAX);
-        parts.remove(0).0
+        convert::event::record(self.effects.record(0))
     }
 }
 

@@ -27,30 +27,34 @@ pub fn position(stamp: Stamp, sequence: Sequence) -> pb::Position {
     pb::Position { term: stamp.term.0, index: stamp.index.0, sequence: sequence.0 }
 }
 
-/// One record, whole.
+/// One record with all its events and postings.
 #[must_use]
 pub fn record(record: RecordView<'_>) -> pb::Record {
-    let parts = record_parts(record, Sequence(0), usize::MAX);
-    parts.into_iter().next().map(|(record, _)| record).unwrap_or_default()
+    let events = record.events().map(|(sequence, body, postings)| event(sequence, record.stamp.time, body, postings));
+    pb::Record { events: events.collect(), ..record_head(record) }
+}
+
+/// A record without its events.
+fn record_head(record: RecordView<'_>) -> pb::Record {
+    pb::Record {
+        position: Some(position(record.stamp, record.sequence)),
+        time: record.stamp.time.0,
+        command_id: record.origin.map_or_else(Bytes::new, |origin| id_bytes(origin.key.id)),
+        events: Vec::new(),
+        continues: false,
+    }
 }
 
 /// One record with its events from `from` on and their postings, in as many parts as it takes for none to
 /// be larger than `bytes_max`, unless a single event is. Each comes with its size.
 #[must_use]
 pub fn record_parts(record: RecordView<'_>, from: Sequence, bytes_max: usize) -> Vec<(pb::Record, usize)> {
-    let time = record.stamp.time;
-    let head = pb::Record {
-        position: Some(position(record.stamp, record.sequence)),
-        time: time.0,
-        command_id: record.origin.map_or_else(Bytes::new, |origin| id_bytes(origin.key.id)),
-        events: Vec::new(),
-        continues: false,
-    };
+    let head = record_head(record);
     let head_bytes = head.encoded_len() + FLAG_BYTES;
     let (mut part, mut bytes) = (head.clone(), head_bytes);
     let mut parts = Vec::with_capacity(1);
     for (sequence, body, postings) in record.events().filter(|(sequence, ..)| *sequence >= from) {
-        let event = event(sequence, time, body, postings);
+        let event = event(sequence, record.stamp.time, body, postings);
         let event_bytes = prost::encoding::message::encoded_len(EVENTS_TAG, &event);
         if bytes + event_bytes > bytes_max && !part.events.is_empty() {
             let full = pb::Record { continues: true, ..std::mem::replace(&mut part, head.clone()) };
