@@ -100,6 +100,10 @@ pub struct StoreConfig {
     pub log_cache_mib: u64,
     /// The longest time between two batches of the state, in milliseconds.
     pub state_sync_ms: u64,
+    /// A leader one sync of whose log takes longer hands its office over, in milliseconds.
+    pub sync_slow_ms: u64,
+    /// A node one sync of whose log takes longer stops, in milliseconds.
+    pub sync_hung_ms: u64,
 }
 
 /// The service for clients: every limit it keeps.
@@ -133,6 +137,16 @@ pub struct TelemetryConfig {
     pub log_filter: String,
     /// How they are written.
     pub log_format: LogFormat,
+    /// Where `/metrics` is served, such as `127.0.0.1:7600`; nowhere when empty.
+    pub metrics_listen: String,
+}
+
+impl TelemetryConfig {
+    /// Where `/metrics` is served, if it is.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_listen.parse().ok()
+    }
 }
 
 /// How log lines are written.
@@ -217,7 +231,7 @@ impl RaftConfig {
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { log_segment_mib: 16, log_cache_mib: 32, state_sync_ms: 500 }
+        Self { log_segment_mib: 16, log_cache_mib: 32, state_sync_ms: 500, sync_slow_ms: 1_000, sync_hung_ms: 15_000 }
     }
 }
 
@@ -238,7 +252,11 @@ impl Default for ServerConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { log_filter: "info,openraft=error".to_owned(), log_format: LogFormat::Text }
+        Self {
+            log_filter: "info,openraft=error".to_owned(),
+            log_format: LogFormat::Text,
+            metrics_listen: String::new(),
+        }
     }
 }
 
@@ -369,12 +387,16 @@ impl Config {
         self.raft.replication().validate().map_err(|error| ConfigError::BadValue {
             key: RaftConfig::key_of(error.key).to_owned(),
             reason: error.reason,
+        })?;
+        let metrics = &self.telemetry.metrics_listen;
+        require(metrics.is_empty() || metrics.parse::<SocketAddr>().is_ok(), "telemetry.metrics_listen", || {
+            format!("{metrics:?} is not an address such as 127.0.0.1:7600")
         })
     }
 
     /// Every number, with its key and what it may be. The most is far beyond what is of use: it keeps a slip
     /// of the pen from overflowing something.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 18] {
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 20] {
         let Self { node, raft, store, server, .. } = self;
         [
             ("node.id", node.id, 1..=u64::MAX),
@@ -387,6 +409,8 @@ impl Config {
             ("store.log_segment_mib", store.log_segment_mib, 1..=1_024),
             ("store.log_cache_mib", store.log_cache_mib, 1..=65_536),
             ("store.state_sync_ms", store.state_sync_ms, 10..=600_000),
+            ("store.sync_slow_ms", store.sync_slow_ms, 10..=600_000),
+            ("store.sync_hung_ms", store.sync_hung_ms, store.sync_slow_ms..=3_600_000),
             ("server.message_mib", server.message_mib as u64, 1..=64),
             ("server.request_timeout_ms", server.request_timeout_ms, 100..=3_600_000),
             ("server.streams_per_connection", u64::from(server.streams_per_connection), 1..=1_000_000),

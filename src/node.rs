@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -73,6 +73,15 @@ const PARTS_MAX: usize = 16;
 /// How long threads may take to write what they have when the node is told to stop.
 const WRITE_OUT_MAX: Duration = Duration::from_secs(30);
 
+/// How long clients and peers may take to get their last answers.
+const FINISH_MAX: Duration = Duration::from_secs(1);
+
+/// The task that serves clients.
+const CLIENTS: &str = "service for clients";
+
+/// The task that serves the other nodes.
+const PEERS: &str = "service for the other nodes";
+
 /// A running node. Dropping it without [`Node::shutdown`] leaves its threads running.
 #[derive(Debug)]
 pub struct Node {
@@ -85,11 +94,19 @@ pub struct Node {
     _folder: DataFolder,
 }
 
+/// A task, and what tells of its end.
+#[derive(Debug)]
+struct Task {
+    name: &'static str,
+    abort: AbortHandle,
+    watch: JoinHandle<()>,
+}
+
 /// What runs, and how it is stopped.
 #[derive(Debug)]
 struct Parting {
     ended: mpsc::Sender<NodeError>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Mutex<Vec<Task>>,
     threads: Mutex<Vec<(&'static str, oneshot::Receiver<()>)>>,
     stop_clients: CancellationToken,
     stop_peers: CancellationToken,
@@ -129,6 +146,7 @@ impl Parting {
         let (ended, stopping) = (self.ended.clone(), self.stopping.clone());
         // A task of its own for the body, so that its panic is seen here.
         let body = tokio::spawn(async move { body.await.map_err(Into::into) });
+        let abort = body.abort_handle();
         let watch = tokio::spawn(async move {
             let error = match body.await {
                 Ok(Err(error)) => error,
@@ -138,7 +156,24 @@ impl Parting {
                 let _ = ended.send(error).await;
             }
         });
-        self.tasks.lock().expect("no part panics with the lock").push(watch);
+        self.tasks.lock().expect("no part panics with the lock").push(Task { name, abort, watch });
+    }
+
+    /// Waits for tasks that were told to end, then ends all of them.
+    async fn wait_tasks(&self, told: &[&str], at_most: Duration) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().expect("no part panics with the lock"));
+        let (ending, others): (Vec<_>, Vec<_>) = tasks.drain(..).partition(|task| told.contains(&task.name));
+        let deadline = tokio::time::Instant::now() + at_most;
+        for mut task in ending {
+            if tokio::time::timeout_at(deadline, &mut task.watch).await.is_err() {
+                task.abort.abort();
+                let _ = task.watch.await;
+            }
+        }
+        for task in others {
+            task.abort.abort();
+            let _ = task.watch.await;
+        }
     }
 
     async fn wait_threads(&self) {
@@ -200,6 +235,10 @@ impl Node {
         let clients: L = listen(config.node.client_listen).await?;
         let peers: L = listen(config.node.raft_listen).await?;
         let client_endpoint = clients.local_addr().unwrap_or(config.node.client_listen);
+        let metrics = match config.telemetry.metrics_address() {
+            Some(address) => Some(listen::<TcpListener>(address).await?),
+            None => None,
+        };
         let (parts, ended) = Parting::new();
         let faults = FaultCell::default();
 
@@ -209,7 +248,11 @@ impl Node {
         let Store { folder, log, log_writer, engine, persister } =
             opened.map_err(|_| NodeError::Ended("recovery"))??;
         let readers = engine.readers();
-        let replication = config.raft.replication();
+        let replication = ReplicationConfig {
+            sync_slow: Duration::from_millis(config.store.sync_slow_ms),
+            sync_hung: Duration::from_millis(config.store.sync_hung_ms),
+            ..config.raft.replication()
+        };
         let (apply, apply_body) = apply_thread(engine, replication.reads_max, faults.clone());
         parts.thread("log", move || log_writer.run())?;
         parts.thread("persister", move || persister.run())?;
@@ -226,6 +269,13 @@ impl Node {
         })?;
         spawn_replication(&parts, &replica, &config, peers);
         spawn_service(&parts, service, clients);
+        if let Some(listener) = metrics {
+            let replica = replica.clone();
+            parts.task("metrics", async move {
+                server::metrics::serve(listener, replica).await;
+                Ok::<(), NodeError>(())
+            });
+        }
         tracing::info!(node = config.node.id, cluster = %config.cluster.name, clients = %client_endpoint, "started");
         Ok(Self { client_endpoint, replica, faults, parts, ended: tokio::sync::Mutex::new(ended), _folder: folder })
     }
@@ -262,10 +312,7 @@ impl Node {
         self.parts.stop_clients.cancel();
         self.parts.wait_threads().await;
         self.parts.stop_peers.cancel();
-        let tasks = std::mem::take(&mut *self.parts.tasks.lock().expect("no part panics with the lock"));
-        for task in tasks {
-            task.abort();
-        }
+        self.parts.wait_tasks(&[CLIENTS, PEERS], FINISH_MAX).await;
         tracing::info!("stopped");
     }
 }
@@ -275,7 +322,8 @@ async fn listen<L: Listener>(address: SocketAddr) -> Result<L, NodeError> {
 }
 
 /// A cluster's identity is its name's digest: whoever is configured with the name is meant.
-fn cluster_id(config: &Config) -> ClusterId {
+#[must_use]
+pub fn cluster_id(config: &Config) -> ClusterId {
     let digest = blake3::hash(config.cluster.name.as_bytes());
     let mut id = [0; 16];
     id.copy_from_slice(&digest.as_bytes()[..16]);
@@ -339,14 +387,14 @@ fn spawn_replication<L: Listener>(parts: &Parting, replica: &Replica, config: &C
         .collect();
     let router = replica.service().router();
     let stop = parts.stop_peers.clone().cancelled_owned();
-    parts.task("service for the other nodes", async move {
-        router.serve_with_incoming_shutdown(net::incoming(listener), stop).await
-    });
+    parts.task(PEERS, async move { router.serve_with_incoming_shutdown(net::incoming(listener), stop).await });
     let replica = replica.clone();
     let watching = replica.clone();
     parts.task("watch over Raft", async move { watching.supervise().await });
     let tending = replica.clone();
     parts.task("care of the membership", async move { tending.tend_membership().await });
+    let watching_disk = replica.clone();
+    parts.task("watch over the disk", async move { watching_disk.watch_disk().await });
     let attending = replica.clone();
     parts.task("watch over the leader", async move { attending.attend_leader().await });
     let yielding = replica.clone();
@@ -362,7 +410,11 @@ fn spawn_replication<L: Listener>(parts: &Parting, replica: &Replica, config: &C
             let _ = ended.send(fault.into()).await;
         }
     });
-    parts.tasks.lock().expect("no part panics with the lock").push(forming);
+    parts.tasks.lock().expect("no part panics with the lock").push(Task {
+        name: "forming of the cluster",
+        abort: forming.abort_handle(),
+        watch: forming,
+    });
 }
 
 fn spawn_service<L: Listener>(parts: &Parting, service: Service, listener: L) {
@@ -376,7 +428,7 @@ fn spawn_service<L: Listener>(parts: &Parting, service: Service, listener: L) {
         Ok::<(), NodeError>(())
     });
     let stop = parts.stop_clients.clone().cancelled_owned();
-    parts.task("service for clients", async move { server.serve(listener, stop).await });
+    parts.task(CLIENTS, async move { server.serve(listener, stop).await });
 }
 
 fn server_config(config: &Config) -> ServerConfig {

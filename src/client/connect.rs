@@ -1,6 +1,7 @@
 //! Connections to the nodes, and which of them to ask.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The first pause after a failed try; it doubles with each one.
 const BACKOFF_FIRST: Duration = Duration::from_millis(10);
-/// The longest pause between two tries.
-const BACKOFF_MAX: Duration = Duration::from_millis(320);
+/// The longest pause between two tries: about as long as an election takes.
+const BACKOFF_MAX: Duration = Duration::from_millis(160);
 /// How many nodes beyond the given ones a client learns of.
 const LEARNED_MAX: usize = 16;
 /// The largest message read or written: an order book of one market.
@@ -165,9 +166,19 @@ impl Backoff {
     }
 
     pub(super) async fn pause(&mut self) {
-        tokio::time::sleep(self.next).await;
+        tokio::time::sleep(spread(self.next)).await;
         self.next = (self.next * 2).min(BACKOFF_MAX);
     }
+}
+
+/// Between half and all of a pause: clients that failed together, since a node died, must not all come
+/// back together, nor all just before the next leader is there. Multiples of the golden ratio are as
+/// far from one another as can be (Knuth, TAOCP vol. 3, 6.4).
+fn spread(pause: Duration) -> Duration {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const GOLDEN: u32 = 0x9E37_79B9;
+    let place = NEXT.fetch_add(GOLDEN, Ordering::Relaxed);
+    pause / 2 + (pause / 2).mul_f64(f64::from(place) / f64::from(u32::MAX))
 }
 
 /// Asks node after node until one answers, one refuses for good, or the deadline passes.
@@ -254,6 +265,13 @@ mod tests {
         nodes.follow("a:1");
         assert_eq!(nodes.current().0, "http://a:1", "knows a node by another spelling");
         assert_eq!(nodes.lock().nodes.len(), 3);
+    }
+
+    #[test]
+    fn pauses_are_spread_between_half_and_all() {
+        let pauses: Vec<Duration> = (0..16).map(|_| spread(Duration::from_millis(100))).collect();
+        assert!(pauses.iter().all(|pause| (50..=100).contains(&pause.as_millis())), "{pauses:?}");
+        assert!(pauses.iter().any(|pause| pause.as_millis() < 65) && pauses.iter().any(|pause| pause.as_millis() > 85));
     }
 
     #[tokio::test]

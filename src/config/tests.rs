@@ -49,6 +49,12 @@ fn what_is_wrong_is_named() {
         ("", &[], &["server.calls=0"], "`server.calls`: 0 is below the least, 1"),
         ("", &[], &["server.proposals=1025"], "`server.proposals`: 1025 is above the most, 1024"),
         ("", &[], &["node.id=4"], "`cluster.members`: this node, 4, is not among them, and cluster.join is not set"),
+        (
+            "",
+            &[],
+            &["telemetry.metrics_listen=here"],
+            "`telemetry.metrics_listen`: \"here\" is not an address such as 127.0.0.1:7600",
+        ),
         ("", &[], &["node.id"], "`node.id`: a flag is written --set section.key=value"),
     ];
     for (text, env, flags, expected) in cases {

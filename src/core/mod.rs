@@ -10,6 +10,7 @@ pub mod decimal;
 pub mod digest;
 pub mod event;
 pub mod ledger;
+pub mod planted;
 pub mod rejection;
 pub mod reply;
 pub mod state;

@@ -1,9 +1,9 @@
 //! A leader that hears from no majority gives way.
 //!
-//! openraft's leader keeps its office then, and its heartbeats go on. Where the network carries them
-//! but not the answers, the others would never miss it, and nobody could lead for as long as that
-//! lasts. So it falls silent for long enough that they can elect; if they do not, since the network is
-//! cut for all, it asks for their answers again.
+//! openraft's leader keeps its office then, and its heartbeats go on; each linearizable read that it is
+//! asked for sends another. Where the network carries them but not the answers, the others would never
+//! miss it, and nobody could lead for as long as that lasts. So it falls silent for long enough that
+//! they can elect; if they do not, since the network is cut for all, it asks for their answers again.
 
 use super::fault::Fault;
 use super::replica::Replica;
@@ -48,8 +48,8 @@ impl Replica {
 
     async fn fall_silent(&self) {
         tracing::warn!("no majority answers: giving way");
-        self.shared.raft.runtime_config().heartbeat(false);
+        self.shared.peers.set_silent(true);
         tokio::time::sleep(self.shared.peers.config().election_max * SILENCE_WAITS).await;
-        self.shared.raft.runtime_config().heartbeat(true);
+        self.shared.peers.set_silent(false);
     }
 }

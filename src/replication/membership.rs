@@ -11,8 +11,9 @@ use std::time::Duration;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::raft::{ClientWriteResponse, Precondition};
 use openraft::{ChangeMembers, Instant as _, ServerState};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use super::bootstrap::Contact;
 use super::fault::Fault;
 use super::replica::{ReadError, Replica};
 use super::status;
@@ -142,7 +143,7 @@ impl Replica {
         if let Some((other, _)) = view.membership.nodes().find(|(_, other)| other.raft == node.raft) {
             return refused(format!("node {other} is at {} already", node.raft));
         }
-        let contact = self.contact(id, &node).await.map_err(|status| not_reached(id, &node, &status))?;
+        let contact = self.reach(id, &node).await?;
         if contact.initialized {
             return refused(format!("node {id} belongs to a cluster already; a new node starts with an empty folder"));
         }
@@ -225,11 +226,8 @@ impl Replica {
         if let Some((other, _)) = view.membership.nodes().find(|(other, at)| **other != id && at.raft == node.raft) {
             return refused(format!("node {other} is at {}", node.raft));
         }
-        let disk = if id == self.shared.peers.me() {
-            self.shared.peers.disk()
-        } else {
-            self.contact(id, &node).await.map_err(|status| not_reached(id, &node, &status))?.disk
-        };
+        let disk =
+            if id == self.shared.peers.me() { self.shared.peers.disk() } else { self.reach(id, &node).await?.disk };
         if known.disk.is_some_and(|known| known != disk) {
             return refused(format!("what answers at {} has another disk than node {id}", node.raft));
         }
@@ -295,6 +293,20 @@ impl Replica {
         (!named.is_empty()).then_some(ChangeMembers::SetNodes(named))
     }
 
+    /// What a node says of itself, which may have been started a moment ago.
+    async fn reach(&self, id: NodeId, node: &Node) -> Result<Contact, MembershipError> {
+        let until = Instant::now() + self.shared.peers.config().barrier_timeout;
+        loop {
+            match self.contact(id, node).await {
+                Ok(contact) => return Ok(contact),
+                Err(status) if Instant::now() >= until => {
+                    return refused(format!("node {id} does not answer at {}: {}", node.raft, status.message()));
+                }
+                Err(_) => sleep(TEND_INTERVAL).await,
+            }
+        }
+    }
+
     async fn view(&self) -> Result<View, MembershipError> {
         let not_leader = || MembershipError::NotLeader { leader: status::leader(&self.shared.raft) };
         let metrics = status::metrics(&self.shared.raft);
@@ -358,10 +370,6 @@ impl Replica {
             Err(RaftError::Fatal(_)) => Err(MembershipError::ShuttingDown),
         }
     }
-}
-
-fn not_reached(id: NodeId, node: &Node, status: &tonic::Status) -> MembershipError {
-    MembershipError::Refused(format!("node {id} does not answer at {}: {}", node.raft, status.message()))
 }
 
 fn changed(written: Written) -> Changed {

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::stream::BoxStream;
@@ -26,16 +27,21 @@ use tonic::{Response, Status};
 
 use super::append;
 use super::config::{CONNECTION_WINDOW_BYTES, ConfigError, MESSAGE_BYTES_MAX, ReplicationConfig, STREAM_WINDOW_BYTES};
+use super::detector::Sign;
 use super::fault::{Fault, FaultCell};
+use super::figures::Figures;
+use super::purged;
 use super::roster::Roster;
 use super::state_machine::{RaftSnapshot, SnapshotData};
 use super::transfer;
 use super::types::{Node, NodeId, TypeConfig, Vote};
 use super::wire::{self, Route};
+use crate::core::planted::{self, Mistake};
 use crate::net::Dial;
 use crate::proto::raft::v1 as pb;
 use crate::proto::raft::v1::raft_service_client::RaftServiceClient;
 use crate::store::identity::{ClusterId, DiskId};
+use crate::store::log::Log;
 
 /// A client of one peer.
 pub(super) type Client = RaftServiceClient<Channel>;
@@ -68,7 +74,12 @@ struct Shared {
     dial: Dial,
     faults: FaultCell,
     roster: Roster,
+    figures: Figures,
+    /// The log that entries are sent from.
+    log: OnceLock<Log>,
     clients: Mutex<BTreeMap<(NodeId, Lane), (String, Client)>>,
+    /// Nothing is sent that would keep the others from electing; see `give_way`.
+    silent: AtomicBool,
 }
 
 impl std::fmt::Debug for Peers {
@@ -91,8 +102,17 @@ impl Peers {
         faults: FaultCell,
     ) -> Result<Self, ConfigError> {
         config.validate()?;
-        let (roster, clients) = (Roster::default(), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { cluster, me, disk, config, dial, faults, roster, clients }) })
+        let (roster, log, clients) = (Roster::default(), OnceLock::new(), Mutex::default());
+        let figures = Figures::new(config.election_max, config.digest_interval * 3);
+        let silent = AtomicBool::new(false);
+        let shared = Shared { cluster, me, disk, config, dial, faults, roster, figures, log, clients, silent };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Says which log entries are sent from.
+    pub(super) fn send_from(&self, log: &Log) {
+        // The first one counts: a node has one log.
+        let _ = self.shared.log.set(log.clone());
     }
 
     /// The cluster.
@@ -125,12 +145,29 @@ impl Peers {
         self.shared.disk
     }
 
+    /// Sends no entries and no heartbeats from now on, or sends them again.
+    pub(super) fn set_silent(&self, silent: bool) {
+        self.shared.silent.store(silent, Ordering::Relaxed);
+    }
+
+    /// What is not to be sent while this leader gives way.
+    fn check_may_speak(&self) -> Result<(), RPCError<TypeConfig>> {
+        match self.shared.silent.load(Ordering::Relaxed) {
+            true => Err(unreachable(&"this leader gives way")),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn faults(&self) -> &FaultCell {
         &self.shared.faults
     }
 
     pub(super) fn roster(&self) -> &Roster {
         &self.shared.roster
+    }
+
+    pub(super) fn figures(&self) -> &Figures {
+        &self.shared.figures
     }
 
     pub(super) fn route(&self, target: NodeId) -> Route {
@@ -270,8 +307,16 @@ impl NetStreamAppend<TypeConfig> for Peer {
             if self.heartbeats {
                 return Ok(self.heartbeats(input, option).boxed());
             }
+            self.peers.check_may_speak()?;
+            if planted::is(Mistake::MinorityAnswers) && super::planted::is_granted() {
+                return Ok(super::planted::has_everything(input));
+            }
             let client = self.peers.client(self.target, &self.node(), Lane::Entries).map_err(|e| unreachable(&e))?;
-            append::open(client, self.peers.clone(), self.target, input).await
+            let peers = self.peers.clone();
+            match self.peers.shared.log.get().cloned() {
+                Some(log) => purged::open(client, peers, self.target, input, log).await,
+                None => append::open(client, peers, self.target, input).await,
+            }
         })
     }
 }
@@ -289,12 +334,14 @@ impl Peer {
         input.then(move |request| {
             let option = option.clone();
             async move {
+                self.peers.check_may_speak()?;
                 let term = request.vote.leader_id.term;
                 let acknowledged = self.peers.roster().acknowledged(self.target, term);
                 let append = wire::append(&self.route(), request, acknowledged);
                 let request = pb::HeartbeatRequest { append: Some(append) };
                 let ask = |mut client: Client| async move { client.heartbeat(request).await };
                 let response = self.ask(RPCTypes::AppendEntries, &option, ask).await?;
+                self.peers.figures().heard(self.target, Sign::Heartbeat);
                 append::read_answer(response.append.unwrap_or_default(), self.peers.roster(), self.target, term)
             }
         })

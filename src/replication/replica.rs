@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 use super::apply::ApplyHandle;
 use super::config::{PROPOSAL_BYTES_MAX, PROPOSALS_BYTES_MAX, PROPOSALS_MAX};
 use super::fault::Fault;
+use super::figures::Measured;
 use super::log_store::LogStore;
 use super::network::Peers;
 use super::read_index::ReadIndex;
@@ -29,6 +30,7 @@ use super::state_machine::StateMachine;
 use super::status::{self, Leadership, Published, Status};
 use super::types::{Applied, Node, NodeId, ProposalBytes, Raft, TypeConfig};
 use crate::core::Ledger;
+use crate::core::planted::{self, Mistake};
 use crate::core::types::{Sequence, Term};
 use crate::machine::Instant;
 use crate::net::Dial;
@@ -135,8 +137,8 @@ pub(super) struct Shared {
     pub stopping: AtomicBool,
     read_index: ReadIndex,
     receiver: Receiver,
+    pub log: Log,
     in_flight: Arc<Semaphore>,
-    log: Log,
 }
 
 impl std::fmt::Debug for Replica {
@@ -155,6 +157,7 @@ impl Replica {
     pub async fn open(peers: Peers, log: Log, apply: ApplyHandle) -> Result<Self, Fault> {
         let stopped = |error: &dyn std::fmt::Display| Fault::Raft(error.to_string());
         let config = Arc::new(peers.config().to_raft().map_err(|error| stopped(&error))?);
+        peers.send_from(&log);
         let log_store = LogStore::new(log.clone(), apply.faults().clone());
         let machine = StateMachine::new(apply.clone());
         let raft = Raft::new(peers.me(), config, peers.clone(), log_store, machine).await;
@@ -285,7 +288,13 @@ impl Replica {
     /// See [`ReadError`].
     pub async fn barrier(&self) -> Result<(), ReadError> {
         let wait = async {
+            if planted::is(Mistake::ReadUnconfirmed) {
+                return Ok(());
+            }
             let index = self.shared.read_index.confirm().await?;
+            if planted::is(Mistake::ReadTooEarly) {
+                return Ok(());
+            }
             let mut published = self.shared.apply.published();
             let reached = published.wait_for(|now| now.index >= index).await;
             reached.map(drop).map_err(|_| ReadError::ShuttingDown)
@@ -317,7 +326,8 @@ impl Replica {
     #[must_use]
     pub fn status(&self) -> Status {
         let sequence = self.shared.apply.published().borrow().sequence;
-        status::status(&self.shared.raft, sequence)
+        let measured = Measured { log_syncs: self.shared.log.sync_times(), ..self.shared.peers.figures().measured() };
+        status::status(&self.shared.raft, sequence, measured)
     }
 
     /// Who leads, and each change of it.
@@ -353,11 +363,12 @@ impl Replica {
     /// Moves leadership away if this node has it, lets what is in flight be answered, then stops
     /// taking part: ends the apply thread, which writes its state, and the log thread.
     pub async fn shutdown(&self) {
-        self.shared.stopping.store(true, Ordering::Relaxed);
+        // First: as long as this node leads, it takes what comes.
         match self.transfer_leadership(None).await {
             Ok(leader) => tracing::info!(leader, "leadership moved"),
             Err(error) => tracing::info!(%error, "stopping without moving leadership"),
         }
+        self.shared.stopping.store(true, Ordering::Relaxed);
         let grace = self.shared.peers.config().election_max;
         // Once every permit is back nothing waits for an answer.
         let answered = timeout(grace + Duration::from_millis(100), self.shared.in_flight.acquire_many(UNITS_MAX)).await;

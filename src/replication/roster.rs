@@ -71,6 +71,11 @@ impl Roster {
         acknowledged.retain(|id, _| members.contains_key(id));
     }
 
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        self.lock().members.len()
+    }
+
     /// A member as it is reached now.
     pub fn node(&self, id: NodeId) -> Option<Node> {
         self.lock().members.get(&id).cloned()

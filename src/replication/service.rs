@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::stream::unfold;
 use futures::{Stream, StreamExt};
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::raft::AppendEntriesRequest;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use openraft::vote::RaftVote;
 use tokio::time::timeout;
 use tonic::metadata::MetadataValue;
@@ -19,6 +19,7 @@ use super::codec;
 use super::config::{
     CONNECTION_WINDOW_BYTES, MESSAGE_BYTES_MAX, ReplicationConfig, STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
 };
+use super::detector::Sign;
 use super::fault::Fault;
 use super::network::{Peers, STRANGER_METADATA};
 use super::read_index::ReadIndex;
@@ -209,6 +210,7 @@ impl RaftService for Service {
         request: Request<pb::HeartbeatRequest>,
     ) -> Result<Response<pb::HeartbeatResponse>, Status> {
         let append = request.into_inner().append.ok_or(wire::WireError("no append"))?;
+        let source = append.header.as_ref().map_or(0, |header| header.source);
         let append = self.parse_append(append)?;
         if !append.entries.is_empty() {
             return Err(wire::WireError("a heartbeat carries no entries").into());
@@ -216,6 +218,10 @@ impl RaftService for Service {
         let previous = append.prev_log_id;
         self.soon(async {
             let answer = self.raft.append_entries(append).await.map_err(stopped)?;
+            self.peers.figures().heard(source, Sign::Heartbeat);
+            if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+                self.peers.figures().led_by(source);
+            }
             let answer = wire::append_answer(wire::heartbeat_answer(answer, previous));
             Ok(pb::HeartbeatResponse { append: Some(answer) })
         })

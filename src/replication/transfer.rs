@@ -21,6 +21,7 @@ use super::network::{Client, Peers};
 use super::state_machine::{LocalSnapshot, RaftSnapshot, SnapshotData, read_journal};
 use super::types::{TypeConfig, Vote};
 use super::wire::{self, Route};
+use crate::core::planted::{self, Mistake};
 use crate::core::types::Sequence;
 use crate::machine::blocking;
 use crate::proto::raft::v1::install_snapshot_request::Part;
@@ -187,7 +188,7 @@ async fn next_part(
             Ok(Some((Part::File(pb::FilePart { offset, data }), stage)))
         }
         Stage::Journal(from, rest) if !rest.is_empty() => Ok(Some(journal_part(rest, from))),
-        Stage::Journal(from, _) if from <= last => {
+        Stage::Journal(from, _) if from <= last && !planted::is(Mistake::SnapshotWithoutTail) => {
             let journal = local.journal.clone();
             let (records, next) = off_runtime(move || read_journal(&journal, from, last)).await?;
             Ok(Some(journal_part(records.into(), next)))

@@ -1,5 +1,7 @@
 //! The cluster service: how this node sees the cluster, who belongs to it and who leads it.
 
+use std::time::Duration;
+
 use tonic::{Request, Response, Status};
 
 use super::convert::request::Consistency;
@@ -8,7 +10,7 @@ use super::errors::Refusal;
 use super::reads::Reads;
 use crate::core::types::LogIndex;
 use crate::proto::v1 as pb;
-use crate::replication::{Node, NodeId, PeerStatus, Replica, Role};
+use crate::replication::{self, Life, Measured, Node, NodeId, PeerStatus, Replica, Role};
 use crate::store::identity::ClusterId;
 
 /// The cluster service of one node. Cheap to clone.
@@ -31,7 +33,8 @@ impl Cluster {
         let published = *self.reads.published().borrow();
         let status = self.replica.status();
         let index = |index: Option<LogIndex>| index.map_or(0, |index| index.0);
-        let (leader_id, leader_endpoint) = status.leader.map_or((0, String::new()), |(id, node)| (id, node.client));
+        let (leader_id, leader_endpoint) =
+            status.leader.clone().map_or((0, String::new()), |(id, node)| (id, node.client));
         Ok(pb::GetStatusResponse {
             cluster_id: format!("{:032x}", self.id.0),
             node_id: status.node,
@@ -46,10 +49,15 @@ impl Cluster {
             state_digest: published.digest.to_string(),
             snapshot_index: index(status.snapshot),
             purged_index: index(status.purged),
-            members: status.members.iter().map(|(id, peer)| member(*id, peer)).collect(),
+            members: members(&status),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             time: time.0,
+            figures: Some(figures(&status.measured)),
         })
+    }
+
+    fn members(&self) -> Vec<pb::Member> {
+        members(&self.replica.status())
     }
 
     async fn move_leadership(&self, to: u64) -> Result<pb::TransferLeadershipResponse, Refusal> {
@@ -69,7 +77,37 @@ fn role(role: Role) -> pb::NodeRole {
     }
 }
 
-fn member(id: NodeId, peer: &PeerStatus) -> pb::Member {
+fn members(status: &replication::Status) -> Vec<pb::Member> {
+    status.members.iter().map(|(id, peer)| member(*id, peer, status.measured.peers.get(id))).collect()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn figures(measured: &Measured) -> pb::Figures {
+    let Measured { leaderless, resyncs, log_syncs, .. } = measured;
+    pb::Figures {
+        leaderless_count: leaderless.count,
+        leaderless_last_ms: millis(leaderless.last),
+        leaderless_total_ms: millis(leaderless.total),
+        leaderless_now_ms: measured.leaderless_now.map_or(0, millis),
+        resync_count: resyncs.count,
+        resync_last_ms: millis(resyncs.last),
+        resync_total_ms: millis(resyncs.total),
+        copies_in_sync: measured.copies_in_sync.unwrap_or(0) as u64,
+        copies_wanted: measured.copies_wanted as u64,
+        log_syncs: log_syncs.count,
+        log_sync_max_us: micros(log_syncs.max),
+        log_sync_total_us: micros(log_syncs.total),
+    }
+}
+
+fn member(id: NodeId, peer: &PeerStatus, life: Option<&Life>) -> pb::Member {
     pb::Member {
         node_id: id,
         client_endpoint: peer.node.client.clone(),
@@ -77,6 +115,8 @@ fn member(id: NodeId, peer: &PeerStatus) -> pb::Member {
         voter: peer.voter,
         matched_index: peer.matched.map_or(0, |index| index.0),
         disk_id: peer.node.disk.map(|disk| format!("{:032x}", disk.0)).unwrap_or_default(),
+        phi: life.and_then(|life| life.phi),
+        silence_ms: life.map(|life| millis(life.silence)),
     }
 }
 
@@ -121,7 +161,7 @@ impl pb::cluster_service_server::ClusterService for Cluster {
         let pb::AddMemberRequest { node_id, client_endpoint, raft_endpoint } = request.into_inner();
         let node = addresses(raft_endpoint, client_endpoint)?;
         self.replica.add_member(node_id, node).await.map_err(Refusal::from)?;
-        Ok(Response::new(pb::AddMemberResponse {}))
+        Ok(Response::new(pb::AddMemberResponse { members: self.members() }))
     }
 
     async fn promote_member(
@@ -129,7 +169,7 @@ impl pb::cluster_service_server::ClusterService for Cluster {
         request: Request<pb::PromoteMemberRequest>,
     ) -> Result<Response<pb::PromoteMemberResponse>, Status> {
         self.replica.promote(request.into_inner().node_id).await.map_err(Refusal::from)?;
-        Ok(Response::new(pb::PromoteMemberResponse {}))
+        Ok(Response::new(pb::PromoteMemberResponse { members: self.members() }))
     }
 
     async fn remove_member(
@@ -137,7 +177,7 @@ impl pb::cluster_service_server::ClusterService for Cluster {
         request: Request<pb::RemoveMemberRequest>,
     ) -> Result<Response<pb::RemoveMemberResponse>, Status> {
         self.replica.remove(request.into_inner().node_id).await.map_err(Refusal::from)?;
-        Ok(Response::new(pb::RemoveMemberResponse {}))
+        Ok(Response::new(pb::RemoveMemberResponse { members: self.members() }))
     }
 
     async fn replace_member(
@@ -146,7 +186,7 @@ impl pb::cluster_service_server::ClusterService for Cluster {
     ) -> Result<Response<pb::ReplaceMemberResponse>, Status> {
         let pb::ReplaceMemberRequest { old_node_id, new_node_id } = request.into_inner();
         self.replica.replace(old_node_id, new_node_id).await.map_err(Refusal::from)?;
-        Ok(Response::new(pb::ReplaceMemberResponse {}))
+        Ok(Response::new(pb::ReplaceMemberResponse { members: self.members() }))
     }
 
     async fn set_member_address(
@@ -156,6 +196,6 @@ impl pb::cluster_service_server::ClusterService for Cluster {
         let pb::SetMemberAddressRequest { node_id, client_endpoint, raft_endpoint } = request.into_inner();
         let node = addresses(raft_endpoint, client_endpoint)?;
         self.replica.set_address(node_id, node).await.map_err(Refusal::from)?;
-        Ok(Response::new(pb::SetMemberAddressResponse {}))
+        Ok(Response::new(pb::SetMemberAddressResponse { members: self.members() }))
     }
 }

@@ -7,10 +7,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
+use tonic_types::StatusExt as _;
 
 use super::errors::{Refusal, not_leader};
 use super::limits::ServerConfig;
@@ -21,6 +24,9 @@ use crate::replication::{Leadership, Node, NodeId, Replica};
 
 /// The request metadata that marks a forwarded request.
 pub const FORWARDED_METADATA: &str = "counterfoil-forwarded";
+
+/// Between two calls to a leader that refused, unless another one is known sooner.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// The command service of another node.
 pub type Client = CommandServiceClient<Channel>;
@@ -88,6 +94,36 @@ impl Forwarder {
         }
     }
 
+    /// Tries until there is an answer, as long as the refusals say that the leader has died or handed
+    /// over: the next one is known soon, and commands take effect once. `attempt` gets the time left.
+    ///
+    /// # Errors
+    /// The last refusal.
+    pub async fn over_failover<'a, R>(
+        &self,
+        deadline: Duration,
+        attempt: impl Fn(Duration) -> BoxFuture<'a, Result<R, Status>>,
+    ) -> Result<R, Status> {
+        let started = Instant::now();
+        let patience = self.config.forward.failover_patience.min(deadline);
+        loop {
+            let mut leadership = self.leadership.clone();
+            leadership.borrow_and_update();
+            let refused = match attempt(deadline.saturating_sub(started.elapsed())).await {
+                Ok(answer) => return Ok(answer),
+                Err(status) => status,
+            };
+            let left = patience.saturating_sub(started.elapsed());
+            if left.is_zero() || !has_moved(&refused) {
+                return Err(refused);
+            }
+            // Whoever leads may not know it yet, so that there may be no news.
+            if let Ok(Err(_)) = timeout(left.min(RETRY_PAUSE), leadership.changed()).await {
+                return Err(refused);
+            }
+        }
+    }
+
     /// Passes a whole session on to the leader: its requests there, its answers back. It ends when the
     /// leader changes: one that hangs, or hears of nobody, would hold it for as long as its connection lasts.
     ///
@@ -149,6 +185,13 @@ impl Forwarder {
             .max_decoding_message_size(config.response_bytes_max)
             .max_encoding_message_size(config.response_bytes_max))
     }
+}
+
+/// Whether a refusal says that another node leads, or soon will.
+fn has_moved(refused: &Status) -> bool {
+    let details = refused.get_error_details();
+    let reason = details.error_info().map(|info| info.reason.as_str());
+    matches!(reason, Some("NOT_LEADER" | "LEADER_UNREACHABLE"))
 }
 
 /// Marks a request as forwarded.

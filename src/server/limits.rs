@@ -87,6 +87,8 @@ pub struct ForwardConfig {
     pub connect_timeout: Duration,
     /// Calls forwarded at the same time; one more is refused.
     pub calls_max: usize,
+    /// How long a call whose leader died or handed over waits for the next one.
+    pub failover_patience: Duration,
 }
 
 impl Default for ServerConfig {
@@ -137,7 +139,11 @@ impl Default for SequencerConfig {
 
 impl Default for ForwardConfig {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_millis(500), calls_max: 8_192 }
+        Self {
+            connect_timeout: Duration::from_millis(500),
+            calls_max: 8_192,
+            failover_patience: Duration::from_secs(1),
+        }
     }
 }
 

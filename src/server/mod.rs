@@ -22,6 +22,7 @@ mod health;
 mod history;
 pub mod limits;
 mod market;
+pub mod metrics;
 mod patrol;
 mod progress;
 mod query;

@@ -100,6 +100,20 @@ impl DataFolder {
         self.identity = Some(identity);
         Ok(identity)
     }
+
+    /// Gives the folder to another cluster: see the forced recovery. Its node and its
+    /// disk stay what they are.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] in a folder never used, or I/O.
+    pub fn rename_cluster(&mut self, cluster: ClusterId) -> Result<(), StoreError> {
+        let path = self.path.join(FILE_NAME);
+        let Some(identity) = self.identity.as_mut() else {
+            return Err(StoreError::Missing { path, reason: "a folder never used belongs to no cluster" });
+        };
+        identity.cluster = cluster;
+        self.disk.replace_file(&path, &encode(identity))
+    }
 }
 
 /// The identity in a folder, or `None` if it has none. Takes no lock.

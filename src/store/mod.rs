@@ -16,6 +16,7 @@ pub mod index;
 pub mod journal;
 pub mod log;
 pub mod persister;
+mod planted;
 mod recovery;
 mod segment;
 mod sled_sync;

@@ -57,6 +57,11 @@ impl Member {
         Self { id, folder, client_endpoint: endpoint(), raft_endpoint: endpoint(), birth, process: None }
     }
 
+    /// The id of its process.
+    pub fn process_id(&self) -> u32 {
+        self.process.as_ref().expect("the node runs").id()
+    }
+
     /// Whether its process was started and not waited for.
     pub fn runs(&self) -> bool {
         self.process.is_some()

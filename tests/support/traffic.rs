@@ -95,7 +95,6 @@ pub struct Writers {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
     answers: Arc<Mutex<Vec<(u128, CommandResult)>>>,
-    gap_max: Arc<Mutex<Duration>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -105,12 +104,9 @@ impl Writers {
         let stop = Arc::new(AtomicBool::new(false));
         let acknowledged = Arc::new(AtomicU64::new(0));
         let answers = Arc::new(Mutex::new(Vec::new()));
-        let gap_max = Arc::new(Mutex::new(Duration::ZERO));
-        let last = Arc::new(Mutex::new(Instant::now()));
         let tasks = (0..count).map(|writer| {
             let channels: Vec<Channel> = endpoints.iter().map(|endpoint| channel(endpoint)).collect();
             let (stop, acknowledged, answers) = (stop.clone(), acknowledged.clone(), answers.clone());
-            let (gap_max, last) = (gap_max.clone(), last.clone());
             tokio::spawn(async move {
                 for number in 0.. {
                     let id = u128::from(first + writer) << 64 | number;
@@ -118,10 +114,6 @@ impl Writers {
                     assert_eq!(result.rejection, 0, "{result:?}");
                     acknowledged.fetch_add(1, Ordering::Relaxed);
                     answers.lock().expect("no writer panics here").push((id, result));
-                    let now = Instant::now();
-                    let before = std::mem::replace(&mut *last.lock().expect("no writer panics here"), now);
-                    let mut gap_max = gap_max.lock().expect("no writer panics here");
-                    *gap_max = (*gap_max).max(now.saturating_duration_since(before));
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
@@ -129,7 +121,7 @@ impl Writers {
             })
         });
         let tasks = tasks.collect();
-        Self { stop, acknowledged, answers, gap_max, tasks }
+        Self { stop, acknowledged, answers, tasks }
     }
 
     pub fn acknowledged(&self) -> u64 {
@@ -143,11 +135,6 @@ impl Writers {
             assert!(Instant::now() < deadline, "{} of {goal} acknowledged", self.acknowledged());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    }
-
-    /// The longest time in which nothing was acknowledged, since the start or the last call.
-    pub fn take_gap_max(&self) -> Duration {
-        std::mem::take(&mut *self.gap_max.lock().expect("no writer panics here"))
     }
 
     /// Lets every writer finish the command it is at, and gives every answer that was had.

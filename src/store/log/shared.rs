@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::sync_times::SyncClock;
 use super::view::View;
 use super::{Done, LogEntry};
 use crate::machine::Signal;
@@ -57,6 +58,7 @@ pub(super) struct Shared {
     room: Signal,
     pub queue_bytes_max: usize,
     pub dir: PathBuf,
+    pub syncs: SyncClock,
     _lock: FolderLock,
 }
 
@@ -83,6 +85,7 @@ impl Shared {
             room: Signal::default(),
             queue_bytes_max,
             dir,
+            syncs: SyncClock::default(),
             _lock: lock,
         }
     }

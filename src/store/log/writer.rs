@@ -9,6 +9,7 @@ use super::shared::{Ask, Shared, Work};
 use super::spares::{self, Spares};
 use super::view::Place;
 use super::{Done, LogOptions, files};
+use crate::core::planted::{self, Mistake};
 use crate::core::types::LogIndex;
 use crate::machine;
 use crate::store::file::Access;
@@ -177,6 +178,8 @@ impl LogWriter {
                         }
                     }
                 }
+                Ask::Vote(_) if planted::is(Mistake::VoteNotKept) => {}
+                Ask::Truncate(_) if planted::is(Mistake::TruncationForgotten) => {}
                 Ask::Vote(vote) => {
                     self.put(Kind::Vote, Position::default(), &vote)?;
                     self.marks.vote = Some(vote);
@@ -192,6 +195,9 @@ impl LogWriter {
             }
         }
         self.put_committed(work.committed)?;
+        if planted::is(Mistake::AcknowledgedBeforeSync) {
+            waiting.drain(..).for_each(|done| done(Ok(())));
+        }
         self.sync()
     }
 
@@ -240,7 +246,8 @@ impl LogWriter {
     fn sync(&mut self) -> Result<(), StoreError> {
         self.write()?;
         if self.tail.synced < self.tail.offset {
-            self.active().file.sync()?;
+            let active = self.active();
+            self.shared.syncs.time(|| active.file.sync())?;
             self.tail.synced = self.tail.offset;
         }
         Ok(())

@@ -26,7 +26,7 @@ pub struct Templates {
     /// Cuts a node off from the others
     #[arg(long, value_name = "COMMAND")]
     cut_command: Option<String>,
-    /// Joins a node that was cut off to the others again
+    /// Joins a node that was cut off to the others again; must leave one alone that is joined
     #[arg(long, value_name = "COMMAND")]
     heal_command: Option<String>,
     /// What {node} is for each endpoint, in order: host names, for instance [default: 1, 2, 3 …]

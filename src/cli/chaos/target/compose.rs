@@ -19,6 +19,7 @@ struct Container {
     id: String,
     service: String,
     network: String,
+    is_cut_off: bool,
 }
 
 /// A project's containers.
@@ -94,6 +95,7 @@ impl Compose {
                 service: container.config.labels.get("com.docker.compose.service").cloned().unwrap_or_default(),
                 network: container.network.networks.keys().next().cloned().unwrap_or_default(),
                 id: container.id,
+                is_cut_off: false,
             });
         }
         if members.is_empty() { Err(none()) } else { Ok(Self { members, containers }) }
@@ -104,7 +106,13 @@ impl Compose {
     }
 
     pub async fn act(&mut self, place: usize, act: Act) -> Result<(), CliError> {
-        let Container { id, service, network } = &self.containers[place];
+        let Container { id, service, network, is_cut_off } = &mut self.containers[place];
+        match act {
+            // What is off the network cannot be taken off it, nor put on it twice.
+            Act::Network(_) if std::mem::replace(is_cut_off, true) => return Ok(()),
+            Act::Heal if !std::mem::replace(is_cut_off, false) => return Ok(()),
+            _ => {}
+        }
         let arguments: Vec<&str> = match act {
             Act::Kill => vec!["kill", "--signal", "SIGKILL", id],
             Act::Terminate => vec!["stop", "--time", STOP_SECONDS, id],
