@@ -36,6 +36,24 @@ impl Commands {
         self.answers.results(&parts, ids).await
     }
 
+    async fn execute_here(
+        &self,
+        message: pb::ExecuteRequest,
+        caller: &Caller,
+    ) -> Result<Response<pb::ExecuteResponse>, Status> {
+        let mut results = self.carry_out(single(message.command, caller)?).await?;
+        Ok(Response::new(pb::ExecuteResponse { result: results.pop() }))
+    }
+
+    async fn submit_here(
+        &self,
+        message: pb::SubmitRequest,
+        caller: &Caller,
+    ) -> Result<Response<pb::SubmitResponse>, Status> {
+        let batch = batch(message.commands, self.config.batch_commands_max, caller)?;
+        Ok(Response::new(pb::SubmitResponse { results: self.carry_out(batch).await? }))
+    }
+
     /// Whether the leader has to carry this request out, and this node may ask it to.
     fn forwards<T>(&self, request: &Request<T>) -> bool {
         !self.forwarder.leads() && !Forwarder::is_forwarded(request)
@@ -52,45 +70,43 @@ impl pb::command_service_server::CommandService for Commands {
 
     async fn execute(&self, request: Request<pb::ExecuteRequest>) -> Result<Response<pb::ExecuteResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let (forwarded, left) = (Forwarder::is_forwarded(&request), self.time_left(&request));
+        let (forwarded, mut tries) =
+            (Forwarder::is_forwarded(&request), self.forwarder.tries(self.time_left(&request)));
         let message = request.into_inner();
-        let here = async |message: pb::ExecuteRequest| -> Result<pb::ExecuteResponse, Status> {
-            let mut results = self.carry_out(single(message.command, &caller)?).await?;
-            Ok(pb::ExecuteResponse { result: results.pop() })
-        };
-        if forwarded {
-            return Ok(Response::new(here(message).await?));
-        }
-        let answer = self.forwarder.over_failover(left, async |left| {
-            if self.forwarder.leads() {
-                return here(message.clone()).await;
+        loop {
+            let answer = if forwarded || self.forwarder.leads() {
+                self.execute_here(message.clone(), &caller).await
+            } else {
+                let call = async |mut client: super::forward::Client, request| client.execute(request).await;
+                self.forwarder.call(message.clone(), tries.left(), call).await
+            };
+            match answer {
+                Err(refused) if !forwarded => tries.again(refused).await?,
+                answer => return answer,
             }
-            let call = async |mut client: super::forward::Client, request| client.execute(request).await;
-            self.forwarder.call(message.clone(), left, call).await.map(Response::into_inner)
-        });
-        Ok(Response::new(answer.await?))
+        }
     }
 
     async fn submit(&self, request: Request<pb::SubmitRequest>) -> Result<Response<pb::SubmitResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let (forwards, left) = (self.forwards(&request), self.time_left(&request));
+        let (forwards, mut tries) = (self.forwards(&request), self.forwarder.tries(self.time_left(&request)));
         let message = request.into_inner();
-        let here = async |message: pb::SubmitRequest| -> Result<pb::SubmitResponse, Status> {
-            let batch = batch(message.commands, self.config.batch_commands_max, &caller)?;
-            Ok(pb::SubmitResponse { results: self.carry_out(batch).await? })
-        };
         if !forwards {
-            // A large batch is not copied for the one in a million that a hand-over meets.
-            return Ok(Response::new(here(message).await?));
+            // A large batch is not copied for the rare case that leadership is handed over under it.
+            return self.submit_here(message, &caller).await;
         }
-        let answer = self.forwarder.over_failover(left, async |left| {
-            if self.forwarder.leads() {
-                return here(message.clone()).await;
+        loop {
+            let answer = if self.forwarder.leads() {
+                self.submit_here(message.clone(), &caller).await
+            } else {
+                let call = async |mut client: super::forward::Client, request| client.submit(request).await;
+                self.forwarder.call(message.clone(), tries.left(), call).await
+            };
+            match answer {
+                Err(refused) => tries.again(refused).await?,
+                answer => return answer,
             }
-            let call = async |mut client: super::forward::Client, request| client.submit(request).await;
-            self.forwarder.call(message.clone(), left, call).await.map(Response::into_inner)
-        });
-        Ok(Response::new(answer.await?))
+        }
     }
 
     async fn session(
