@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::access::{Caller, Deadline, StreamPlace};
@@ -37,14 +36,22 @@ impl Commands {
         self.answers.results(&parts, ids).await
     }
 
-    async fn execute_here(&self, message: pb::ExecuteRequest, caller: &Caller) -> Result<pb::ExecuteResponse, Status> {
+    async fn execute_here(
+        &self,
+        message: pb::ExecuteRequest,
+        caller: &Caller,
+    ) -> Result<Response<pb::ExecuteResponse>, Status> {
         let mut results = self.carry_out(single(message.command, caller)?).await?;
-        Ok(pb::ExecuteResponse { result: results.pop() })
+        Ok(Response::new(pb::ExecuteResponse { result: results.pop() }))
     }
 
-    async fn submit_here(&self, message: pb::SubmitRequest, caller: &Caller) -> Result<pb::SubmitResponse, Status> {
+    async fn submit_here(
+        &self,
+        message: pb::SubmitRequest,
+        caller: &Caller,
+    ) -> Result<Response<pb::SubmitResponse>, Status> {
         let batch = batch(message.commands, self.config.batch_commands_max, caller)?;
-        Ok(pb::SubmitResponse { results: self.carry_out(batch).await? })
+        Ok(Response::new(pb::SubmitResponse { results: self.carry_out(batch).await? }))
     }
 
     /// Whether the leader has to carry this request out, and this node may ask it to.
@@ -63,45 +70,43 @@ impl pb::command_service_server::CommandService for Commands {
 
     async fn execute(&self, request: Request<pb::ExecuteRequest>) -> Result<Response<pb::ExecuteResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let (forwarded, left) = (Forwarder::is_forwarded(&request), self.time_left(&request));
+        let (forwarded, mut tries) =
+            (Forwarder::is_forwarded(&request), self.forwarder.tries(self.time_left(&request)));
         let message = request.into_inner();
-        if forwarded {
-            return Ok(Response::new(self.execute_here(message, &caller).await?));
-        }
-        let attempt = |left| {
-            let (message, caller) = (message.clone(), &caller);
-            let attempt = async move {
-                if self.forwarder.leads() {
-                    return self.execute_here(message, caller).await;
-                }
+        loop {
+            let answer = if forwarded || self.forwarder.leads() {
+                self.execute_here(message.clone(), &caller).await
+            } else {
                 let call = async |mut client: Client, request| client.execute(request).await;
-                self.forwarder.call(message, left, call).await.map(Response::into_inner)
+                self.forwarder.call(message.clone(), tries.left(), call).await
             };
-            attempt.boxed()
-        };
-        Ok(Response::new(self.forwarder.over_failover(left, attempt).await?))
+            match answer {
+                Err(refused) if !forwarded => tries.again(refused).await?,
+                answer => return answer,
+            }
+        }
     }
 
     async fn submit(&self, request: Request<pb::SubmitRequest>) -> Result<Response<pb::SubmitResponse>, Status> {
         let caller = Caller::of(&request)?;
-        let (forwards, left) = (self.forwards(&request), self.time_left(&request));
+        let (forwards, mut tries) = (self.forwards(&request), self.forwarder.tries(self.time_left(&request)));
         let message = request.into_inner();
         if !forwards {
-            // A large batch is not copied for the one in a million that a hand-over meets.
-            return Ok(Response::new(self.submit_here(message, &caller).await?));
+            // A large batch is not copied for the rare case that leadership is handed over under it.
+            return self.submit_here(message, &caller).await;
         }
-        let attempt = |left| {
-            let (message, caller) = (message.clone(), &caller);
-            let attempt = async move {
-                if self.forwarder.leads() {
-                    return self.submit_here(message, caller).await;
-                }
+        loop {
+            let answer = if self.forwarder.leads() {
+                self.submit_here(message.clone(), &caller).await
+            } else {
                 let call = async |mut client: Client, request| client.submit(request).await;
-                self.forwarder.call(message, left, call).await.map(Response::into_inner)
+                self.forwarder.call(message.clone(), tries.left(), call).await
             };
-            attempt.boxed()
-        };
-        Ok(Response::new(self.forwarder.over_failover(left, attempt).await?))
+            match answer {
+                Err(refused) => tries.again(refused).await?,
+                answer => return answer,
+            }
+        }
     }
 
     async fn session(

@@ -7,7 +7,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
@@ -94,34 +93,13 @@ impl Forwarder {
         }
     }
 
-    /// Tries until there is an answer, as long as the refusals say that the leader has died or handed
-    /// over: the next one is known soon, and commands take effect once. `attempt` gets the time left.
-    ///
-    /// # Errors
-    /// The last refusal.
-    pub async fn over_failover<'a, R>(
-        &self,
-        deadline: Duration,
-        attempt: impl Fn(Duration) -> BoxFuture<'a, Result<R, Status>>,
-    ) -> Result<R, Status> {
-        let started = Instant::now();
+    /// Tries of one call, over at most `deadline`.
+    #[must_use]
+    pub fn tries(&self, deadline: Duration) -> Tries {
+        let mut leadership = self.leadership.clone();
+        leadership.borrow_and_update();
         let patience = self.config.forward.failover_patience.min(deadline);
-        loop {
-            let mut leadership = self.leadership.clone();
-            leadership.borrow_and_update();
-            let refused = match attempt(deadline.saturating_sub(started.elapsed())).await {
-                Ok(answer) => return Ok(answer),
-                Err(status) => status,
-            };
-            let left = patience.saturating_sub(started.elapsed());
-            if left.is_zero() || !has_moved(&refused) {
-                return Err(refused);
-            }
-            // Whoever leads may not know it yet, so that there may be no news.
-            if let Ok(Err(_)) = timeout(left.min(RETRY_PAUSE), leadership.changed()).await {
-                return Err(refused);
-            }
-        }
+        Tries { started: Instant::now(), deadline, patience, leadership }
     }
 
     /// Passes a whole session on to the leader: its requests there, its answers back. It ends when the
@@ -184,6 +162,40 @@ impl Forwarder {
         Ok(Client::new((self.dial)(endpoint))
             .max_decoding_message_size(config.response_bytes_max)
             .max_encoding_message_size(config.response_bytes_max))
+    }
+}
+
+/// A call that is tried again when the leader dies or hands over under it: the next one is known
+/// soon, and commands take effect once.
+#[derive(Debug)]
+pub struct Tries {
+    started: Instant,
+    deadline: Duration,
+    patience: Duration,
+    leadership: watch::Receiver<Leadership>,
+}
+
+impl Tries {
+    /// How long the next try may take.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.deadline.saturating_sub(self.started.elapsed())
+    }
+
+    /// Waits until it is worth another try.
+    ///
+    /// # Errors
+    /// The refusal that was met, when it says something else, or time is up.
+    pub async fn again(&mut self, refused: Status) -> Result<(), Status> {
+        let left = self.patience.saturating_sub(self.started.elapsed());
+        if left.is_zero() || !has_moved(&refused) {
+            return Err(refused);
+        }
+        // Whoever leads may not know it yet, so that there may be no news.
+        match timeout(left.min(RETRY_PAUSE), self.leadership.changed()).await {
+            Ok(Err(_)) => Err(refused),
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
     }
 }
 
