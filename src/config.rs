@@ -5,9 +5,14 @@
 //! `--set raft.heartbeat_ms=50`. An unknown key or a bad value is an error that names it.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::replication::ReplicationConfig;
+use crate::replication::config::PROPOSALS_MAX;
 
 /// Everything a node is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
@@ -50,6 +55,9 @@ pub struct ClusterConfig {
     /// The cluster's name; folders and peers of another cluster are refused. A new cluster needs a
     /// new name.
     pub name: String,
+    /// This node waits until it is added to a cluster that is there (`ctl cluster add`): it never
+    /// forms one, and `members` does not matter.
+    pub join: bool,
     /// The members that form the cluster when it is new, this node among them.
     pub members: Vec<MemberConfig>,
 }
@@ -92,6 +100,10 @@ pub struct StoreConfig {
     pub log_cache_mib: u64,
     /// The longest time between two batches of the state, in milliseconds.
     pub state_sync_ms: u64,
+    /// A leader one sync of whose log takes longer hands its office over, in milliseconds.
+    pub sync_slow_ms: u64,
+    /// A node one sync of whose log takes longer stops, in milliseconds.
+    pub sync_hung_ms: u64,
 }
 
 /// The service for clients: every limit it keeps.
@@ -104,9 +116,14 @@ pub struct ServerConfig {
     pub request_timeout_ms: u64,
     /// Streams open at once on one connection.
     pub streams_per_connection: u32,
-    /// Calls under way at once.
+    /// Calls under way at once; health checks do not count.
     pub calls: usize,
-    /// Commands waiting for a place in a proposal; one more is answered `RESOURCE_EXHAUSTED`.
+    /// Sessions, watches and market data streams open at once, on all connections.
+    pub streams: usize,
+    /// How long a reader may leave an answer of a stream lying before it is ended, in milliseconds; after
+    /// twice that its connection is.
+    pub slow_reader_ms: u64,
+    /// Commands without an answer, waiting or in a proposal; one more is answered `RESOURCE_EXHAUSTED`.
     pub queued_commands: usize,
     /// Proposals under way at once.
     pub proposals: usize,
@@ -120,6 +137,16 @@ pub struct TelemetryConfig {
     pub log_filter: String,
     /// How they are written.
     pub log_format: LogFormat,
+    /// Where `/metrics` is served, such as `127.0.0.1:7600`; nowhere when empty.
+    pub metrics_listen: String,
+}
+
+impl TelemetryConfig {
+    /// Where `/metrics` is served, if it is.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_listen.parse().ok()
+    }
 }
 
 /// How log lines are written.
@@ -148,6 +175,7 @@ impl Default for ClusterConfig {
     fn default() -> Self {
         Self {
             name: "counterfoil".to_owned(),
+            join: false,
             members: vec![MemberConfig {
                 id: 1,
                 client_endpoint: "127.0.0.1:7400".to_owned(),
@@ -169,9 +197,41 @@ impl Default for RaftConfig {
     }
 }
 
+impl RaftConfig {
+    /// What replication makes of it.
+    #[must_use]
+    pub fn replication(&self) -> ReplicationConfig {
+        let election_max = Duration::from_millis(self.election_max_ms);
+        let defaults = ReplicationConfig::default();
+        ReplicationConfig {
+            heartbeat: Duration::from_millis(self.heartbeat_ms),
+            election_min: Duration::from_millis(self.election_min_ms),
+            election_max,
+            quorum_loss: election_max * 2,
+            append_timeout: defaults.append_timeout.max(election_max),
+            append_idle: defaults.append_idle.max(election_max * 2),
+            snapshot_entries: self.snapshot_entries,
+            keep_entries: self.kept_entries,
+            ..defaults
+        }
+    }
+
+    /// The key behind one of replication's own settings.
+    fn key_of(setting: &str) -> &'static str {
+        match setting {
+            "heartbeat" => "raft.heartbeat_ms",
+            "election_min" => "raft.election_min_ms",
+            "snapshot_entries" => "raft.snapshot_entries",
+            "keep_entries" => "raft.kept_entries",
+            // What else it checks follows from the longest wait, or is no key.
+            _ => "raft.election_max_ms",
+        }
+    }
+}
+
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { log_segment_mib: 16, log_cache_mib: 32, state_sync_ms: 500 }
+        Self { log_segment_mib: 16, log_cache_mib: 32, state_sync_ms: 500, sync_slow_ms: 1_000, sync_hung_ms: 15_000 }
     }
 }
 
@@ -182,6 +242,8 @@ impl Default for ServerConfig {
             request_timeout_ms: 10_000,
             streams_per_connection: 1_024,
             calls: 16_384,
+            streams: 4_096,
+            slow_reader_ms: 10_000,
             queued_commands: 262_144,
             proposals: 32,
         }
@@ -190,7 +252,11 @@ impl Default for ServerConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { log_filter: "info,openraft=error".to_owned(), log_format: LogFormat::Text }
+        Self {
+            log_filter: "info,openraft=error".to_owned(),
+            log_format: LogFormat::Text,
+            metrics_listen: String::new(),
+        }
     }
 }
 
@@ -300,39 +366,60 @@ impl Config {
         })
     }
 
-    /// Checks values against each other.
+    /// Checks every value by itself and against the others: what passes starts.
     ///
     /// # Errors
     /// The first value that cannot be, by its key.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let at_least = |key: &str, value: u64, least: u64| {
-            require(value >= least, key, || format!("{value} is below the least, {least}"))
-        };
-        at_least("node.id", self.node.id, 1)?;
-        at_least("node.runtime_threads", self.node.runtime_threads as u64, 1)?;
+        for (key, value, range) in self.ranges() {
+            require(range.contains(&value), key, || {
+                let (least, most) = (range.start(), range.end());
+                if value < *least {
+                    format!("{value} is below the least, {least}")
+                } else {
+                    format!("{value} is above the most, {most}")
+                }
+            })?;
+        }
         require(!self.cluster.name.is_empty(), "cluster.name", || "a cluster needs a name".to_owned())?;
         self.check_members()?;
-
-        let raft = &self.raft;
-        at_least("raft.heartbeat_ms", raft.heartbeat_ms, 1)?;
-        require(raft.election_min_ms >= 3 * raft.heartbeat_ms, "raft.election_min_ms", || {
-            format!("{} is less than three heartbeats of {} ms", raft.election_min_ms, raft.heartbeat_ms)
+        // Replication knows best what it can work with.
+        self.raft.replication().validate().map_err(|error| ConfigError::BadValue {
+            key: RaftConfig::key_of(error.key).to_owned(),
+            reason: error.reason,
         })?;
-        require(raft.election_max_ms > raft.election_min_ms, "raft.election_max_ms", || {
-            format!("{} is not above election_min_ms, {}", raft.election_max_ms, raft.election_min_ms)
-        })?;
-        at_least("raft.snapshot_entries", raft.snapshot_entries, 1)?;
+        let metrics = &self.telemetry.metrics_listen;
+        require(metrics.is_empty() || metrics.parse::<SocketAddr>().is_ok(), "telemetry.metrics_listen", || {
+            format!("{metrics:?} is not an address such as 127.0.0.1:7600")
+        })
+    }
 
-        at_least("store.log_segment_mib", self.store.log_segment_mib, 1)?;
-        at_least("store.log_cache_mib", self.store.log_cache_mib, 1)?;
-        at_least("store.state_sync_ms", self.store.state_sync_ms, 10)?;
-
-        at_least("server.message_mib", self.server.message_mib as u64, 1)?;
-        at_least("server.request_timeout_ms", self.server.request_timeout_ms, 100)?;
-        at_least("server.streams_per_connection", u64::from(self.server.streams_per_connection), 1)?;
-        at_least("server.calls", self.server.calls as u64, 1)?;
-        at_least("server.queued_commands", self.server.queued_commands as u64, 8_190)?;
-        at_least("server.proposals", self.server.proposals as u64, 1)
+    /// Every number, with its key and what it may be. The most is far beyond what is of use: it keeps a slip
+    /// of the pen from overflowing something.
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 20] {
+        let Self { node, raft, store, server, .. } = self;
+        [
+            ("node.id", node.id, 1..=u64::MAX),
+            ("node.runtime_threads", node.runtime_threads as u64, 1..=1_024),
+            ("raft.heartbeat_ms", raft.heartbeat_ms, 1..=60_000),
+            ("raft.election_min_ms", raft.election_min_ms, 1..=600_000),
+            ("raft.election_max_ms", raft.election_max_ms, 1..=600_000),
+            ("raft.snapshot_entries", raft.snapshot_entries, 1..=1_000_000_000),
+            ("raft.kept_entries", raft.kept_entries, 0..=1_000_000_000),
+            ("store.log_segment_mib", store.log_segment_mib, 1..=1_024),
+            ("store.log_cache_mib", store.log_cache_mib, 1..=65_536),
+            ("store.state_sync_ms", store.state_sync_ms, 10..=600_000),
+            ("store.sync_slow_ms", store.sync_slow_ms, 10..=600_000),
+            ("store.sync_hung_ms", store.sync_hung_ms, store.sync_slow_ms..=3_600_000),
+            ("server.message_mib", server.message_mib as u64, 1..=64),
+            ("server.request_timeout_ms", server.request_timeout_ms, 100..=3_600_000),
+            ("server.streams_per_connection", u64::from(server.streams_per_connection), 1..=1_000_000),
+            ("server.calls", server.calls as u64, 1..=10_000_000),
+            ("server.streams", server.streams as u64, 1..=1_000_000),
+            ("server.slow_reader_ms", server.slow_reader_ms, 100..=3_600_000),
+            ("server.queued_commands", server.queued_commands as u64, 8_190..=100_000_000),
+            ("server.proposals", server.proposals as u64, 1..=PROPOSALS_MAX as u64),
+        ]
     }
 
     fn check_members(&self) -> Result<(), ConfigError> {
@@ -342,8 +429,8 @@ impl Config {
         ids.dedup();
         require(ids.len() == members.len(), "cluster.members", || "two members have one id".to_owned())?;
         require(!ids.contains(&0), "cluster.members", || "a member's id is never 0".to_owned())?;
-        require(ids.contains(&self.node.id), "cluster.members", || {
-            format!("this node, {}, is not among them", self.node.id)
+        require(self.cluster.join || ids.contains(&self.node.id), "cluster.members", || {
+            format!("this node, {}, is not among them, and cluster.join is not set", self.node.id)
         })?;
         for member in members {
             for endpoint in [&member.client_endpoint, &member.raft_endpoint] {
@@ -415,73 +502,4 @@ fn set(table: &mut toml::Table, key: &str, text: &str, origin: &str) -> Result<(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(text: &str, env: &[(&str, &str)], flags: &[&str]) -> Result<Config, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("node.toml");
-        std::fs::write(&path, text).unwrap();
-        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Config::load(Some(&path), env, &flags)
-            .map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
-    }
-
-    #[test]
-    fn flags_override_the_environment_which_overrides_the_file_which_overrides_defaults() {
-        let text = "[raft]\nheartbeat_ms = 10\nelection_min_ms = 60\nelection_max_ms = 120\n";
-        let env = [("COUNTERFOIL_RAFT_ELECTION_MIN_MS", "70"), ("COUNTERFOIL_RAFT_HEARTBEAT_MS", "11"), ("HOME", "/")];
-        let config = load(text, &env, &["raft.heartbeat_ms=12", "node.data_dir=/data"]).unwrap();
-        assert_eq!(config.raft.heartbeat_ms, 12);
-        assert_eq!(config.raft.election_min_ms, 70);
-        assert_eq!(config.raft.election_max_ms, 120);
-        assert_eq!(config.store.state_sync_ms, StoreConfig::default().state_sync_ms);
-        assert_eq!(config.node.data_dir, PathBuf::from("/data"));
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        type Case = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], &'static str);
-        let cases: &[Case] = &[
-            ("[raft]\nheart = 1\n", &[], &[], "FILE: there is no key `raft.heart`"),
-            ("[rafts]\n", &[], &[], "FILE: there is no key `rafts`"),
-            ("", &[("COUNTERFOIL_RAFT_HEART", "1")], &[], "environment: there is no key `COUNTERFOIL_RAFT_HEART`"),
-            ("", &[], &["raft.heart=1"], "--set: there is no key `raft.heart`"),
-            (
-                "[raft]\nheartbeat_ms = \"soon\"\n",
-                &[],
-                &[],
-                "`raft.heartbeat_ms`: invalid type: string \"soon\", expected u64",
-            ),
-            ("[node]\nclient_listen = \"here\"\n", &[], &[], "`node.client_listen`: invalid socket address syntax"),
-            ("", &[], &["raft.heartbeat_ms=60"], "`raft.election_min_ms`: 150 is less than three heartbeats of 60 ms"),
-            ("", &[], &["node.id=4"], "`cluster.members`: this node, 4, is not among them"),
-            ("", &[], &["node.id"], "`node.id`: a flag is written --set section.key=value"),
-        ];
-        for (text, env, flags, expected) in cases {
-            assert_eq!(load(text, env, flags).unwrap_err(), *expected);
-        }
-    }
-
-    #[test]
-    fn members_are_read_and_checked() {
-        let member = |id: u64, endpoint: &str| {
-            format!("[[cluster.members]]\nid = {id}\nclient_endpoint = \"{endpoint}\"\nraft_endpoint = \"b:2\"\n")
-        };
-        let config = load(&(member(1, "a:1") + &member(2, "c:1")), &[], &[]).unwrap();
-        assert_eq!(config.cluster.members.len(), 2);
-        let error = load(&(member(1, "a:1") + &member(1, "c:1")), &[], &[]).unwrap_err();
-        assert_eq!(error, "`cluster.members`: two members have one id");
-        let error = load(&member(1, "http://a:1/"), &[], &[]).unwrap_err();
-        assert_eq!(error, "`cluster.members`: \"http://a:1/\" is not of the form HOST:PORT");
-    }
-
-    /// The documented file is the list of keys: it names every one of them, with its default.
-    #[test]
-    fn the_documented_configuration_is_the_default_one() {
-        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config/counterfoil.toml"));
-        let documented: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
-        assert_eq!(documented, Config::default().to_table());
-    }
-}
+mod tests;

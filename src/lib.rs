@@ -5,6 +5,8 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod core;
+pub mod machine;
+pub mod net;
 pub mod node;
 pub mod proto;
 pub mod replication;

@@ -12,17 +12,16 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::replication::{
-    self, ApplyHandle, Fault, FaultCell, Peers, Replica, ReplicationConfig, apply_thread, dial_tcp,
-};
+use crate::machine;
+use crate::net::{self, Dial, Listener, dial_tcp};
+use crate::replication::{self, ApplyHandle, Fault, FaultCell, Peers, Replica, ReplicationConfig, apply_thread};
 use crate::server::{self, Parts, ServeError, ServerConfig, Service};
 use crate::store::engine::{Engine, EngineOptions};
-use crate::store::identity::{ClusterId, DataFolder, DiskId, NodeId};
+use crate::store::identity::{ClusterId, DataFolder, DiskId, Identity, NodeId};
 use crate::store::log::{Log, LogOptions};
 use crate::store::{Disk, StoreError};
 
@@ -74,6 +73,15 @@ const PARTS_MAX: usize = 16;
 /// How long threads may take to write what they have when the node is told to stop.
 const WRITE_OUT_MAX: Duration = Duration::from_secs(30);
 
+/// How long clients and peers may take to get their last answers.
+const FINISH_MAX: Duration = Duration::from_secs(1);
+
+/// The task that serves clients.
+const CLIENTS: &str = "service for clients";
+
+/// The task that serves the other nodes.
+const PEERS: &str = "service for the other nodes";
+
 /// A running node. Dropping it without [`Node::shutdown`] leaves its threads running.
 #[derive(Debug)]
 pub struct Node {
@@ -86,11 +94,19 @@ pub struct Node {
     _folder: DataFolder,
 }
 
+/// A task, and what tells of its end.
+#[derive(Debug)]
+struct Task {
+    name: &'static str,
+    abort: AbortHandle,
+    watch: JoinHandle<()>,
+}
+
 /// What runs, and how it is stopped.
 #[derive(Debug)]
 struct Parting {
     ended: mpsc::Sender<NodeError>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Mutex<Vec<Task>>,
     threads: Mutex<Vec<(&'static str, oneshot::Receiver<()>)>>,
     stop_clients: CancellationToken,
     stop_peers: CancellationToken,
@@ -119,9 +135,7 @@ impl Parting {
     ) -> Result<(), NodeError> {
         let (done, waits) = oneshot::channel();
         let end = EndOfThread { name, told: false, ended: self.ended.clone(), stopping: self.stopping.clone(), done };
-        std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || end.tell(body().map_err(Into::into)))
+        machine::spawn(name, move || end.tell(body().map_err(Into::into)))
             .map_err(|source| NodeError::Thread { name, source })?;
         self.threads.lock().expect("no part panics with the lock").push((name, waits));
         Ok(())
@@ -132,6 +146,7 @@ impl Parting {
         let (ended, stopping) = (self.ended.clone(), self.stopping.clone());
         // A task of its own for the body, so that its panic is seen here.
         let body = tokio::spawn(async move { body.await.map_err(Into::into) });
+        let abort = body.abort_handle();
         let watch = tokio::spawn(async move {
             let error = match body.await {
                 Ok(Err(error)) => error,
@@ -141,7 +156,24 @@ impl Parting {
                 let _ = ended.send(error).await;
             }
         });
-        self.tasks.lock().expect("no part panics with the lock").push(watch);
+        self.tasks.lock().expect("no part panics with the lock").push(Task { name, abort, watch });
+    }
+
+    /// Waits for tasks that were told to end, then ends all of them.
+    async fn wait_tasks(&self, told: &[&str], at_most: Duration) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().expect("no part panics with the lock"));
+        let (ending, others): (Vec<_>, Vec<_>) = tasks.drain(..).partition(|task| told.contains(&task.name));
+        let deadline = tokio::time::Instant::now() + at_most;
+        for mut task in ending {
+            if tokio::time::timeout_at(deadline, &mut task.watch).await.is_err() {
+                task.abort.abort();
+                let _ = task.watch.await;
+            }
+        }
+        for task in others {
+            task.abort.abort();
+            let _ = task.watch.await;
+        }
     }
 
     async fn wait_threads(&self) {
@@ -192,25 +224,42 @@ impl Node {
     /// When an address is taken, the folder belongs to someone else, or what is on disk is damaged
     /// beyond what this node can rebuild by itself.
     pub async fn start(config: Config) -> Result<Self, NodeError> {
-        let clients = listen(config.node.client_listen).await?;
-        let peers = listen(config.node.raft_listen).await?;
+        Self::start_on::<TcpListener>(config, Disk::real(), dial_tcp()).await
+    }
+
+    /// As [`Self::start`], on a disk and a network of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_on<L: Listener>(config: Config, disk: Disk, dial: Dial) -> Result<Self, NodeError> {
+        let clients: L = listen(config.node.client_listen).await?;
+        let peers: L = listen(config.node.raft_listen).await?;
         let client_endpoint = clients.local_addr().unwrap_or(config.node.client_listen);
+        let metrics = match config.telemetry.metrics_address() {
+            Some(address) => Some(listen::<TcpListener>(address).await?),
+            None => None,
+        };
         let (parts, ended) = Parting::new();
         let faults = FaultCell::default();
 
         let cluster = cluster_id(&config);
         let opening = config.clone();
-        let opened = tokio::task::spawn_blocking(move || open_store(&opening, cluster)).await;
+        let opened = machine::blocking(move || open_store(&opening, disk, cluster)).await;
         let Store { folder, log, log_writer, engine, persister } =
             opened.map_err(|_| NodeError::Ended("recovery"))??;
         let readers = engine.readers();
-        let replication = replication_config(&config);
+        let replication = ReplicationConfig {
+            sync_slow: Duration::from_millis(config.store.sync_slow_ms),
+            sync_hung: Duration::from_millis(config.store.sync_hung_ms),
+            ..config.raft.replication()
+        };
         let (apply, apply_body) = apply_thread(engine, replication.reads_max, faults.clone());
         parts.thread("log", move || log_writer.run())?;
         parts.thread("persister", move || persister.run())?;
         parts.thread("apply", move || apply_body.run())?;
 
-        let replica = open_replica(&config, cluster, replication, log, apply, &faults).await?;
+        let identity = folder.identity.ok_or(NodeError::Ended("recovery"))?;
+        let replica = open_replica(identity, replication, dial, log, apply, &faults).await?;
         let service = Service::new(Parts {
             cluster,
             replica: replica.clone(),
@@ -220,6 +269,13 @@ impl Node {
         })?;
         spawn_replication(&parts, &replica, &config, peers);
         spawn_service(&parts, service, clients);
+        if let Some(listener) = metrics {
+            let replica = replica.clone();
+            parts.task("metrics", async move {
+                server::metrics::serve(listener, replica).await;
+                Ok::<(), NodeError>(())
+            });
+        }
         tracing::info!(node = config.node.id, cluster = %config.cluster.name, clients = %client_endpoint, "started");
         Ok(Self { client_endpoint, replica, faults, parts, ended: tokio::sync::Mutex::new(ended), _folder: folder })
     }
@@ -228,6 +284,12 @@ impl Node {
     #[must_use]
     pub fn client_endpoint(&self) -> SocketAddr {
         self.client_endpoint
+    }
+
+    /// Its part in the cluster.
+    #[must_use]
+    pub fn replica(&self) -> &Replica {
+        &self.replica
     }
 
     /// Waits until the node can no longer go on, and says why. It never completes while all is well.
@@ -250,20 +312,18 @@ impl Node {
         self.parts.stop_clients.cancel();
         self.parts.wait_threads().await;
         self.parts.stop_peers.cancel();
-        let tasks = std::mem::take(&mut *self.parts.tasks.lock().expect("no part panics with the lock"));
-        for task in tasks {
-            task.abort();
-        }
+        self.parts.wait_tasks(&[CLIENTS, PEERS], FINISH_MAX).await;
         tracing::info!("stopped");
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, NodeError> {
-    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { address, source })
+async fn listen<L: Listener>(address: SocketAddr) -> Result<L, NodeError> {
+    L::bind(address).await.map_err(|source| NodeError::Listen { address, source })
 }
 
 /// A cluster's identity is its name's digest: whoever is configured with the name is meant.
-fn cluster_id(config: &Config) -> ClusterId {
+#[must_use]
+pub fn cluster_id(config: &Config) -> ClusterId {
     let digest = blake3::hash(config.cluster.name.as_bytes());
     let mut id = [0; 16];
     id.copy_from_slice(&digest.as_bytes()[..16]);
@@ -279,9 +339,8 @@ struct Store {
     persister: crate::store::persister::Persister,
 }
 
-fn open_store(config: &Config, cluster: ClusterId) -> Result<Store, StoreError> {
+fn open_store(config: &Config, disk: Disk, cluster: ClusterId) -> Result<Store, StoreError> {
     let dir: &Path = &config.node.data_dir;
-    let disk = Disk::real();
     let node = NodeId(config.node.id);
     let mut folder = DataFolder::open(&disk, dir)?;
     folder.check(cluster, node)?;
@@ -307,35 +366,37 @@ fn open_store(config: &Config, cluster: ClusterId) -> Result<Store, StoreError> 
 }
 
 async fn open_replica(
-    config: &Config,
-    cluster: ClusterId,
+    identity: Identity,
     replication: ReplicationConfig,
+    dial: Dial,
     log: Log,
     apply: ApplyHandle,
     faults: &FaultCell,
 ) -> Result<Replica, NodeError> {
-    let peers = Peers::new(cluster, config.node.id, replication, dial_tcp(), faults.clone())?;
+    let Identity { cluster, node, disk } = identity;
+    let peers = Peers::new(cluster, node.0, disk, replication, dial, faults.clone())?;
     Ok(Replica::open(peers, log, apply).await?)
 }
 
-fn spawn_replication(parts: &Parting, replica: &Replica, config: &Config, listener: TcpListener) {
-    let members: BTreeMap<u64, replication::Node> = config
-        .cluster
-        .members
+fn spawn_replication<L: Listener>(parts: &Parting, replica: &Replica, config: &Config, listener: L) {
+    // Who waits to be added begins nothing.
+    let founders = if config.cluster.join { &[][..] } else { &config.cluster.members };
+    let members: BTreeMap<u64, replication::Node> = founders
         .iter()
-        .map(|member| {
-            let node = replication::Node { raft: member.raft_endpoint.clone(), client: member.client_endpoint.clone() };
-            (member.id, node)
-        })
+        .map(|member| (member.id, replication::Node::at(&member.raft_endpoint, &member.client_endpoint)))
         .collect();
     let router = replica.service().router();
     let stop = parts.stop_peers.clone().cancelled_owned();
-    parts.task("service for the other nodes", async move {
-        router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop).await
-    });
+    parts.task(PEERS, async move { router.serve_with_incoming_shutdown(net::incoming(listener), stop).await });
     let replica = replica.clone();
     let watching = replica.clone();
     parts.task("watch over Raft", async move { watching.supervise().await });
+    let tending = replica.clone();
+    parts.task("care of the membership", async move { tending.tend_membership().await });
+    let watching_disk = replica.clone();
+    parts.task("watch over the disk", async move { watching_disk.watch_disk().await });
+    let attending = replica.clone();
+    parts.task("watch over the leader", async move { attending.attend_leader().await });
     let yielding = replica.clone();
     parts.task("giving way without a majority", async move { yielding.give_way().await });
     let comparing = replica.clone();
@@ -349,10 +410,14 @@ fn spawn_replication(parts: &Parting, replica: &Replica, config: &Config, listen
             let _ = ended.send(fault.into()).await;
         }
     });
-    parts.tasks.lock().expect("no part panics with the lock").push(forming);
+    parts.tasks.lock().expect("no part panics with the lock").push(Task {
+        name: "forming of the cluster",
+        abort: forming.abort_handle(),
+        watch: forming,
+    });
 }
 
-fn spawn_service(parts: &Parting, service: Service, listener: TcpListener) {
+fn spawn_service<L: Listener>(parts: &Parting, service: Service, listener: L) {
     let Service { sequencer, health, server } = service;
     parts.task("sequencer", async move {
         sequencer.run().await;
@@ -363,24 +428,7 @@ fn spawn_service(parts: &Parting, service: Service, listener: TcpListener) {
         Ok::<(), NodeError>(())
     });
     let stop = parts.stop_clients.clone().cancelled_owned();
-    parts.task("service for clients", async move { server.serve(listener, stop).await });
-}
-
-fn replication_config(config: &Config) -> ReplicationConfig {
-    let raft = &config.raft;
-    let election_max = Duration::from_millis(raft.election_max_ms);
-    let defaults = ReplicationConfig::default();
-    ReplicationConfig {
-        heartbeat: Duration::from_millis(raft.heartbeat_ms),
-        election_min: Duration::from_millis(raft.election_min_ms),
-        election_max,
-        quorum_loss: election_max * 2,
-        append_timeout: defaults.append_timeout.max(election_max),
-        append_idle: defaults.append_idle.max(election_max * 2),
-        snapshot_entries: raft.snapshot_entries,
-        keep_entries: raft.kept_entries,
-        ..defaults
-    }
+    parts.task(CLIENTS, async move { server.serve(listener, stop).await });
 }
 
 fn server_config(config: &Config) -> ServerConfig {
@@ -390,6 +438,8 @@ fn server_config(config: &Config) -> ServerConfig {
         request_bytes_max: server.message_mib << 20,
         streams_per_connection_max: server.streams_per_connection,
         calls_max: server.calls,
+        streams_max: server.streams,
+        slow_reader_timeout: Duration::from_millis(server.slow_reader_ms),
         call_timeout: Duration::from_millis(server.request_timeout_ms),
         sequencer: server::limits::SequencerConfig {
             queue_commands_max: server.queued_commands,

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use counterfoil::core::command::Proposal;
 use counterfoil::core::event::{Effects, EventBody, Outcome, Record};
 use counterfoil::core::types::Timestamp;
-use counterfoil::core::{Decode, Encode, Ledger, RecordKey, Rejection, StateDigest, Table};
+use counterfoil::core::{Decode, Encode, HashSeed, Ledger, RecordKey, Rejection, StateDigest, Table};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -185,7 +185,8 @@ fn a_damaged_state_is_refused_or_told_apart() {
                 bytes[bit / 8] ^= 1 << (bit % 8);
             }
         }
-        let restored = Ledger::restore(pages.iter().map(|(key, bytes)| (*key, bytes.as_slice())));
+        let records = pages.iter().map(|(key, bytes)| (*key, bytes.as_slice()));
+        let restored = Ledger::restore(records, HashSeed(1, 2));
         if let Ok(ledger) = restored {
             assert!(pages == live.pages || digest_of(&ledger) != live.digest, "{place:?} differs unseen");
             ledger.check_invariants().expect("what was restored is a state");

@@ -26,7 +26,8 @@ pub struct Connection {
     #[arg(long, global = true, value_delimiter = ',', env = "COUNTERFOIL_ENDPOINT", value_name = "URL")]
     pub endpoint: Vec<String>,
     /// How long to try, in seconds
-    #[arg(long, global = true, default_value_t = 15, value_name = "SECONDS")]
+    #[arg(long, global = true, default_value_t = 15, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
 }
 

@@ -14,6 +14,7 @@ pub mod json;
 mod names;
 mod process;
 mod random;
+mod recover;
 pub mod replay;
 mod serve;
 mod table;
@@ -52,6 +53,8 @@ enum Command {
     Chaos(Box<chaos::Args>),
     /// Check the data folder of a node that is not running
     Verify(verify::Args),
+    /// Make one folder that is left the whole of a new cluster, when a majority is gone for ever
+    Recover(recover::Args),
     /// Print a shell's completions
     Completions(completions::Args),
 }
@@ -68,6 +71,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Chaos(args) => chaos::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Recover(args) => recover::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match done {

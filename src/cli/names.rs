@@ -106,12 +106,12 @@ impl Market {
 
     /// A price from the command line.
     pub fn parse_price(&self, option: &'static str, text: &str) -> Result<u64, CliError> {
-        parse(option, text, self.quote.scale)
+        positive(option, text, self.quote.scale)
     }
 
     /// A quantity from the command line.
     pub fn parse_quantity(&self, option: &'static str, text: &str) -> Result<u64, CliError> {
-        parse(option, text, self.base.scale)
+        positive(option, text, self.base.scale)
     }
 }
 
@@ -119,4 +119,27 @@ impl Market {
 pub fn parse(option: &'static str, text: &str, scale: u32) -> Result<u64, CliError> {
     let scale = u8::try_from(scale).unwrap_or(u8::MAX);
     decimal::parse(text, scale).map_err(|source| CliError::Decimal { option, text: text.to_owned(), source })
+}
+
+/// As [`parse`], of what cannot be nothing. On the wire zero often means "all" or "as it is", which nobody
+/// means who writes a 0.
+pub fn positive(option: &'static str, text: &str, scale: u32) -> Result<u64, CliError> {
+    match parse(option, text, scale)? {
+        0 => Err(CliError::Usage { option, reason: "must be above 0".to_owned() }),
+        number => Ok(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zero_is_refused_by_the_name_of_its_option() {
+        assert_eq!(positive("--amount", "1.20", 2).expect("a number"), 120);
+        for zero in ["0", "0.00"] {
+            let refused = positive("--amount", zero, 2).expect_err("nothing");
+            assert_eq!((refused.to_string().as_str(), refused.exit_code()), ("--amount: must be above 0", 2));
+        }
+    }
 }

@@ -14,6 +14,7 @@ use super::connect::{ClientOptions, MESSAGE_BYTES_MAX, Nodes, retry};
 use super::error::ClientError;
 use super::session::{Session, SessionOptions};
 use super::watch::Watch;
+use crate::net::{Dial, dial_tcp};
 
 /// A client of one cluster. Cheap to clone; clones share their connections and what they know of
 /// the leader.
@@ -88,6 +89,16 @@ calls! {
     ClusterServiceClient get_status(GetStatusRequest) -> GetStatusResponse;
     /// Moves leadership to another voter.
     ClusterServiceClient transfer_leadership(TransferLeadershipRequest) -> TransferLeadershipResponse;
+    /// Adds a member without a vote.
+    ClusterServiceClient add_member(AddMemberRequest) -> AddMemberResponse;
+    /// Gives a member a vote.
+    ClusterServiceClient promote_member(PromoteMemberRequest) -> PromoteMemberResponse;
+    /// Removes a member.
+    ClusterServiceClient remove_member(RemoveMemberRequest) -> RemoveMemberResponse;
+    /// Gives the vote of one member to another, and removes the one.
+    ClusterServiceClient replace_member(ReplaceMemberRequest) -> ReplaceMemberResponse;
+    /// Changes where a member is reached.
+    ClusterServiceClient set_member_address(SetMemberAddressRequest) -> SetMemberAddressResponse;
     /// Carries out a batch of commands, each exactly once.
     CommandServiceClient submit(SubmitRequest) -> SubmitResponse;
 }
@@ -99,7 +110,15 @@ impl Client {
     /// # Errors
     /// When one is not an endpoint.
     pub fn new<S: AsRef<str>>(endpoints: &[S], options: ClientOptions) -> Result<Self, ClientError> {
-        Ok(Self { nodes: Arc::new(Nodes::new(endpoints)?), options })
+        Self::over(dial_tcp(), endpoints, options)
+    }
+
+    /// A client whose connections are made by `dial`.
+    ///
+    /// # Errors
+    /// When one is not an endpoint.
+    pub fn over<S: AsRef<str>>(dial: Dial, endpoints: &[S], options: ClientOptions) -> Result<Self, ClientError> {
+        Ok(Self { nodes: Arc::new(Nodes::new(endpoints, dial)?), options })
     }
 
     /// Carries out one command, exactly once, and returns what became of it; a rejection is a result.

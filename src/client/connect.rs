@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use super::error::{ClientError, Refusal};
+use crate::machine::Instant;
+use crate::net::Dial;
 
 /// Where `counterfoil dev` serves clients.
 pub const DEFAULT_ENDPOINTS: [&str; 3] = ["http://127.0.0.1:7401", "http://127.0.0.1:7402", "http://127.0.0.1:7403"];
@@ -44,10 +46,16 @@ impl Default for ClientOptions {
 }
 
 /// The nodes, one of which is asked first.
-#[derive(Debug)]
 pub(super) struct Nodes {
     inner: Mutex<Inner>,
     given: usize,
+    dial: Dial,
+}
+
+impl std::fmt::Debug for Nodes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Nodes").field("inner", &self.inner).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -57,13 +65,13 @@ struct Inner {
 }
 
 impl Nodes {
-    pub(super) fn new<S: AsRef<str>>(endpoints: &[S]) -> Result<Self, ClientError> {
-        let nodes = endpoints.iter().map(|endpoint| node(endpoint.as_ref())).collect::<Result<Vec<_>, _>>()?;
+    pub(super) fn new<S: AsRef<str>>(endpoints: &[S], dial: Dial) -> Result<Self, ClientError> {
+        let nodes = endpoints.iter().map(|endpoint| node(endpoint.as_ref(), &dial)).collect::<Result<Vec<_>, _>>()?;
         if nodes.is_empty() {
             return Err(ClientError::BadEndpoint(String::new()));
         }
         let given = nodes.len();
-        Ok(Self { inner: Mutex::new(Inner { nodes, current: 0 }), given })
+        Ok(Self { inner: Mutex::new(Inner { nodes, current: 0 }), given, dial })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -91,7 +99,7 @@ impl Nodes {
         let mut inner = self.lock();
         if let Some(place) = inner.nodes.iter().position(|(endpoint, _)| *endpoint == url) {
             inner.current = place;
-        } else if let Ok(learned) = node(leader) {
+        } else if let Ok(learned) = node(leader, &self.dial) {
             if inner.nodes.len() >= self.given + LEARNED_MAX {
                 inner.nodes.truncate(self.given);
             }
@@ -100,13 +108,15 @@ impl Nodes {
         }
     }
 
-    /// After a refusal: whom to ask next. Returns whether it is known that another node leads.
+    /// After a refusal: whom to ask next. Returns whether it is known who may answer.
     pub(super) fn learn(&self, asked: &str, refusal: &Refusal) -> bool {
         match &refusal.leader {
             Some(leader) if url(leader) != asked => {
                 self.follow(leader);
                 true
             }
+            // The node is well: it is the session that can be used no more.
+            _ if refusal.reason == "SESSION_CLOSED" => true,
             _ => {
                 self.move_on(asked);
                 false
@@ -122,22 +132,26 @@ fn url(endpoint: &str) -> String {
     url.strip_suffix('/').unwrap_or(&url).to_owned()
 }
 
-fn node(endpoint: &str) -> Result<(String, Channel), ClientError> {
+fn node(endpoint: &str, dial: &Dial) -> Result<(String, Channel), ClientError> {
     let url = url(endpoint);
     let bad = || ClientError::BadEndpoint(endpoint.to_owned());
     let built = Endpoint::from_shared(url.clone()).map_err(|_| bad())?;
     if built.uri().authority().is_none_or(|authority| authority.host().is_empty()) {
         return Err(bad());
     }
-    let channel = built
+    // Whatever has no port, or more than one, is another thing in the wrong place.
+    let plain = built.uri().scheme_str() == Some("http") && matches!(built.uri().path(), "" | "/");
+    if built.uri().port_u16().is_none_or(|port| port == 0) || !plain || built.uri().query().is_some() {
+        return Err(bad());
+    }
+    let built = built
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20)
-        .connect_lazy();
-    Ok((url, channel))
+        .initial_connection_window_size(4 << 20);
+    Ok((url, dial(built)))
 }
 
 /// Pauses that grow.
@@ -209,6 +223,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::dial_tcp;
 
     fn quick() -> ClientOptions {
         ClientOptions { deadline: Duration::from_millis(500), attempt: Duration::from_millis(100) }
@@ -216,15 +231,32 @@ mod tests {
 
     #[tokio::test]
     async fn an_endpoint_is_a_url_with_a_host() {
-        for bad in ["", "http://", "not a url"] {
-            assert!(matches!(Nodes::new(&[bad]), Err(ClientError::BadEndpoint(_))), "{bad:?}");
+        let bad = [
+            "",
+            "http://",
+            "not a url",
+            "garbage",
+            "https://a:1",
+            "ftp://a:1",
+            "a:0",
+            "a:70000",
+            "a:1/x",
+            "a:1?b",
+            "a:1:2",
+        ];
+        for bad in bad {
+            let nodes = Nodes::new(&["http://127.0.0.1:7401", bad], dial_tcp());
+            assert!(matches!(nodes, Err(ClientError::BadEndpoint(named)) if named == bad), "{bad:?}");
         }
-        assert_eq!(Nodes::new(&["127.0.0.1:7401/"]).expect("an endpoint").current().0, "http://127.0.0.1:7401");
+        assert_eq!(
+            Nodes::new(&["127.0.0.1:7401/"], dial_tcp()).expect("an endpoint").current().0,
+            "http://127.0.0.1:7401"
+        );
     }
 
     #[tokio::test]
     async fn it_follows_the_leader_and_moves_on_from_the_dead() {
-        let nodes = Nodes::new(&["http://a:1", "http://b:2"]).expect("endpoints");
+        let nodes = Nodes::new(&["http://a:1", "http://b:2"], dial_tcp()).expect("endpoints");
         nodes.move_on("http://a:1");
         nodes.move_on("http://a:1");
         assert_eq!(nodes.current().0, "http://b:2", "moves on once for one failure");
@@ -244,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_passes_is_tried_again_and_what_does_not_is_told() {
-        let nodes = Nodes::new(&["http://a:1", "http://b:2"]).expect("endpoints");
+        let nodes = Nodes::new(&["http://a:1", "http://b:2"], dial_tcp()).expect("endpoints");
         let mut tries = 0;
         let options = quick();
         let answer = retry(&nodes, &options, |_, _| {

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -18,6 +18,7 @@ use super::api;
 use super::api::command_service_client::CommandServiceClient;
 use super::connect::{Backoff, MESSAGE_BYTES_MAX, Nodes};
 use super::error::{ClientError, Refusal};
+use crate::machine::Instant;
 
 /// How a session is driven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +199,7 @@ impl Driver {
             if self.unanswered.is_empty() {
                 (self.progress, heard) = (Instant::now(), Instant::now());
             }
-            let stalled = tokio::time::sleep_until((heard + self.options.stall).into());
+            let stalled = tokio::time::sleep_until(heard + self.options.stall);
             let step = tokio::select! {
                 permit = to_node.reserve(), if sent < self.unanswered.len() => match permit {
                     Ok(permit) => {

@@ -301,6 +301,16 @@ impl<'a> RecordView<'a> {
         })
     }
 
+    /// The event with this number and its postings, without a walk through those before it.
+    #[must_use]
+    pub fn event(&self, sequence: Sequence) -> Option<(&'a EventBody, &'a [Posting])> {
+        let place = usize::try_from(sequence.0.checked_sub(self.sequence.0)?).ok()?;
+        let event = self.events.get(place)?;
+        let before = place.checked_sub(1).map_or(self.postings_start, |before| self.events[before].postings_end);
+        let (start, end) = (before - self.postings_start, event.postings_end - self.postings_start);
+        Some((&event.body, &self.postings[start as usize..end as usize]))
+    }
+
     /// All postings, in order.
     #[must_use]
     pub fn postings(&self) -> &'a [Posting] {

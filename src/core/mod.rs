@@ -10,6 +10,7 @@ pub mod decimal;
 pub mod digest;
 pub mod event;
 pub mod ledger;
+pub mod planted;
 pub mod rejection;
 pub mod reply;
 pub mod state;
@@ -24,6 +25,7 @@ pub use event::{Effects, Outcome, Record};
 pub use ledger::Ledger;
 pub use rejection::Rejection;
 pub use state::{History, RecordKey, RestoreError, Table, Used};
+pub use table::HashSeed;
 
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -76,6 +76,8 @@ numbered! {
         UnknownOrder = 56,
         /// The order is filled, cancelled or expired.
         OrderNotOpen = 57,
+        /// The account has as many open orders as one may have.
+        OpenOrdersAboveMax = 58,
     }
 }
 

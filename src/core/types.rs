@@ -247,6 +247,8 @@ numbered! {
         Expired = 5,
         /// Its account was frozen.
         AccountFrozen = 6,
+        /// It met as many resting orders as one command may; the rest does not go on.
+        MatchLimit = 7,
     }
 }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 use futures::stream::{BoxStream, unfold};
 use futures::{Stream, StreamExt};
 use openraft::errors::RPCError;
-use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use openraft::raft::{AppendEntriesRequest, StreamAppendError, StreamAppendResult};
 use tokio::time::{Instant, timeout};
 use tonic::Streaming;
 
-use super::config::ReplicationConfig;
-use super::network::{Client, unreachable};
-use super::types::TypeConfig;
-use super::wire::{self, Route};
+use super::network::{Client, Peers, unreachable};
+use super::roster::Roster;
+use super::types::{NodeId, TypeConfig};
+use super::wire;
 use crate::proto::raft::v1 as pb;
 
 /// The requests that have no answer yet.
@@ -59,51 +59,82 @@ impl Progress {
 /// and a refused connection would otherwise be tried again without a pause.
 pub(super) async fn open<'s, S>(
     mut client: Client,
-    route: Route,
+    peers: Peers,
+    target: NodeId,
     mut input: S,
-    config: &ReplicationConfig,
 ) -> Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>, RPCError<TypeConfig>>
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
 {
     let Some(first) = input.next().await else { return Ok(futures::stream::empty().boxed()) };
+    let (route, term) = (peers.route(target), first.vote.leader_id.term);
     let progress = Progress::default();
     let sent = progress.clone();
+    // What the follower has acknowledged is said once: within the stream it is the stream's own answers.
+    let mut acknowledged = peers.roster().acknowledged(target, term);
     let requests = futures::stream::iter([first]).chain(input).map(move |request| {
         sent.sent(Instant::now());
-        wire::append(&route, request)
+        wire::append(&route, request, acknowledged.take())
     });
-    let limit = config.append_timeout;
+    let config = peers.config();
     let answers = match timeout(config.connect_timeout + config.call_timeout, client.append(requests)).await {
         Ok(Ok(response)) => response.into_inner(),
-        Ok(Err(status)) => return Err(unreachable(&status)),
+        Ok(Err(status)) => {
+            peers.refused(target, &status);
+            return Err(unreachable(&status));
+        }
         Err(_) => return Err(unreachable(&"the stream of entries was not opened in time")),
     };
-    let state = Some((answers, progress));
-    Ok(unfold(state, move |state| next_answer(state, limit)).boxed())
+    let state = Some(Answers { answers, progress, peers, target, term });
+    Ok(unfold(state, next_answer).boxed())
 }
 
-type State = Option<(Streaming<pb::AppendResponse>, Progress)>;
+/// The answers of one stream, all of one term.
+struct Answers {
+    answers: Streaming<pb::AppendResponse>,
+    progress: Progress,
+    peers: Peers,
+    target: NodeId,
+    term: u64,
+}
+
 type Answer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
 
-async fn next_answer(state: State, limit: Duration) -> Option<(Answer, State)> {
-    let (mut answers, progress) = state?;
+/// A follower's answer to one append, unless openraft must not see it: that a follower lacks what it
+/// had acknowledged is impossible to it.
+pub(super) fn read_answer(response: pb::AppendResponse, roster: &Roster, from: NodeId, term: u64) -> Answer {
+    let answer = wire::parse_append_answer(response).map_err(|error| unreachable(&error))?;
+    match &answer {
+        Ok(matched) => roster.acknowledge(from, term, *matched),
+        Err(StreamAppendError::Conflict(conflict)) if roster.reverted(from, term, *conflict) => {
+            return Err(unreachable(&"the follower lacks what it acknowledged"));
+        }
+        Err(_) => {}
+    }
+    Ok(answer)
+}
+
+async fn next_answer(state: Option<Answers>) -> Option<(Answer, Option<Answers>)> {
+    let mut state = state?;
+    let limit = state.peers.config().append_timeout;
     loop {
-        let Some(left) = progress.left(limit, Instant::now()) else {
+        let Some(left) = state.progress.left(limit, Instant::now()) else {
             return Some((Err(unreachable(&"the follower does not answer")), None));
         };
-        match timeout(left, answers.message()).await {
+        match timeout(left, state.answers.message()).await {
             // Perhaps nothing was asked meanwhile: look again.
             Err(_) => {}
             Ok(Ok(None)) => return None,
             Ok(Ok(Some(response))) => {
-                progress.answered(Instant::now());
-                return match wire::parse_append_answer(response) {
-                    Ok(answer) => Some((Ok(answer), Some((answers, progress)))),
-                    Err(error) => Some((Err(unreachable(&error)), None)),
-                };
+                state.progress.answered(Instant::now());
+                let answer = read_answer(response, state.peers.roster(), state.target, state.term);
+                let state = answer.is_ok().then_some(state);
+                return Some((answer, state));
             }
-            Ok(Err(status)) => return Some((Err(unreachable(&status)), None)),
+            Ok(Err(status)) => {
+                state.peers.refused(state.target, &status);
+                return Some((Err(unreachable(&status)), None));
+            }
         }
     }
 }

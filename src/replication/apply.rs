@@ -3,10 +3,10 @@
 //! Others reach it through two bounded queues: jobs, in order, and looks at the state. Jobs go
 //! first, but after each one the looks that wait get their turn, so that neither starves.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openraft::EntryPayload;
@@ -17,12 +17,13 @@ use super::codec;
 use super::fault::{Fault, FaultCell};
 use super::replica::ReadError;
 use super::status::Published;
-use super::types::{Applied, Reply, TypeConfig};
+use super::types::{Applied, NodeId, Reply, TypeConfig};
 use crate::core::types::{LogIndex, Stamp, Term};
-use crate::core::{Ledger, StateDigest};
-use crate::store::StoreError;
+use crate::core::{DecodeError, Ledger, StateDigest};
+use crate::machine::Signal;
 use crate::store::engine::{self, Engine, Payload, Readers};
 use crate::store::snapshot::{ReceivedSnapshot, SnapshotJob, Snapshots};
+use crate::store::{Position, StoreError};
 
 /// Jobs that may wait. Each of the few callers waits for its answer, so this is never reached.
 const JOBS_MAX: usize = 64;
@@ -63,13 +64,40 @@ struct Waiting {
 
 struct Shared {
     waiting: Mutex<Waiting>,
-    wake: Condvar,
+    wake: Signal,
     looks_max: usize,
     published: watch::Sender<Published>,
+    roll: Mutex<Roll>,
     bytes_since_snapshot: AtomicU64,
 }
 
+/// Who belongs to the cluster by what is committed and applied, and every id that ever did. It
+/// follows from the log alone, so every node has the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Roll {
+    pub members: BTreeSet<NodeId>,
+    pub used: BTreeSet<NodeId>,
+}
+
+impl Roll {
+    fn of(engine: &Engine) -> Result<Self, Fault> {
+        let Some((position, bytes)) = engine.applied().membership else { return Ok(Self::default()) };
+        let bad = |error: DecodeError| Fault::Entry { index: position.index, reason: error.to_string() };
+        let (membership, used) = codec::decode_roll(&bytes).map_err(bad)?;
+        Ok(Self { members: membership.nodes().map(|(id, _)| *id).collect(), used })
+    }
+
+    /// Whether this id belonged to a member that was removed.
+    pub fn removed(&self, id: NodeId) -> bool {
+        self.used.contains(&id) && !self.members.contains(&id)
+    }
+}
+
 impl Shared {
+    fn roll(&self) -> MutexGuard<'_, Roll> {
+        self.roll.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing that runs under this lock can panic half-way through a change.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -78,7 +106,7 @@ impl Shared {
     fn close(&self) {
         let mut waiting = self.lock();
         waiting.closed = true;
-        self.wake.notify_one();
+        self.wake.notify();
     }
 }
 
@@ -107,9 +135,9 @@ impl Shared {
             if waiting.closed {
                 return Step::Closed;
             }
-            let (back, slept) = self.wake.wait_timeout(waiting, IDLE).unwrap_or_else(PoisonError::into_inner);
+            let (back, told) = self.wake.wait_for(&self.waiting, waiting, IDLE);
             waiting = back;
-            if slept.timed_out() && waiting.jobs.is_empty() && waiting.looks.is_empty() && !waiting.closed {
+            if !told && waiting.jobs.is_empty() && waiting.looks.is_empty() && !waiting.closed {
                 return Step::Idle;
             }
         }
@@ -150,9 +178,11 @@ impl std::fmt::Debug for ApplyThread {
 pub fn apply_thread(engine: Engine, reads_max: usize, faults: FaultCell) -> (ApplyHandle, ApplyThread) {
     let shared = Arc::new(Shared {
         waiting: Mutex::default(),
-        wake: Condvar::new(),
+        wake: Signal::default(),
         looks_max: reads_max,
         published: watch::Sender::new(published(&engine)),
+        // What cannot be read is told when Raft asks for the applied membership.
+        roll: Mutex::new(Roll::of(&engine).unwrap_or_default()),
         bytes_since_snapshot: AtomicU64::new(0),
     });
     let handle = ApplyHandle {
@@ -226,6 +256,7 @@ impl ApplyThread {
             }
             Job::Install(received, done) => {
                 let result = self.engine.install(*received).map_err(Fault::Store);
+                let result = result.and_then(|()| Roll::of(&self.engine)).map(|roll| *self.shared.roll() = roll);
                 if result.is_ok() {
                     self.shared.published.send_replace(published(&self.engine));
                 }
@@ -249,7 +280,13 @@ impl ApplyThread {
                 }
                 EntryPayload::Membership(membership) => {
                     let mut bytes = Vec::new();
-                    codec::encode_membership(membership, &mut bytes);
+                    {
+                        let mut roll = self.shared.roll();
+                        roll.members = membership.nodes().map(|(id, _)| *id).collect();
+                        let Roll { members, used } = &mut *roll;
+                        used.extend(members.iter());
+                        codec::encode_roll(membership, used, &mut bytes);
+                    }
                     self.engine.apply(position, Payload::Membership(&bytes))?;
                     Reply(None)
                 }
@@ -301,7 +338,7 @@ impl ApplyHandle {
                 return Err(io::Error::other("the apply thread's queue is full"));
             }
             waiting.jobs.push_back(job(sender));
-            self.shared.wake.notify_one();
+            self.shared.wake.notify();
         }
         receiver.await.map_err(|_| self.ended())
     }
@@ -348,7 +385,7 @@ impl ApplyHandle {
                 return Err(ReadError::Overloaded);
             }
             waiting.looks.push_back(Box::new(move |ledger| drop(sender.send(look(ledger)))));
-            self.shared.wake.notify_one();
+            self.shared.wake.notify();
         }
         receiver.await.map_err(|_| ReadError::ShuttingDown)
     }
@@ -357,6 +394,22 @@ impl ApplyHandle {
     #[must_use]
     pub fn published(&self) -> watch::Receiver<Published> {
         self.shared.published.subscribe()
+    }
+
+    /// The last entry applied; the default before the first.
+    pub(super) fn position(&self) -> Position {
+        let published = *self.shared.published.borrow();
+        Position { term: published.term, index: published.index }
+    }
+
+    /// Who belongs to the cluster, and every id that ever did.
+    pub(super) fn roll(&self) -> Roll {
+        self.shared.roll().clone()
+    }
+
+    /// Whether this id belonged to a member that was removed.
+    pub(super) fn removed(&self, id: NodeId) -> bool {
+        self.shared.roll().removed(id)
     }
 
     /// Bytes of proposals applied since the last snapshot was begun.

@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::time::sleep;
+use tonic::Status;
 
 use super::fault::Fault;
 use super::membership::MembershipError;
 use super::network::Client;
 use super::replica::Replica;
 use super::types::{Node, NodeId};
+use super::wire;
 use crate::proto::raft::v1 as pb;
+use crate::store::identity::DiskId;
 
 /// Between two looks at the peers.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -40,9 +43,10 @@ impl Replica {
             if initialized.map_err(|fatal| Fault::Raft(fatal.to_string()))? {
                 return Ok(());
             }
-            if first && self.may_begin(members).await {
-                match self.initialize(members.clone()).await {
-                    Ok(()) => tracing::info!(members = members.len(), "cluster formed"),
+            if first && let Some(members) = self.may_begin(members).await {
+                let count = members.len();
+                match self.initialize(members).await {
+                    Ok(()) => tracing::info!(members = count, "cluster formed"),
                     // Somebody was faster: the next look finds this node initialized.
                     Err(MembershipError::Refused(reason)) => tracing::info!(reason, "cluster not formed here"),
                     Err(error) => return Err(Fault::Raft(error.to_string())),
@@ -52,29 +56,45 @@ impl Replica {
         }
     }
 
-    /// Whether enough peers are pristine, and none is not.
-    async fn may_begin(&self, members: &BTreeMap<NodeId, Node>) -> bool {
+    /// The members to begin with, when enough peers are pristine, and none is not: each with its disk,
+    /// if it said which.
+    async fn may_begin(&self, members: &BTreeMap<NodeId, Node>) -> Option<BTreeMap<NodeId, Node>> {
         let me = self.shared.peers.me();
+        let mut members = members.clone();
         let others = members.iter().filter(|(id, _)| **id != me);
-        let answers = join_all(others.map(|(id, node)| self.is_initialized(*id, node))).await;
-        let pristine = answers.iter().filter(|answer| **answer == Some(false)).count();
-        let formed = answers.contains(&Some(true));
-        !formed && pristine >= pristine_needed(members.len())
+        let answers = join_all(others.map(|(&id, node)| async move { (id, self.contact(id, node).await) })).await;
+        let mut pristine = 0;
+        for (id, contact) in answers {
+            let Ok(contact) = contact else { continue };
+            if contact.initialized {
+                return None;
+            }
+            pristine += 1;
+            members.get_mut(&id)?.disk = Some(contact.disk);
+        }
+        members.get_mut(&me)?.disk = Some(self.shared.peers.disk());
+        (pristine >= pristine_needed(members.len())).then_some(members)
     }
 
-    /// Whether a peer belongs to a cluster that has formed; `None` when it does not say.
-    async fn is_initialized(&self, id: NodeId, node: &Node) -> Option<bool> {
+    /// What a node says of itself.
+    pub(super) async fn contact(&self, id: NodeId, node: &Node) -> Result<Contact, Status> {
         let peers = &self.shared.peers;
         let request = pb::GetStateRequest { header: Some(peers.route(id).header()) };
         let ask = |mut client: Client| async move { client.get_state(request).await };
-        match peers.ask(id, node, peers.config().call_timeout, ask).await {
-            Ok(response) => Some(response.initialized),
-            Err(status) => {
-                tracing::debug!(id, %node, %status, "a configured member does not answer");
-                None
-            }
-        }
+        let answer = peers.ask(id, node, peers.config().call_timeout, ask).await.and_then(|response| {
+            Ok(Contact { initialized: response.initialized, disk: wire::parse_disk(&response.disk)? })
+        });
+        answer.inspect_err(|status| tracing::debug!(id, %node, %status, "a node does not answer"))
     }
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Contact {
+    /// It belongs to a cluster that has formed.
+    pub initialized: bool,
+    /// The disk it keeps its data on.
+    pub disk: DiskId,
 }
 
 #[cfg(test)]

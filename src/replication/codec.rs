@@ -9,10 +9,14 @@ use bytes::Bytes;
 use openraft::EntryPayload;
 use openraft::vote::RaftLeaderId;
 
-use super::types::{Entry, LogId, Membership, Node, ProposalBytes, Vote};
+use super::types::{Entry, LogId, Membership, Node, NodeId, ProposalBytes, Vote};
 use crate::core::types::{LogIndex, Term};
 use crate::core::{Decode, DecodeError, Encode, Reader};
 use crate::store::Position;
+use crate::store::identity::DiskId;
+
+/// Stands for a disk that is not known.
+const NO_DISK: DiskId = DiskId(0);
 
 const TAG_BLANK: u8 = 0;
 pub(super) const TAG_PROPOSAL: u8 = 1;
@@ -69,6 +73,7 @@ pub(super) fn encode_membership(membership: &Membership, out: &mut Vec<u8>) {
             (text.len() as u32).encode(out);
             out.extend_from_slice(text.as_bytes());
         }
+        node.disk.unwrap_or(NO_DISK).encode(out);
     }
 }
 
@@ -83,10 +88,25 @@ pub(super) fn decode_membership(bytes: &[u8]) -> Result<Membership, DecodeError>
     for _ in 0..u32::decode(&mut input)? {
         let id = u64::decode(&mut input)?;
         let raft = decode_text(&mut input)?;
-        nodes.insert(id, Node { raft, client: decode_text(&mut input)? });
+        let client = decode_text(&mut input)?;
+        let disk = Some(DiskId::decode(&mut input)?).filter(|disk| *disk != NO_DISK);
+        nodes.insert(id, Node { raft, client, disk });
     }
     input.finish()?;
     Membership::new(sets, nodes).map_err(|_| DecodeError::UnknownTag("membership", 0))
+}
+
+/// Appends what the state keeps of the membership: the membership, and every id that was ever used.
+pub(super) fn encode_roll(membership: &Membership, used: &BTreeSet<NodeId>, out: &mut Vec<u8>) {
+    used.iter().copied().collect::<Vec<u64>>().encode(out);
+    encode_membership(membership, out);
+}
+
+/// Reads what the state keeps of the membership, which fills `bytes`.
+pub(super) fn decode_roll(bytes: &[u8]) -> Result<(Membership, BTreeSet<NodeId>), DecodeError> {
+    let mut input = Reader::new(bytes);
+    let used = Vec::<u64>::decode(&mut input)?.into_iter().collect();
+    Ok((decode_membership(input.remaining())?, used))
 }
 
 fn decode_text(input: &mut Reader<'_>) -> Result<String, DecodeError> {
@@ -137,7 +157,8 @@ mod tests {
     use super::*;
 
     fn membership() -> Membership {
-        let node = |id: u64| Node { raft: format!("h{id}:1"), client: format!("h{id}:2") };
+        let disk = |id: u64| (id != 3).then_some(DiskId(u128::from(id) << 64));
+        let node = |id: u64| Node { disk: disk(id), ..Node::at(format!("h{id}:1"), format!("h{id}:2")) };
         let sets = vec![BTreeSet::from([1, 2, 3]), BTreeSet::from([2, 3, 4])];
         Membership::new(sets, (1..=5).map(|id| (id, node(id))).collect::<BTreeMap<_, _>>()).unwrap()
     }
@@ -167,6 +188,13 @@ mod tests {
         assert_eq!(decode_membership(&bytes).unwrap(), membership());
         for len in 0..bytes.len() {
             assert!(decode_membership(&bytes[..len]).is_err(), "cut at {len}");
+        }
+        let used = BTreeSet::from([1, 2, 3, 4, 5, 9]);
+        let mut bytes = Vec::new();
+        encode_roll(&membership(), &used, &mut bytes);
+        assert_eq!(decode_roll(&bytes).unwrap(), (membership(), used));
+        for len in 0..bytes.len() {
+            assert!(decode_roll(&bytes[..len]).is_err(), "cut at {len}");
         }
     }
 

@@ -72,6 +72,10 @@ pub struct ReplicationConfig {
     pub snapshot_timeout: Duration,
     /// How long a receiver may take to verify and install a snapshot.
     pub install_timeout: Duration,
+    /// How long a sync of the log may run before a leader hands its office over.
+    pub sync_slow: Duration,
+    /// How long it may run before the node ends.
+    pub sync_hung: Duration,
     /// How long a linearizable read may wait for its confirmation and its state.
     pub barrier_timeout: Duration,
     /// How long a leader may take to hand its office over.
@@ -103,6 +107,8 @@ impl Default for ReplicationConfig {
             append_idle: Duration::from_secs(15),
             snapshot_timeout: Duration::from_secs(10),
             install_timeout: Duration::from_secs(120),
+            sync_slow: Duration::from_secs(1),
+            sync_hung: Duration::from_secs(15),
             barrier_timeout: Duration::from_secs(2),
             transfer_timeout: Duration::from_secs(2),
             digest_interval: Duration::from_secs(1),
@@ -143,6 +149,9 @@ impl ReplicationConfig {
         if self.append_idle <= self.append_timeout {
             return wrong("append_idle", "must be above append_timeout");
         }
+        if self.sync_hung < self.sync_slow {
+            return wrong("sync_hung", "must be at least sync_slow");
+        }
         for (key, value) in [
             ("snapshot_entries", self.snapshot_entries),
             ("snapshot_bytes", self.snapshot_bytes),
@@ -158,6 +167,7 @@ impl ReplicationConfig {
             ("call_timeout", self.call_timeout),
             ("snapshot_timeout", self.snapshot_timeout),
             ("install_timeout", self.install_timeout),
+            ("sync_slow", self.sync_slow),
             ("barrier_timeout", self.barrier_timeout),
             ("transfer_timeout", self.transfer_timeout),
             ("digest_interval", self.digest_interval),

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use crate::core::StateDigest;
 use crate::core::types::LogIndex;
-use crate::store::StoreError;
+use crate::store::{Position, StoreError};
 
 /// A fault of the machine. Nothing may go on after it: the node logs it and ends its process.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -23,6 +23,28 @@ pub enum Fault {
     /// Raft stopped by itself.
     #[error("raft stopped: {0}")]
     Raft(String),
+    /// The other nodes do not take this node for what it says it is.
+    #[error("node {by} refuses this one: {reason}")]
+    Expelled {
+        /// Who refused it.
+        by: u64,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// What this node acknowledged is not in its log.
+    #[error(
+        "this node acknowledged log entry {acknowledged}, and its log ends at {last}: the data folder was put back to \
+         an older state. It may have voted since, so it must not come back under its old id: give it a new id and an \
+         empty folder, and run `counterfoil ctl cluster replace {node} NEW-ID`"
+    )]
+    Reverted {
+        /// This node.
+        node: u64,
+        /// What a leader has from it.
+        acknowledged: Position,
+        /// What is there.
+        last: Position,
+    },
     /// This node's state is not what the majority's is.
     #[error("state diverged at log index {index}: {mine} here, {majority} on the majority; this node's data is wrong")]
     Diverged {

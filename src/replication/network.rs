@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::stream::BoxStream;
@@ -27,21 +27,27 @@ use tonic::{Response, Status};
 
 use super::append;
 use super::config::{CONNECTION_WINDOW_BYTES, ConfigError, MESSAGE_BYTES_MAX, ReplicationConfig, STREAM_WINDOW_BYTES};
-use super::fault::FaultCell;
+use super::detector::Sign;
+use super::fault::{Fault, FaultCell};
+use super::figures::Figures;
+use super::purged;
+use super::roster::Roster;
 use super::state_machine::{RaftSnapshot, SnapshotData};
 use super::transfer;
 use super::types::{Node, NodeId, TypeConfig, Vote};
 use super::wire::{self, Route};
+use crate::core::planted::{self, Mistake};
+use crate::net::Dial;
 use crate::proto::raft::v1 as pb;
 use crate::proto::raft::v1::raft_service_client::RaftServiceClient;
-use crate::store::identity::ClusterId;
+use crate::store::identity::{ClusterId, DiskId};
+use crate::store::log::Log;
 
 /// A client of one peer.
 pub(super) type Client = RaftServiceClient<Channel>;
 
-/// Makes the connection of a prepared endpoint, without waiting for it. Here TLS, or a simulated
-/// network, comes in.
-pub type Dial = Arc<dyn Fn(Endpoint) -> Channel + Send + Sync>;
+/// The metadata of a status that refuses a node as such, see [`Stranger`](super::roster::Stranger).
+pub(super) const STRANGER_METADATA: &str = "counterfoil-stranger";
 
 /// Which of a peer's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,9 +69,14 @@ pub struct Peers {
 struct Shared {
     cluster: ClusterId,
     me: NodeId,
+    disk: DiskId,
     config: ReplicationConfig,
     dial: Dial,
     faults: FaultCell,
+    roster: Roster,
+    figures: Figures,
+    /// The log that entries are sent from.
+    log: OnceLock<Log>,
     clients: Mutex<BTreeMap<(NodeId, Lane), (String, Client)>>,
     /// Nothing is sent that would keep the others from electing; see `give_way`.
     silent: AtomicBool,
@@ -77,28 +88,31 @@ impl std::fmt::Debug for Peers {
     }
 }
 
-/// Connects over plain TCP.
-#[must_use]
-pub fn dial_tcp() -> Dial {
-    Arc::new(|endpoint| endpoint.connect_lazy())
-}
-
 impl Peers {
-    /// The node `me` of `cluster`, which reaches its peers by `dial`.
+    /// The node `me` of `cluster` with its data on `disk`, which reaches its peers by `dial`.
     ///
     /// # Errors
     /// A setting that cannot work.
     pub fn new(
         cluster: ClusterId,
         me: NodeId,
+        disk: DiskId,
         config: ReplicationConfig,
         dial: Dial,
         faults: FaultCell,
     ) -> Result<Self, ConfigError> {
         config.validate()?;
-        let clients = Mutex::default();
+        let (roster, log, clients) = (Roster::default(), OnceLock::new(), Mutex::default());
+        let figures = Figures::new(config.election_max, config.digest_interval * 3);
         let silent = AtomicBool::new(false);
-        Ok(Self { shared: Arc::new(Shared { cluster, me, config, dial, faults, clients, silent }) })
+        let shared = Shared { cluster, me, disk, config, dial, faults, roster, figures, log, clients, silent };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Says which log entries are sent from.
+    pub(super) fn send_from(&self, log: &Log) {
+        // The first one counts: a node has one log.
+        let _ = self.shared.log.set(log.clone());
     }
 
     /// The cluster.
@@ -113,10 +127,22 @@ impl Peers {
         self.shared.me
     }
 
+    /// How connections to other nodes are made.
+    #[must_use]
+    pub fn dial(&self) -> &Dial {
+        &self.shared.dial
+    }
+
     /// The settings.
     #[must_use]
     pub fn config(&self) -> &ReplicationConfig {
         &self.shared.config
+    }
+
+    /// The disk this node keeps its data on.
+    #[must_use]
+    pub fn disk(&self) -> DiskId {
+        self.shared.disk
     }
 
     /// Sends no entries and no heartbeats from now on, or sends them again.
@@ -136,8 +162,24 @@ impl Peers {
         &self.shared.faults
     }
 
+    pub(super) fn roster(&self) -> &Roster {
+        &self.shared.roster
+    }
+
+    pub(super) fn figures(&self) -> &Figures {
+        &self.shared.figures
+    }
+
     pub(super) fn route(&self, target: NodeId) -> Route {
-        Route { cluster: self.shared.cluster, source: self.shared.me, target }
+        let Shared { cluster, me, disk, roster, .. } = &*self.shared;
+        Route { cluster: *cluster, source: *me, target, source_disk: *disk, target_disk: roster.disk(target) }
+    }
+
+    /// A call that a peer refused. When it refuses this node as such, this node ends.
+    pub(super) fn refused(&self, by: NodeId, status: &Status) {
+        if status.metadata().contains_key(STRANGER_METADATA) {
+            self.faults().report(Fault::Expelled { by, reason: status.message().to_owned() });
+        }
     }
 
     /// The client of a peer; made anew when its address has changed.
@@ -177,7 +219,7 @@ impl Peers {
     {
         let client = self.client(target, node, Lane::Control)?;
         match tokio::time::timeout(limit, call(client)).await {
-            Ok(answer) => answer.map(Response::into_inner),
+            Ok(answer) => answer.map(Response::into_inner).inspect_err(|status| self.refused(target, status)),
             Err(_) => Err(Status::deadline_exceeded(format!("node {target} did not answer within {limit:?}"))),
         }
     }
@@ -198,6 +240,11 @@ impl Peer {
         self.peers.route(self.target)
     }
 
+    /// Where it is reached now: openraft keeps a stream's target as it was when the stream began.
+    fn node(&self) -> Node {
+        self.peers.roster().node(self.target).unwrap_or_else(|| self.node.clone())
+    }
+
     async fn ask<T, F>(
         &self,
         action: RPCTypes,
@@ -208,7 +255,7 @@ impl Peer {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let limit = option.soft_ttl();
-        let answer = self.peers.ask(self.target, &self.node, limit, call).await;
+        let answer = self.peers.ask(self.target, &self.node(), limit, call).await;
         answer.map_err(|status| self.error(action, limit, &status))
     }
 
@@ -261,8 +308,15 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 return Ok(self.heartbeats(input, option).boxed());
             }
             self.peers.check_may_speak()?;
-            let client = self.peers.client(self.target, &self.node, Lane::Entries).map_err(|e| unreachable(&e))?;
-            append::open(client, self.route(), input, self.peers.config()).await
+            if planted::is(Mistake::MinorityAnswers) && super::planted::is_granted() {
+                return Ok(super::planted::has_everything(input));
+            }
+            let client = self.peers.client(self.target, &self.node(), Lane::Entries).map_err(|e| unreachable(&e))?;
+            let peers = self.peers.clone();
+            match self.peers.shared.log.get().cloned() {
+                Some(log) => purged::open(client, peers, self.target, input, log).await,
+                None => append::open(client, peers, self.target, input).await,
+            }
         })
     }
 }
@@ -281,10 +335,14 @@ impl Peer {
             let option = option.clone();
             async move {
                 self.peers.check_may_speak()?;
-                let request = pb::HeartbeatRequest { append: Some(wire::append(&self.route(), request)) };
+                let term = request.vote.leader_id.term;
+                let acknowledged = self.peers.roster().acknowledged(self.target, term);
+                let append = wire::append(&self.route(), request, acknowledged);
+                let request = pb::HeartbeatRequest { append: Some(append) };
                 let ask = |mut client: Client| async move { client.heartbeat(request).await };
                 let response = self.ask(RPCTypes::AppendEntries, &option, ask).await?;
-                wire::parse_append_answer(response.append.unwrap_or_default()).map_err(|error| unreachable(&error))
+                self.peers.figures().heard(self.target, Sign::Heartbeat);
+                append::read_answer(response.append.unwrap_or_default(), self.peers.roster(), self.target, term)
             }
         })
     }
@@ -337,7 +395,7 @@ impl NetSnapshot<TypeConfig> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let client = self.peers.client(self.target, &self.node, Lane::Snapshots);
+        let client = self.peers.client(self.target, &self.node(), Lane::Snapshots);
         let client = client.map_err(|status| StreamingError::Unreachable(Unreachable::new(&status)))?;
         let send = transfer::send(client, self.route(), &self.peers, vote, snapshot);
         tokio::select! {

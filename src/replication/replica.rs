@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 use super::apply::ApplyHandle;
 use super::config::{PROPOSAL_BYTES_MAX, PROPOSALS_BYTES_MAX, PROPOSALS_MAX};
 use super::fault::Fault;
+use super::figures::Measured;
 use super::log_store::LogStore;
 use super::network::Peers;
 use super::read_index::ReadIndex;
@@ -29,7 +30,10 @@ use super::state_machine::StateMachine;
 use super::status::{self, Leadership, Published, Status};
 use super::types::{Applied, Node, NodeId, ProposalBytes, Raft, TypeConfig};
 use crate::core::Ledger;
+use crate::core::planted::{self, Mistake};
 use crate::core::types::{Sequence, Term};
+use crate::machine::Instant;
+use crate::net::Dial;
 use crate::store::index::IndexReader;
 use crate::store::journal::JournalReader;
 use crate::store::log::Log;
@@ -133,8 +137,8 @@ pub(super) struct Shared {
     pub stopping: AtomicBool,
     read_index: ReadIndex,
     receiver: Receiver,
+    pub log: Log,
     in_flight: Arc<Semaphore>,
-    log: Log,
 }
 
 impl std::fmt::Debug for Replica {
@@ -153,10 +157,12 @@ impl Replica {
     pub async fn open(peers: Peers, log: Log, apply: ApplyHandle) -> Result<Self, Fault> {
         let stopped = |error: &dyn std::fmt::Display| Fault::Raft(error.to_string());
         let config = Arc::new(peers.config().to_raft().map_err(|error| stopped(&error))?);
+        peers.send_from(&log);
         let log_store = LogStore::new(log.clone(), apply.faults().clone());
         let machine = StateMachine::new(apply.clone());
         let raft = Raft::new(peers.me(), config, peers.clone(), log_store, machine).await;
         let raft = raft.map_err(|error| apply.faults().get().unwrap_or_else(|| stopped(&error)))?;
+        peers.roster().set_members(status::metrics(&raft).membership_config.membership());
         let receiver = Receiver::new(apply.clone(), Arc::new(peers.config().clone()));
         let read_index = ReadIndex::new(raft.clone(), peers.clone());
         let shared = Shared {
@@ -178,9 +184,9 @@ impl Replica {
     pub fn service(&self) -> Service {
         let peers = &self.shared.peers;
         Service {
-            cluster: peers.cluster(),
-            me: peers.me(),
+            peers: peers.clone(),
             config: Arc::new(peers.config().clone()),
+            log: self.shared.log.clone(),
             raft: self.shared.raft.clone(),
             read_index: self.shared.read_index.clone(),
             receiver: self.shared.receiver.clone(),
@@ -282,7 +288,13 @@ impl Replica {
     /// See [`ReadError`].
     pub async fn barrier(&self) -> Result<(), ReadError> {
         let wait = async {
+            if planted::is(Mistake::ReadUnconfirmed) {
+                return Ok(());
+            }
             let index = self.shared.read_index.confirm().await?;
+            if planted::is(Mistake::ReadTooEarly) {
+                return Ok(());
+            }
             let mut published = self.shared.apply.published();
             let reached = published.wait_for(|now| now.index >= index).await;
             reached.map(drop).map_err(|_| ReadError::ShuttingDown)
@@ -297,18 +309,25 @@ impl Replica {
     pub async fn wait_sequence(&self, sequence: Sequence, deadline: Instant) -> Result<(), ReadError> {
         let mut published = self.shared.apply.published();
         let reached = published.wait_for(|now| now.sequence >= sequence);
-        match timeout_at(deadline.into(), reached).await {
+        match timeout_at(deadline, reached).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(ReadError::ShuttingDown),
             Err(_) => Err(ReadError::TimedOut),
         }
     }
 
+    /// How connections to other nodes are made.
+    #[must_use]
+    pub fn dial(&self) -> &Dial {
+        self.shared.peers.dial()
+    }
+
     /// The cluster as this node sees it now.
     #[must_use]
     pub fn status(&self) -> Status {
         let sequence = self.shared.apply.published().borrow().sequence;
-        status::status(&self.shared.raft, sequence)
+        let measured = Measured { log_syncs: self.shared.log.sync_times(), ..self.shared.peers.figures().measured() };
+        status::status(&self.shared.raft, sequence, measured)
     }
 
     /// Who leads, and each change of it.
@@ -344,11 +363,12 @@ impl Replica {
     /// Moves leadership away if this node has it, lets what is in flight be answered, then stops
     /// taking part: ends the apply thread, which writes its state, and the log thread.
     pub async fn shutdown(&self) {
-        self.shared.stopping.store(true, Ordering::Relaxed);
+        // First: as long as this node leads, it takes what comes.
         match self.transfer_leadership(None).await {
             Ok(leader) => tracing::info!(leader, "leadership moved"),
             Err(error) => tracing::info!(%error, "stopping without moving leadership"),
         }
+        self.shared.stopping.store(true, Ordering::Relaxed);
         let grace = self.shared.peers.config().election_max;
         // Once every permit is back nothing waits for an answer.
         let answered = timeout(grace + Duration::from_millis(100), self.shared.in_flight.acquire_many(UNITS_MAX)).await;

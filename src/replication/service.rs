@@ -7,31 +7,38 @@ use std::time::Duration;
 use futures::stream::unfold;
 use futures::{Stream, StreamExt};
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::raft::AppendEntriesRequest;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use openraft::vote::RaftVote;
 use tokio::time::timeout;
+use tonic::metadata::MetadataValue;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::codec;
 use super::config::{
     CONNECTION_WINDOW_BYTES, MESSAGE_BYTES_MAX, ReplicationConfig, STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
 };
+use super::detector::Sign;
+use super::fault::Fault;
+use super::network::{Peers, STRANGER_METADATA};
 use super::read_index::ReadIndex;
 use super::receive::Receiver;
 use super::replica::ReadError;
+use super::roster::{Stranger, still_has};
 use super::types::{NodeId, Raft, TypeConfig};
-use super::wire::{self, check_header};
+use super::wire::{self, Route, check_header};
 use crate::proto::raft::v1 as pb;
 use crate::proto::raft::v1::raft_service_server::{RaftService, RaftServiceServer};
-use crate::store::identity::ClusterId;
+use crate::store::Position;
+use crate::store::log::Log;
 
 /// The service. Clones share it.
 #[derive(Clone)]
 pub struct Service {
-    pub(super) cluster: ClusterId,
-    pub(super) me: NodeId,
+    pub(super) peers: Peers,
     pub(super) config: Arc<ReplicationConfig>,
+    pub(super) log: Log,
     pub(super) raft: Raft,
     pub(super) read_index: ReadIndex,
     pub(super) receiver: Receiver,
@@ -39,7 +46,7 @@ pub struct Service {
 
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Service").field("me", &self.me).finish_non_exhaustive()
+        f.debug_struct("Service").field("me", &self.peers.me()).finish_non_exhaustive()
     }
 }
 
@@ -67,13 +74,55 @@ impl Service {
             )
     }
 
+    /// Refuses what is meant for another, and a speaker that is not the node its id stands for. When
+    /// it is this node that is another one than is meant, this node ends.
     fn check(&self, header: Option<&pb::Header>) -> Result<NodeId, Status> {
-        check_header(header, self.cluster, self.me)
+        let Route { source, source_disk, target_disk, .. } =
+            check_header(header, self.peers.cluster(), self.peers.me())?;
+        if let Some(known) = target_disk.filter(|disk| *disk != self.peers.disk()) {
+            let reason = Stranger::OtherDisk { node: self.peers.me(), known, found: self.peers.disk() }.to_string();
+            self.peers.faults().report(Fault::Expelled { by: source, reason: reason.clone() });
+            return Err(Status::failed_precondition(reason));
+        }
+        let removed = self.receiver.apply().removed(source).then_some(Stranger::Removed(source));
+        match removed.map_or_else(|| self.peers.roster().meet(source, source_disk), Err) {
+            Ok(()) => Ok(source),
+            Err(stranger) => {
+                tracing::warn!(%stranger, "refused");
+                let mut status = Status::failed_precondition(stranger.to_string());
+                status.metadata_mut().insert(STRANGER_METADATA, MetadataValue::from_static("1"));
+                Err(status)
+            }
+        }
     }
 
     fn parse_append(&self, request: pb::AppendRequest) -> Result<AppendEntriesRequest<TypeConfig>, Status> {
         self.check(request.header.as_ref())?;
-        Ok(wire::parse_append(request)?)
+        let acknowledged = request.acknowledged.map(wire::parse_log_id);
+        let append = wire::parse_append(request)?;
+        if let Some(acknowledged) = acknowledged {
+            self.check_acknowledged(append.vote.leader_id.term, codec::position(acknowledged))?;
+        }
+        Ok(append)
+    }
+
+    /// Ends this node when it lacks what it acknowledged to the leader of this term.
+    fn check_acknowledged(&self, term: u64, acknowledged: Position) -> Result<(), Status> {
+        let last = self.log.bounds().last;
+        let applied = self.receiver.apply().position();
+        if still_has(acknowledged, last, applied) {
+            return Ok(());
+        }
+        // A leader of an older term may be cut short by a newer one, and not know it yet.
+        let vote = self.log.vote().and_then(|bytes| codec::decode_vote(&bytes).ok());
+        if vote.is_some_and(|vote| vote.leader_id.term > term) {
+            return Ok(());
+        }
+        let last = last.unwrap_or_default();
+        let fault = Fault::Reverted { node: self.peers.me(), acknowledged, last };
+        let status = Status::failed_precondition(fault.to_string());
+        self.peers.faults().report(fault);
+        Err(status)
     }
 
     /// Runs an answer that must come soon.
@@ -132,11 +181,15 @@ fn requests(
     })
 }
 
+/// Who waits for the end of this node's process.
+type Attending = Pin<Box<dyn Stream<Item = Result<pb::AttendResponse, Status>> + Send>>;
+
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl RaftService for Service {
     type AppendStream = Answers<pb::AppendResponse>;
+    type AttendStream = Attending;
 
     async fn append(
         &self,
@@ -157,6 +210,7 @@ impl RaftService for Service {
         request: Request<pb::HeartbeatRequest>,
     ) -> Result<Response<pb::HeartbeatResponse>, Status> {
         let append = request.into_inner().append.ok_or(wire::WireError("no append"))?;
+        let source = append.header.as_ref().map_or(0, |header| header.source);
         let append = self.parse_append(append)?;
         if !append.entries.is_empty() {
             return Err(wire::WireError("a heartbeat carries no entries").into());
@@ -164,6 +218,10 @@ impl RaftService for Service {
         let previous = append.prev_log_id;
         self.soon(async {
             let answer = self.raft.append_entries(append).await.map_err(stopped)?;
+            self.peers.figures().heard(source, Sign::Heartbeat);
+            if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+                self.peers.figures().led_by(source);
+            }
             let answer = wire::append_answer(wire::heartbeat_answer(answer, previous));
             Ok(pb::HeartbeatResponse { append: Some(answer) })
         })
@@ -246,9 +304,14 @@ impl RaftService for Service {
         self.check(request.into_inner().header.as_ref())?;
         self.soon(async {
             let initialized = self.raft.is_initialized().await.map_err(stopped)?;
-            Ok(pb::GetStateResponse { initialized })
+            Ok(pb::GetStateResponse { initialized, disk: wire::disk(self.peers.disk()) })
         })
         .await
+    }
+
+    async fn attend(&self, request: Request<pb::AttendRequest>) -> Result<Response<Attending>, Status> {
+        self.check(request.into_inner().header.as_ref())?;
+        Ok(Response::new(Box::pin(futures::stream::pending())))
     }
 
     async fn get_digests(

@@ -13,6 +13,7 @@ use super::log_store::fail;
 use super::types::{LogId, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::core::types::Sequence;
 use crate::core::{Decode, Reader, event::Record};
+use crate::machine::blocking;
 use crate::store::checkpoint::Checkpoint;
 use crate::store::journal::JournalReader;
 use crate::store::snapshot::{self as files, Incoming, ReceivedSnapshot, SnapshotJob, Snapshots};
@@ -130,15 +131,10 @@ fn stored_membership(stored: Option<&(Position, bytes::Bytes)>) -> io::Result<St
     match stored {
         None => Ok(StoredMembership::default()),
         Some((position, bytes)) => {
-            let membership = codec::decode_membership(bytes).map_err(io::Error::other)?;
+            let (membership, _) = codec::decode_roll(bytes).map_err(io::Error::other)?;
             Ok(StoredMembership::new(Some(codec::log_id(*position)), membership))
         }
     }
-}
-
-/// Runs what blocks outside the runtime's threads.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
 }
 
 /// Writes a snapshot of the state as it was when the builder was made.

@@ -7,6 +7,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftMetrics;
 use openraft::{Instant as _, ServerState};
 
+use super::figures::{Measured, Sample};
 use super::types::{LogId, Node, NodeId, Raft, TypeConfig};
 use crate::core::StateDigest;
 use crate::core::types::{LogIndex, Sequence, Term, Timestamp};
@@ -66,7 +67,7 @@ pub struct PeerStatus {
 }
 
 /// The state of the cluster, as one node sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Status {
     /// This node.
     pub node: NodeId,
@@ -92,6 +93,8 @@ pub struct Status {
     pub quorum_acknowledged_ago: Option<Duration>,
     /// All members, this one too.
     pub members: BTreeMap<NodeId, PeerStatus>,
+    /// What this node measured.
+    pub measured: Measured,
 }
 
 type Metrics = RaftMetrics<TypeConfig>;
@@ -125,7 +128,7 @@ pub(super) fn leadership(raft: &Raft, quorum_loss: Duration) -> Leadership {
 }
 
 /// The whole status.
-pub(super) fn status(raft: &Raft, sequence: Sequence) -> Status {
+pub(super) fn status(raft: &Raft, sequence: Sequence, measured: Measured) -> Status {
     let metrics = metrics(raft);
     let index = |id: Option<LogId>| id.map(|id| LogIndex(id.index));
     let voters: Vec<NodeId> = metrics.membership_config.voter_ids().collect();
@@ -156,5 +159,26 @@ pub(super) fn status(raft: &Raft, sequence: Sequence) -> Status {
         sequence,
         quorum_acknowledged_ago: metrics.last_quorum_acked.map(|acked| acked.elapsed()),
         members: metrics.membership_config.nodes().map(|(id, node)| (*id, member(id, node))).collect(),
+        measured,
     }
+}
+
+/// How a leader sees its followers; `None` on a node that does not lead.
+pub(super) fn followers(raft: &Raft, fresh: Duration) -> Option<BTreeMap<NodeId, Sample>> {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    if metrics.state != ServerState::Leader {
+        return None;
+    }
+    let last = metrics.last_log_index.unwrap_or(0);
+    let sample = |id: &NodeId| {
+        let acked = metrics.heartbeat.as_ref().and_then(|peers| *peers.get(id)?);
+        let matched = metrics.replication.as_ref().and_then(|peers| *peers.get(id)?);
+        Sample {
+            reachable: acked.is_some_and(|acked| acked.elapsed() < fresh),
+            behind: last.saturating_sub(matched.map_or(0, |matched| matched.index)),
+        }
+    };
+    let others = metrics.membership_config.nodes().map(|(id, _)| *id).filter(|id| *id != metrics.id);
+    Some(others.map(|id| (id, sample(&id))).collect())
 }

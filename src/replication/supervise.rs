@@ -24,13 +24,21 @@ impl Replica {
         let mut tick = interval(config.heartbeat);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            shared.peers.roster().set_members(status::metrics(&shared.raft).membership_config.membership());
             let now = status::leadership(&shared.raft, config.quorum_loss);
+            let (figures, members) = (shared.peers.figures(), shared.peers.roster().len());
+            if now.serving {
+                figures.led_by(shared.peers.me());
+            }
+            figures.keep(|id| shared.peers.roster().node(id).is_some());
+            figures.sample(status::followers(&shared.raft, config.quorum_loss).as_ref(), members);
             // A new leader is confirmed by the first answers to its heartbeats: watch for those.
             let unconfirmed = !now.serving && now.leader.as_ref().is_some_and(|(id, _)| *id == shared.peers.me());
             shared.leadership.send_if_modified(|known| {
                 let changed = *known != now;
                 if changed {
-                    tracing::info!(term = now.term.0, serving = now.serving, leader = ?now.leader, "leadership");
+                    let leader = now.leader.as_ref().map(|(id, _)| *id);
+                    tracing::info!(term = now.term.0, serving = now.serving, leader, "leadership");
                     *known = now;
                 }
                 changed

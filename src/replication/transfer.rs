@@ -18,10 +18,12 @@ use tokio::time::{Instant, timeout};
 use super::config::{ReplicationConfig, SNAPSHOT_PART_BYTES_MAX};
 use super::fault::{Fault, FaultCell};
 use super::network::{Client, Peers};
-use super::state_machine::{LocalSnapshot, RaftSnapshot, SnapshotData, blocking, read_journal};
+use super::state_machine::{LocalSnapshot, RaftSnapshot, SnapshotData, read_journal};
 use super::types::{TypeConfig, Vote};
 use super::wire::{self, Route};
+use crate::core::planted::{self, Mistake};
 use crate::core::types::Sequence;
+use crate::machine::blocking;
 use crate::proto::raft::v1::install_snapshot_request::Part;
 use crate::proto::raft::v1::{self as pb, InstallSnapshotRequest};
 use crate::store::StoreError;
@@ -43,9 +45,10 @@ pub(super) async fn send(mut client: Client, route: Route, peers: &Peers, vote: 
     };
     let limit = config.connect_timeout + config.call_timeout;
     let answer = match timeout(limit, client.offer_snapshot(offer.clone())).await {
-        Ok(answer) => answer.map_err(|status| unreachable(&status))?.into_inner(),
+        Ok(answer) => answer.inspect_err(|status| peers.refused(route.target, status)),
         Err(_) => return Err(unreachable(&"the offer of a snapshot was not answered in time")),
     };
+    let answer = answer.map_err(|status| unreachable(&status))?.into_inner();
     if let Some(higher) = answer.higher_vote {
         let vote = wire::parse_vote(Some(higher)).map_err(|error| unreachable(&error))?;
         return Ok(SnapshotResponse::new(vote));
@@ -185,7 +188,7 @@ async fn next_part(
             Ok(Some((Part::File(pb::FilePart { offset, data }), stage)))
         }
         Stage::Journal(from, rest) if !rest.is_empty() => Ok(Some(journal_part(rest, from))),
-        Stage::Journal(from, _) if from <= last => {
+        Stage::Journal(from, _) if from <= last && !planted::is(Mistake::SnapshotWithoutTail) => {
             let journal = local.journal.clone();
             let (records, next) = off_runtime(move || read_journal(&journal, from, last)).await?;
             Ok(Some(journal_part(records.into(), next)))

@@ -10,6 +10,7 @@ use openraft::type_config::alias;
 use super::codec::TAG_PROPOSAL;
 use crate::core::Effects;
 use crate::core::types::Stamp;
+use crate::store::identity::DiskId;
 
 /// A member of the cluster, numbered by its operator. An id is never used twice.
 pub type NodeId = u64;
@@ -21,6 +22,16 @@ pub struct Node {
     pub raft: String,
     /// `host:port` of its client API (gRPC).
     pub client: String,
+    /// The disk its log and vote are on, once it is known: under this id no other one may speak.
+    pub disk: Option<DiskId>,
+}
+
+impl Node {
+    /// A member of which only the addresses are known.
+    #[must_use]
+    pub fn at(raft: impl Into<String>, client: impl Into<String>) -> Self {
+        Self { raft: raft.into(), client: client.into(), disk: None }
+    }
 }
 
 impl fmt::Display for Node {
@@ -98,6 +109,7 @@ openraft::declare_raft_types!(
         NodeId = NodeId,
         Node = Node,
         LeaderId = leader_id_std::LeaderId<u64, NodeId>,
+        AsyncRuntime = super::runtime::Runtime,
 );
 
 /// Term and index of an entry.

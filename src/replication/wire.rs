@@ -12,7 +12,7 @@ use super::codec;
 use super::types::{Entry, LogId, NodeId, SnapshotMeta, StoredMembership, TypeConfig, Vote};
 use crate::core::types::Sequence;
 use crate::proto::raft::v1 as pb;
-use crate::store::identity::ClusterId;
+use crate::store::identity::{ClusterId, DiskId};
 
 /// A message that is not what it should be. The peer is of another version or at fault; this node is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,18 +34,39 @@ pub(super) struct Route {
     pub source: NodeId,
     /// The node that is meant.
     pub target: NodeId,
+    /// The disk of the node that speaks.
+    pub source_disk: DiskId,
+    /// The disk of the node that is meant, as far as it is known.
+    pub target_disk: Option<DiskId>,
 }
 
 impl Route {
     /// The header that says so.
     pub fn header(&self) -> pb::Header {
         let cluster_id = Bytes::copy_from_slice(&self.cluster.0.to_be_bytes());
-        pb::Header { cluster_id, target: self.target, source: self.source }
+        pb::Header {
+            cluster_id,
+            target: self.target,
+            source: self.source,
+            source_disk: disk(self.source_disk),
+            target_disk: self.target_disk.map(disk).unwrap_or_default(),
+        }
     }
 }
 
-/// Refuses a request for another cluster or another node. Returns the speaker.
-pub(super) fn check_header(header: Option<&pb::Header>, cluster: ClusterId, me: NodeId) -> Result<NodeId, Status> {
+/// A disk's bytes.
+pub(super) fn disk(disk: DiskId) -> Bytes {
+    Bytes::copy_from_slice(&disk.0.to_be_bytes())
+}
+
+/// Reads a disk.
+pub(super) fn parse_disk(bytes: &[u8]) -> Result<DiskId, WireError> {
+    let bytes = <[u8; 16]>::try_from(bytes).map_err(|_| WireError("disk id is not 16 bytes"))?;
+    Ok(DiskId(u128::from_be_bytes(bytes)))
+}
+
+/// Refuses a request for another cluster or another node. Returns whose way it came.
+pub(super) fn check_header(header: Option<&pb::Header>, cluster: ClusterId, me: NodeId) -> Result<Route, Status> {
     let header = header.ok_or(WireError("no header"))?;
     let theirs =
         <[u8; 16]>::try_from(header.cluster_id.as_ref()).map_err(|_| WireError("cluster id is not 16 bytes"))?;
@@ -59,7 +80,14 @@ pub(super) fn check_header(header: Option<&pb::Header>, cluster: ClusterId, me: 
     if header.target != me {
         return Err(Status::failed_precondition(format!("message for node {}; this is node {me}", header.target)));
     }
-    Ok(header.source)
+    let target_disk = Some(&header.target_disk).filter(|bytes| !bytes.is_empty());
+    Ok(Route {
+        cluster,
+        source: header.source,
+        target: me,
+        source_disk: parse_disk(&header.source_disk)?,
+        target_disk: target_disk.map(|bytes| parse_disk(bytes)).transpose()?,
+    })
 }
 
 pub(super) fn log_id(id: LogId) -> pb::LogId {
@@ -79,7 +107,11 @@ pub(super) fn parse_vote(vote: Option<pb::Vote>) -> Result<Vote, WireError> {
     Ok(Vote { leader_id: RaftLeaderId::new(vote.term, vote.node), committed: vote.committed })
 }
 
-pub(super) fn append(route: &Route, request: AppendEntriesRequest<TypeConfig>) -> pb::AppendRequest {
+pub(super) fn append(
+    route: &Route,
+    request: AppendEntriesRequest<TypeConfig>,
+    acknowledged: Option<LogId>,
+) -> pb::AppendRequest {
     let entry =
         |entry: Entry| pb::Entry { id: Some(log_id(entry.log_id)), payload: codec::encode_payload(&entry.payload) };
     pb::AppendRequest {
@@ -88,6 +120,7 @@ pub(super) fn append(route: &Route, request: AppendEntriesRequest<TypeConfig>) -
         previous: request.prev_log_id.map(log_id),
         entries: request.entries.into_iter().map(entry).collect(),
         committed: request.leader_commit.map(log_id),
+        acknowledged: acknowledged.map(log_id),
     }
 }
 
@@ -266,13 +299,19 @@ mod tests {
             previous: previous.map(|(term, index)| pb::LogId { term, index }),
             entries: entries.iter().map(|&(term, index)| entry(term, index)).collect(),
             committed: None,
+            acknowledged: None,
         }
     }
 
     #[test]
     fn a_header_for_another_is_refused() {
-        let route = Route { cluster: ClusterId(7), source: 1, target: 2 };
-        assert_eq!(check_header(Some(&route.header()), ClusterId(7), 2).unwrap(), 1);
+        let route =
+            Route { cluster: ClusterId(7), source: 1, target: 2, source_disk: DiskId(8), target_disk: Some(DiskId(9)) };
+        assert_eq!(check_header(Some(&route.header()), ClusterId(7), 2).unwrap(), route);
+        let unmet = Route { target_disk: None, ..route };
+        assert_eq!(check_header(Some(&unmet.header()), ClusterId(7), 2).unwrap(), unmet);
+        let bare = pb::Header { source_disk: Bytes::new(), ..route.header() };
+        assert_eq!(check_header(Some(&bare), ClusterId(7), 2).unwrap_err().code(), tonic::Code::InvalidArgument);
         for (cluster, me) in [(8, 2), (7, 3)] {
             let refused = check_header(Some(&route.header()), ClusterId(cluster), me).unwrap_err();
             assert_eq!(refused.code(), tonic::Code::FailedPrecondition);

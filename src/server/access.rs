@@ -11,7 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -19,8 +19,11 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http;
 
+use super::connection::HangUp;
 use super::errors::{Refusal, of_transport};
 use super::limits::ServerConfig;
+use super::patrol::{Patrol, Watched};
+use crate::machine::Instant;
 use crate::store::identity::ClusterId;
 
 /// The request metadata that names the cluster the client means, in hexadecimal.
@@ -103,6 +106,11 @@ pub const RPCS: &[(&str, Permission, Kind)] = &[
     ("/counterfoil.v1.EventService/Watch", Permission::Read, Kind::Stream),
     ("/counterfoil.v1.ClusterService/GetStatus", Permission::Read, Kind::Call),
     ("/counterfoil.v1.ClusterService/TransferLeadership", Permission::Operate, Kind::Call),
+    ("/counterfoil.v1.ClusterService/AddMember", Permission::Operate, Kind::Call),
+    ("/counterfoil.v1.ClusterService/PromoteMember", Permission::Operate, Kind::Call),
+    ("/counterfoil.v1.ClusterService/RemoveMember", Permission::Operate, Kind::Call),
+    ("/counterfoil.v1.ClusterService/ReplaceMember", Permission::Operate, Kind::Call),
+    ("/counterfoil.v1.ClusterService/SetMemberAddress", Permission::Operate, Kind::Call),
     ("/grpc.health.v1.Health/Check", Permission::Probe, Kind::Call),
     ("/grpc.health.v1.Health/List", Permission::Probe, Kind::Call),
     ("/grpc.health.v1.Health/Watch", Permission::Probe, Kind::Stream),
@@ -115,6 +123,8 @@ pub const RPCS: &[(&str, Permission, Kind)] = &[
 pub struct StreamPlace {
     _permit: Arc<OwnedSemaphorePermit>,
     stopping: CancellationToken,
+    patrol: Patrol,
+    hang_up: HangUp,
 }
 
 impl StreamPlace {
@@ -128,6 +138,12 @@ impl StreamPlace {
     #[must_use]
     pub fn stopping(&self) -> CancellationToken {
         self.stopping.clone()
+    }
+
+    /// Has the stream watched: who leaves an answer lying for longer than `limit` loses the connection.
+    #[must_use]
+    pub fn watched(&self, limit: Duration) -> Watched {
+        self.patrol.watch(limit, self.hang_up.clone())
     }
 }
 
@@ -149,6 +165,9 @@ impl Deadline {
     }
 }
 
+/// A place among the calls that may be carried out, where one is needed.
+type CallPlace = Option<OwnedSemaphorePermit>;
+
 /// The state that all connections share.
 #[derive(Debug)]
 struct Gate {
@@ -156,6 +175,7 @@ struct Gate {
     calls: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     stopping: CancellationToken,
+    patrol: Patrol,
     call_timeout: Duration,
 }
 
@@ -166,14 +186,15 @@ pub struct AccessLayer {
 }
 
 impl AccessLayer {
-    /// The layer of this cluster's service; `stopping` ends its streams.
+    /// The layer of this cluster's service; `stopping` ends its streams, `patrol` watches them.
     #[must_use]
-    pub fn new(cluster: ClusterId, config: &ServerConfig, stopping: CancellationToken) -> Self {
+    pub fn new(cluster: ClusterId, config: &ServerConfig, stopping: CancellationToken, patrol: Patrol) -> Self {
         let gate = Gate {
             cluster: format!("{:032x}", cluster.0),
             calls: Arc::new(Semaphore::new(config.calls_max)),
             streams: Arc::new(Semaphore::new(config.streams_max)),
             stopping,
+            patrol,
             call_timeout: config.call_timeout,
         };
         Self { gate: Arc::new(gate) }
@@ -231,8 +252,9 @@ where
 }
 
 impl Gate {
-    /// Checks a request. A call comes back with its place and the time it has.
-    fn admit(&self, request: &mut http::Request<Body>) -> Result<Option<(OwnedSemaphorePermit, Duration)>, Status> {
+    /// Checks a request. A call comes back with its place and the time it has. Who asks whether the node is
+    /// there needs no place: a node that has much to do is not to be taken for a dead one.
+    fn admit(&self, request: &mut http::Request<Body>) -> Result<Option<(CallPlace, Duration)>, Status> {
         let path = request.uri().path();
         let Some((_, permission, kind)) = RPCS.iter().find(|(rpc, ..)| *rpc == path) else {
             return Err(Status::unimplemented(format!("no such method: {path}")));
@@ -241,17 +263,22 @@ impl Gate {
         let caller = identify(request);
         caller.check(*permission)?;
         request.extensions_mut().insert(caller);
+        let counts = *permission != Permission::Probe;
         if *kind == Kind::Call {
             let full = |_| Refusal::Overloaded("calls");
-            let permit = self.calls.clone().try_acquire_owned().map_err(full)?;
+            let permit = counts.then(|| self.calls.clone().try_acquire_owned().map_err(full)).transpose()?;
             let asked = request.headers().get("grpc-timeout").and_then(|text| grpc_timeout(text.as_bytes()));
             let time = asked.unwrap_or(Duration::MAX).min(self.call_timeout);
             request.extensions_mut().insert(Deadline(Instant::now() + time));
             return Ok(Some((permit, time)));
         }
-        let full = |_| Refusal::Overloaded("streams");
-        let permit = self.streams.clone().try_acquire_owned().map_err(full)?;
-        request.extensions_mut().insert(StreamPlace { _permit: Arc::new(permit), stopping: self.stopping.clone() });
+        if counts {
+            let full = |_| Refusal::Overloaded("streams");
+            let permit = Arc::new(self.streams.clone().try_acquire_owned().map_err(full)?);
+            let hang_up = request.extensions().get::<HangUp>().cloned().unwrap_or_default();
+            let (stopping, patrol) = (self.stopping.clone(), self.patrol.clone());
+            request.extensions_mut().insert(StreamPlace { _permit: permit, stopping, patrol, hang_up });
+        }
         Ok(None)
     }
 

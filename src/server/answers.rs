@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::convert::result;
 use super::errors::Refusal;
-use super::history::{EventReader, History};
+use super::history::{EventReader, History, Reading};
 use super::reads::Reads;
 use super::sequencer::Part;
 use crate::core::Effects;
@@ -54,7 +54,7 @@ impl Answers {
                         };
                         result::result(id, &summary, true)
                     }
-                    Outcome::IdReused { sequence } => result::id_reused(id, part.applied.stamp, sequence),
+                    Outcome::IdReused { sequence } => result::id_reused(id, sequence),
                 });
             }
         }
@@ -68,8 +68,8 @@ impl Answers {
         if let Some(last) = past.last() {
             self.reads.reach(*last).await?;
         }
-        let read = move |readers: &crate::store::engine::Readers| {
-            let mut events = EventReader::new(readers);
+        let read = move |reading: &Reading| {
+            let mut events = EventReader::new(reading);
             past.into_iter().map(|sequence| Ok((sequence, Summary::of(events.record(sequence)?.view())))).collect()
         };
         self.history.read(read).await

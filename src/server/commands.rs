@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::access::{Caller, Deadline, StreamPlace};
 use super::answers::Answers;
 use super::convert::request::{batch, single};
 use super::errors::Refusal;
-use super::forward::{Forwarder, explain, mark};
+use super::forward::{Client, Forwarder};
 use super::limits::ServerConfig;
 use super::sequencer::{Batch, Sequencer};
 use super::session::Session;
@@ -36,6 +37,16 @@ impl Commands {
         self.answers.results(&parts, ids).await
     }
 
+    async fn execute_here(&self, message: pb::ExecuteRequest, caller: &Caller) -> Result<pb::ExecuteResponse, Status> {
+        let mut results = self.carry_out(single(message.command, caller)?).await?;
+        Ok(pb::ExecuteResponse { result: results.pop() })
+    }
+
+    async fn submit_here(&self, message: pb::SubmitRequest, caller: &Caller) -> Result<pb::SubmitResponse, Status> {
+        let batch = batch(message.commands, self.config.batch_commands_max, caller)?;
+        Ok(pb::SubmitResponse { results: self.carry_out(batch).await? })
+    }
+
     /// Whether the leader has to carry this request out, and this node may ask it to.
     fn forwards<T>(&self, request: &Request<T>) -> bool {
         !self.forwarder.leads() && !Forwarder::is_forwarded(request)
@@ -52,26 +63,45 @@ impl pb::command_service_server::CommandService for Commands {
 
     async fn execute(&self, request: Request<pb::ExecuteRequest>) -> Result<Response<pb::ExecuteResponse>, Status> {
         let caller = Caller::of(&request)?;
-        if self.forwards(&request) {
-            let left = self.time_left(&request);
-            let call = async |mut client: super::forward::Client, request| client.execute(request).await;
-            let answer = self.forwarder.call(request.into_inner(), left, call).await?;
-            return Ok(Response::new(answer.into_inner()));
+        let (forwarded, left) = (Forwarder::is_forwarded(&request), self.time_left(&request));
+        let message = request.into_inner();
+        if forwarded {
+            return Ok(Response::new(self.execute_here(message, &caller).await?));
         }
-        let mut results = self.carry_out(single(request.into_inner().command, &caller)?).await?;
-        Ok(Response::new(pb::ExecuteResponse { result: results.pop() }))
+        let attempt = |left| {
+            let (message, caller) = (message.clone(), &caller);
+            let attempt = async move {
+                if self.forwarder.leads() {
+                    return self.execute_here(message, caller).await;
+                }
+                let call = async |mut client: Client, request| client.execute(request).await;
+                self.forwarder.call(message, left, call).await.map(Response::into_inner)
+            };
+            attempt.boxed()
+        };
+        Ok(Response::new(self.forwarder.over_failover(left, attempt).await?))
     }
 
     async fn submit(&self, request: Request<pb::SubmitRequest>) -> Result<Response<pb::SubmitResponse>, Status> {
         let caller = Caller::of(&request)?;
-        if self.forwards(&request) {
-            let left = self.time_left(&request);
-            let call = async |mut client: super::forward::Client, request| client.submit(request).await;
-            let answer = self.forwarder.call(request.into_inner(), left, call).await?;
-            return Ok(Response::new(answer.into_inner()));
+        let (forwards, left) = (self.forwards(&request), self.time_left(&request));
+        let message = request.into_inner();
+        if !forwards {
+            // A large batch is not copied for the one in a million that a hand-over meets.
+            return Ok(Response::new(self.submit_here(message, &caller).await?));
         }
-        let batch = batch(request.into_inner().commands, self.config.batch_commands_max, &caller)?;
-        Ok(Response::new(pb::SubmitResponse { results: self.carry_out(batch).await? }))
+        let attempt = |left| {
+            let (message, caller) = (message.clone(), &caller);
+            let attempt = async move {
+                if self.forwarder.leads() {
+                    return self.submit_here(message, caller).await;
+                }
+                let call = async |mut client: Client, request| client.submit(request).await;
+                self.forwarder.call(message, left, call).await.map(Response::into_inner)
+            };
+            attempt.boxed()
+        };
+        Ok(Response::new(self.forwarder.over_failover(left, attempt).await?))
     }
 
     async fn session(
@@ -89,22 +119,17 @@ impl pb::command_service_server::CommandService for Commands {
 }
 
 impl Commands {
-    /// Passes a whole session on to the leader: its requests there, its answers back. It ends with
-    /// the leader's connection.
+    /// Passes a whole session on to the leader.
     async fn pass_on(
         &self,
         requests: Streaming<pb::SessionRequest>,
         place: Option<StreamPlace>,
     ) -> Result<Response<AnswerStream<pb::SessionResponse>>, Status> {
         use futures::StreamExt;
-        let mut client = self.forwarder.session_client()?;
         // A request that cannot be decoded ends the session on both sides.
         let requests =
             requests.take_while(|request| std::future::ready(request.is_ok())).filter_map(async |it| it.ok());
-        let mut onward = Request::new(requests);
-        mark(&mut onward);
-        let answers = client.session(onward).await.map_err(explain)?.into_inner();
-        let answers = answers.map(|answer| answer.map_err(explain));
+        let answers = self.forwarder.session(requests).await?;
         Ok(Response::new(AnswerStream::new(answers, place)))
     }
 }

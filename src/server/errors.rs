@@ -1,7 +1,10 @@
 //! Why the service refuses a request: one table from every refusal to a gRPC status.
 //!
-//! A refusal is about the request as a whole, and nothing of it was carried out unless it says
-//! otherwise; what the ledger refuses is a result with a code and never comes here. Every status
+//! A refusal is about the request as a whole; what the ledger refuses is a result with a code and never
+//! comes here. After a refusal of the request's shape, nothing of it was carried out. After one that
+//! passes (UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL) some or all of its
+//! commands may have been: a request may span proposals, and a proposal may be committed without this
+//! node learning of it. Sending it again, with the same ids, carries out what is missing. Every status
 //! carries a `google.rpc.ErrorInfo` with the machine-readable reason, and a bad request a
 //! `google.rpc.BadRequest` with the field.
 
@@ -12,7 +15,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::convert::Invalid;
 use crate::core::types::Sequence;
-use crate::replication::{Node, NodeId, ProposeError, ReadError, TransferError};
+use crate::replication::{MembershipError, Node, NodeId, ProposeError, ReadError, TransferError};
 
 /// The `domain` of every `ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "counterfoil";
@@ -48,7 +51,11 @@ pub enum Refusal {
     /// The node is stopping. Send the request to another one.
     #[error("the node is shutting down")]
     ShuttingDown,
-    /// More is under way than the service takes; nothing was queued.
+    /// An earlier request of the session was refused, or its leader's term has ended: none may overtake it.
+    /// Open another session and send everything that has no results again, in order.
+    #[error("the session is closed to further requests; open another one and send what has no results again")]
+    SessionClosed,
+    /// More is under way than the service takes.
     #[error("too many {0}")]
     Overloaded(&'static str),
     /// The deadline passed. What was sent may still be carried out: send it again.
@@ -92,6 +99,12 @@ pub enum Refusal {
     /// No voter can take the leadership.
     #[error("no voter can take the leadership")]
     NoCandidate,
+    /// The membership cannot change like this, or not now.
+    #[error("{0}")]
+    MembershipRefused(String),
+    /// The node that is to get a vote has too little of the log yet. Try again when it has caught up.
+    #[error("{0}")]
+    NotInSync(String),
     /// The node cannot read its own history, and stops.
     #[error("the node cannot read its history")]
     Faulty,
@@ -106,11 +119,14 @@ impl Refusal {
             Self::NotLeader { .. } | Self::NoMajority | Self::LeaderUnreachable(_) | Self::ShuttingDown => {
                 Code::Unavailable
             }
+            Self::SessionClosed => Code::Aborted,
             Self::Overloaded(_) | Self::SlowReader { .. } => Code::ResourceExhausted,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::NotFound { .. } => Code::NotFound,
             Self::SequenceOutOfRange { .. } => Code::OutOfRange,
-            Self::WrongCluster { .. } | Self::NoCandidate => Code::FailedPrecondition,
+            Self::WrongCluster { .. } | Self::NoCandidate | Self::MembershipRefused(_) | Self::NotInSync(_) => {
+                Code::FailedPrecondition
+            }
             Self::NotAllowed(_) => Code::PermissionDenied,
             Self::Faulty => Code::Internal,
         }
@@ -127,6 +143,7 @@ impl Refusal {
             Self::NoMajority => "NO_MAJORITY",
             Self::LeaderUnreachable(_) => "LEADER_UNREACHABLE",
             Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::SessionClosed => "SESSION_CLOSED",
             Self::Overloaded(_) => "OVERLOADED",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::NotFound { .. } => "NOT_FOUND",
@@ -135,6 +152,8 @@ impl Refusal {
             Self::NotAllowed(_) => "NOT_ALLOWED",
             Self::SlowReader { .. } => "SLOW_READER",
             Self::NoCandidate => "NO_CANDIDATE",
+            Self::MembershipRefused(_) => "MEMBERSHIP_REFUSED",
+            Self::NotInSync(_) => "NOT_IN_SYNC",
             Self::Faulty => "FAULTY",
         }
     }
@@ -240,6 +259,18 @@ impl From<ReadError> for Refusal {
     }
 }
 
+impl From<MembershipError> for Refusal {
+    fn from(error: MembershipError) -> Self {
+        match error {
+            MembershipError::NotLeader { leader } => not_leader(leader.as_ref()),
+            MembershipError::Unavailable => Self::NoMajority,
+            MembershipError::Refused(reason) => Self::MembershipRefused(reason),
+            MembershipError::NotInSync { .. } => Self::NotInSync(error.to_string()),
+            MembershipError::ShuttingDown => Self::ShuttingDown,
+        }
+    }
+}
+
 impl From<TransferError> for Refusal {
     fn from(error: TransferError) -> Self {
         match error {
@@ -269,9 +300,22 @@ mod tests {
         assert!(fields[0].description.contains("at least 1"));
     }
 
+    /// The page that clients are written from names every reason that this file has.
+    #[test]
+    fn every_reason_is_documented() {
+        let page = include_str!("../../docs/CLIENTS.md");
+        let reasons = include_str!("errors.rs").split("pub const fn reason").nth(1).expect("the table of reasons");
+        let reasons = reasons.split("pub fn field").next().expect("its end").split('"').skip(1).step_by(2);
+        let reasons: Vec<&str> = reasons.collect();
+        assert!(reasons.len() > 10 && reasons.contains(&"SESSION_CLOSED"), "{reasons:?}");
+        for reason in reasons {
+            assert!(page.contains(&format!("`{reason}`")), "docs/CLIENTS.md does not name {reason}");
+        }
+    }
+
     #[test]
     fn a_follower_names_the_leader() {
-        let leader = (2, Node { raft: "b:7000".to_owned(), client: "b:7001".to_owned() });
+        let leader = (2, Node::at("b:7000", "b:7001"));
         let status = Status::from(Refusal::from(ProposeError::NotLeader { leader: Some(leader) }));
         assert_eq!(status.code(), Code::Unavailable);
         let details = status.get_error_details();

@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 
 use super::errors::Refusal;
-use super::history::History;
+use super::history::{History, Reading};
 use crate::core::Record;
 use crate::core::types::Sequence;
 use crate::replication::Published;
@@ -37,8 +37,7 @@ impl Feed {
             let from = self.next;
             self.published.wait_for(|published| published.sequence >= from).await.map_err(|_| Refusal::ShuttingDown)?;
             let bytes = self.step_bytes;
-            let read =
-                move |readers: &crate::store::engine::Readers| Ok(readers.journal.read(from, RECORDS_STEP, bytes)?);
+            let read = move |reading: &Reading| reading.records(from, RECORDS_STEP, bytes);
             let records = self.history.read(read).await?;
             if let Some(last) = records.last() {
                 self.next = last.view().last_sequence().plus(1);

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct ServerConfig {
     /// The largest request, in bytes. A batch of the most commands allowed fits.
     pub request_bytes_max: usize,
-    /// The largest answer, in bytes: an order book of one market is the largest there is.
+    /// The largest answer, in bytes: that to a batch of commands each of which touched many balances.
     pub response_bytes_max: usize,
     /// Commands in one request.
     pub batch_commands_max: usize,
@@ -15,24 +15,33 @@ pub struct ServerConfig {
     pub connections_max: usize,
     /// Streams and calls open on one connection at the same time.
     pub streams_per_connection_max: u32,
-    /// Unary calls carried out at the same time; one more is refused.
+    /// Unary calls carried out at the same time; one more is refused. Health checks do not count: a node
+    /// that has much to do is not dead.
     pub calls_max: usize,
     /// Sessions, watches and market data streams open at the same time; one more is refused.
     pub streams_max: usize,
     /// The longest a unary call may take; a client's own deadline counts when it is shorter.
     pub call_timeout: Duration,
-    /// How long a request that has to wait for its event or its leader waits at most.
+    /// How long a read that has to wait for its event waits at most.
     pub read_timeout: Duration,
+    /// How long a linearizable read waits for a leader while there is none, as during a failover. Short
+    /// enough that a client of a node that is cut off can still ask another one.
+    pub leader_wait: Duration,
     /// Requests of one session that may be unanswered at the same time; more are not read yet.
     pub session_requests_in_flight_max: usize,
     /// Commands of one session that may be unanswered at the same time; more are not read yet.
     pub session_commands_in_flight_max: usize,
-    /// How long a reader of a stream may leave an answer lying before it is ended.
+    /// How long a reader of a stream may leave an answer lying. One that comes back later is told so and
+    /// ended; one that does not come back for twice as long loses its connection.
     pub slow_reader_timeout: Duration,
     /// Bytes of journal that one step of a stream reads.
     pub stream_step_bytes: usize,
-    /// History reads carried out at the same time; more wait.
-    pub history_reads_max: usize,
+    /// History reads of queries carried out at the same time; more wait.
+    pub query_reads_max: usize,
+    /// History reads for the answers to commands sent again; they wait for no query.
+    pub answer_reads_max: usize,
+    /// History reads of streams carried out at the same time; they wait for no query.
+    pub stream_reads_max: usize,
     /// The flow-control window of one stream, in bytes.
     pub stream_window_bytes: u32,
     /// The flow-control window of one connection, in bytes.
@@ -58,9 +67,8 @@ pub struct ServerConfig {
 /// How the leader gathers commands into proposals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SequencerConfig {
-    /// Requests that may wait; one more is refused.
-    pub queue_requests_max: usize,
-    /// Commands that may wait or be in flight; a request beyond it is refused.
+    /// Commands without an answer, waiting or in a proposal; a request beyond it is refused. It bounds the
+    /// requests too, each of which has at least one command.
     pub queue_commands_max: usize,
     /// Commands in one proposal, unless a single chain is longer.
     pub proposal_commands_max: usize,
@@ -79,6 +87,8 @@ pub struct ForwardConfig {
     pub connect_timeout: Duration,
     /// Calls forwarded at the same time; one more is refused.
     pub calls_max: usize,
+    /// How long a call whose leader died or handed over waits for the next one.
+    pub failover_patience: Duration,
 }
 
 impl Default for ServerConfig {
@@ -93,11 +103,14 @@ impl Default for ServerConfig {
             streams_max: 4_096,
             call_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(5),
+            leader_wait: Duration::from_secs(2),
             session_requests_in_flight_max: 4_096,
             session_commands_in_flight_max: 65_536,
             slow_reader_timeout: Duration::from_secs(10),
             stream_step_bytes: 256 << 10,
-            history_reads_max: 64,
+            query_reads_max: 64,
+            answer_reads_max: 32,
+            stream_reads_max: 64,
             stream_window_bytes: 1 << 20,
             connection_window_bytes: 4 << 20,
             header_bytes_max: 16 << 10,
@@ -115,7 +128,6 @@ impl Default for ServerConfig {
 impl Default for SequencerConfig {
     fn default() -> Self {
         Self {
-            queue_requests_max: 16_384,
             queue_commands_max: 262_144,
             proposal_commands_max: 100,
             proposal_bytes_max: 32 << 10,
@@ -127,10 +139,23 @@ impl Default for SequencerConfig {
 
 impl Default for ForwardConfig {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_millis(500), calls_max: 8_192 }
+        Self {
+            connect_timeout: Duration::from_millis(500),
+            calls_max: 8_192,
+            failover_patience: Duration::from_secs(1),
+        }
     }
 }
 
+/// The largest message of a stream, in bytes: below the 4 MiB that gRPC clients take by default.
+pub const STREAM_MESSAGE_BYTES_MAX: usize = 3 << 20;
+/// Levels or orders of a book in one message of a stream, each of which takes 64 bytes at most.
+pub const STREAM_MESSAGE_ITEMS_MAX: usize = STREAM_MESSAGE_BYTES_MAX / 64;
+/// Events that one list reads from the journal, but for the item at which it comes to so many: the page
+/// ends there, and may be short. The largest records, which one command can make, fit a few times.
+pub const LIST_EVENTS_MAX: usize = 400_000;
+/// Open orders that one look at the live state goes through.
+pub const LOOK_ORDERS_MAX: usize = 20_000;
 /// Lists: the size of a page when none is asked for.
 pub const PAGE_SIZE_DEFAULT: usize = 100;
 /// Lists: the largest page.

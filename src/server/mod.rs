@@ -22,6 +22,8 @@ mod health;
 mod history;
 pub mod limits;
 mod market;
+pub mod metrics;
+mod patrol;
 mod progress;
 mod query;
 mod reads;
@@ -35,7 +37,6 @@ pub use limits::ServerConfig;
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
@@ -47,10 +48,12 @@ use self::commands::Commands;
 use self::forward::Forwarder;
 use self::history::History;
 use self::market::MarketData;
+use self::patrol::Patrol;
 use self::query::Queries;
 use self::reads::Reads;
 use self::sequencer::SequencerTask;
 use self::watch::Events;
+use crate::net::Listener;
 use crate::proto::v1 as pb;
 use crate::replication::{FaultCell, Replica};
 use crate::store::engine::Readers;
@@ -127,12 +130,12 @@ impl Service {
         let Parts { cluster, replica, readers, faults, config } = parts;
         let config = Arc::new(config);
         let (handle, task) = sequencer::sequencer(&replica, &config.sequencer);
-        let history = History::new(readers, config.history_reads_max, faults);
-        let reads = Reads::new(&replica, config.read_timeout);
+        let history = History::new(readers, config.query_reads_max, faults);
+        let reads = Reads::new(&replica, config.read_timeout, config.leader_wait);
         let commands = Commands {
             sequencer: handle,
             forwarder: Forwarder::new(&replica, config.clone()),
-            answers: Answers::new(history.clone(), reads.clone()),
+            answers: Answers::new(history.apart(config.answer_reads_max), reads.clone()),
             config: config.clone(),
         };
         let (reporter, health_service) = tonic_health::server::health_reporter();
@@ -146,9 +149,10 @@ impl Service {
                 routes = routes.add_service(service);
             };
         }
-        let queries = Queries::new(reads.clone(), history.clone());
-        let market = MarketData::new(reads.clone(), history.clone(), config.clone());
-        let events = Events::new(reads.clone(), history, config.clone());
+        let streamed = history.apart(config.stream_reads_max);
+        let queries = Queries::new(reads.clone(), history);
+        let market = MarketData::new(reads.clone(), streamed.clone(), config.clone());
+        let events = Events::new(reads.clone(), streamed, config.clone());
         add!(pb::command_service_server::CommandServiceServer<_>, commands);
         add!(pb::query_service_server::QueryServiceServer<_>, queries);
         add!(pb::market_data_service_server::MarketDataServiceServer<_>, market);
@@ -180,9 +184,10 @@ impl Server {
     ///
     /// # Errors
     /// When the transport fails.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+    pub async fn serve<L: Listener>(self, listener: L, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self { routes, reporter, cluster, config, stopping } = self;
-        let layer = AccessLayer::new(cluster, &config, stopping.clone());
+        let patrol = Patrol::default();
+        let layer = AccessLayer::new(cluster, &config, stopping.clone(), patrol.clone());
         let incoming = connection::incoming(listener, config.connections_max);
         let told = stopping.clone();
         let signal = async move {
@@ -198,6 +203,7 @@ impl Server {
         tokio::select! {
             served = serving => Ok(served?),
             () = grace => Ok(()),
+            () = patrol.walk() => Ok(()),
         }
     }
 }

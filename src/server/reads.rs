@@ -1,6 +1,6 @@
 //! Reads of the live state, as fresh as was asked for.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -8,16 +8,22 @@ use super::convert::request::Consistency;
 use super::errors::Refusal;
 use crate::core::Ledger;
 use crate::core::types::Sequence;
+use crate::machine::Instant;
 use crate::proto::v1 as pb;
-use crate::replication::{Published, Replica};
+use crate::replication::{Leadership, Published, ReadError, Replica};
 
 /// The live state of this node. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Reads {
     replica: Replica,
     published: watch::Receiver<Published>,
+    leadership: watch::Receiver<Leadership>,
     timeout: Duration,
+    leader_wait: Duration,
 }
+
+/// How long to wait for news of the leader before it is asked again: one that is known may not answer.
+const LEADER_PAUSE: Duration = Duration::from_millis(50);
 
 /// What was read, and at which point.
 #[derive(Debug, Clone, Copy)]
@@ -31,10 +37,12 @@ pub struct Seen<T> {
 }
 
 impl Reads {
-    /// Reads of this replica; one that has to wait for an event waits at most `timeout`.
+    /// Reads of this replica; one that has to wait for an event waits at most `timeout`, one that has to
+    /// wait for a leader at most `leader_wait`.
     #[must_use]
-    pub fn new(replica: &Replica, timeout: Duration) -> Self {
-        Self { replica: replica.clone(), published: replica.published(), timeout }
+    pub fn new(replica: &Replica, timeout: Duration, leader_wait: Duration) -> Self {
+        let (published, leadership) = (replica.published(), replica.leadership());
+        Self { replica: replica.clone(), published, leadership, timeout, leader_wait }
     }
 
     /// Waits until this node is as fresh as the consistency asks for.
@@ -43,11 +51,27 @@ impl Reads {
     /// When it does not become so in time, or nobody leads.
     pub async fn freshen(&self, consistency: Consistency) -> Result<(), Refusal> {
         match consistency {
-            Consistency::Linearizable => Ok(self.replica.barrier().await?),
+            Consistency::Linearizable => self.barrier().await,
             Consistency::AtLeast(sequence) => {
                 Ok(self.replica.wait_sequence(sequence, Instant::now() + self.timeout).await?)
             }
             Consistency::Stale => Ok(()),
+        }
+    }
+
+    /// Confirms with the leader that this node sees everything acknowledged until now. While there is no
+    /// leader, as during a failover, it waits for one.
+    async fn barrier(&self) -> Result<(), Refusal> {
+        let until = Instant::now() + self.leader_wait;
+        let mut leadership = self.leadership.clone();
+        loop {
+            leadership.mark_unchanged();
+            match self.replica.barrier().await {
+                Err(ReadError::NoLeader) if Instant::now() < until => {}
+                confirmed => return Ok(confirmed?),
+            }
+            // A leader that is known and did not answer is asked again without news.
+            drop(tokio::time::timeout(LEADER_PAUSE, leadership.changed()).await);
         }
     }
 

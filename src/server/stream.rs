@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
@@ -14,13 +14,15 @@ use tonic::Status;
 
 use super::access::StreamPlace;
 use super::errors::Refusal;
+use super::patrol::Watched;
 use crate::core::types::Sequence;
+use crate::machine::Instant;
 
 /// A stream of answers.
 pub struct AnswerStream<T> {
     answers: BoxStream<'static, Result<T, Status>>,
     patience: Option<Patience>,
-    _place: Option<StreamPlace>,
+    place: Option<StreamPlace>,
 }
 
 /// How long a reader may leave an answer lying.
@@ -30,7 +32,13 @@ struct Patience {
     handed_out: Option<Instant>,
     /// Where the reader can go on; what it was handed out last does not count as read.
     resume_from: Resume,
+    /// Ends the connection of a reader that does not come back at all.
+    watched: Option<Watched>,
 }
+
+/// How many times its patience a stream waits until the reader loses its connection: one that is slow is
+/// told so, and one that has stopped cannot be told anything.
+const PATIENCE_TIMES: u32 = 2;
 
 /// Where a reader can go on, kept by what makes its stream.
 #[derive(Debug, Clone, Default)]
@@ -63,14 +71,30 @@ impl<T> AnswerStream<T> {
             Some(stopping) => until_stopped(answers, stopping).boxed(),
             None => answers.boxed(),
         };
-        Self { answers, patience: None, _place: place }
+        Self { answers, patience: None, place }
     }
 
     /// The same stream, ended when its reader leaves an answer lying for longer than `limit`.
     #[must_use]
     pub fn with_patience(mut self, limit: Duration, resume_from: Resume) -> Self {
-        self.patience = Some(Patience { limit, handed_out: None, resume_from });
+        let watched = self.place.as_ref().map(|place| place.watched(limit.saturating_mul(PATIENCE_TIMES)));
+        self.patience = Some(Patience { limit, handed_out: None, resume_from, watched });
         self
+    }
+}
+
+impl Patience {
+    /// Notes that an answer was handed out, or that the reader came back; what was noted before.
+    fn set_handed_out(&mut self, now: Option<Instant>) -> Option<Instant> {
+        if now.is_none() && self.handed_out.is_none() {
+            return None;
+        }
+        match (&self.watched, now) {
+            (Some(watched), Some(_)) => watched.handed_out(),
+            (Some(watched), None) => watched.read(),
+            (None, _) => {}
+        }
+        std::mem::replace(&mut self.handed_out, now)
     }
 }
 
@@ -90,7 +114,8 @@ impl<T: Send + 'static> Stream for AnswerStream<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(patience) = &mut self.patience
-            && patience.handed_out.take().is_some_and(|then| then.elapsed() > patience.limit)
+            && let Some(then) = patience.set_handed_out(None)
+            && then.elapsed() > patience.limit
         {
             let refusal = Refusal::SlowReader { resume_from: patience.resume_from.get() };
             self.answers = Box::pin(futures::stream::empty());
@@ -98,7 +123,7 @@ impl<T: Send + 'static> Stream for AnswerStream<T> {
         }
         let answer = ready!(self.answers.as_mut().poll_next(context));
         if let Some(patience) = &mut self.patience {
-            patience.handed_out = Some(Instant::now());
+            patience.set_handed_out(Some(Instant::now()));
         }
         Poll::Ready(answer)
     }

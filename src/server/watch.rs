@@ -1,5 +1,6 @@
 //! The event service: every record, from any of them on, on any node.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
@@ -10,8 +11,8 @@ use super::convert::request::{Filter, filter};
 use super::errors::Refusal;
 use super::feed::Feed;
 use super::history::History;
-use super::limits::ServerConfig;
-use super::progress::{Progress, first_event};
+use super::limits::{STREAM_MESSAGE_BYTES_MAX, ServerConfig};
+use super::progress::{Item, Progress, first_event};
 use super::reads::Reads;
 use super::stream::AnswerStream;
 use crate::core::Record;
@@ -43,9 +44,9 @@ impl Events {
         let filter = filter(asked.filter)?;
         let from = first_event(&self.reads, Sequence(asked.from_sequence), "from_sequence").await?;
         let feed = Feed::new(self.history.clone(), self.reads.published(), from, self.config.stream_step_bytes);
-        let pick = move |record: &Record, records: &mut Vec<pb::Record>| {
+        let pick = move |record: &Record, items: &mut VecDeque<Item<pb::Record>>| {
             if filter.passes(record) {
-                records.push(event::record(record.view()));
+                items.extend(parts(record, from));
             }
         };
         let (answers, resume) = Progress::new(feed, pick)
@@ -63,6 +64,18 @@ impl pb::event_service_server::EventService for Events {
         Ok(Response::new(Events::watch(self, request.into_inner(), place).await?))
     }
 }
+
+/// A record from the event `from` on, in parts that fit a message.
+fn parts(record: &Record, from: Sequence) -> impl Iterator<Item = Item<pb::Record>> {
+    let parts = event::record_parts(record.view(), from, STREAM_MESSAGE_BYTES_MAX - FRAME_BYTES);
+    parts.into_iter().map(|(part, bytes)| {
+        let through = part.events.last().map_or(Sequence(0), |event| Sequence(event.sequence));
+        Item { value: part, bytes: bytes + FRAME_BYTES, through }
+    })
+}
+
+/// What a message adds to each of its records, at most.
+const FRAME_BYTES: usize = 16;
 
 /// What an event is about, besides its postings.
 #[derive(Debug, Default)]

@@ -11,6 +11,7 @@ use std::path::Path;
 use super::StoreError;
 use super::file::{Disk, FolderLock};
 use crate::core::codec::{Decode, Encode, newtype, record};
+use crate::machine;
 
 newtype! {
     /// A cluster: chosen at random when it is formed.
@@ -99,6 +100,20 @@ impl DataFolder {
         self.identity = Some(identity);
         Ok(identity)
     }
+
+    /// Gives the folder to another cluster: see the forced recovery. Its node and its
+    /// disk stay what they are.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] in a folder never used, or I/O.
+    pub fn rename_cluster(&mut self, cluster: ClusterId) -> Result<(), StoreError> {
+        let path = self.path.join(FILE_NAME);
+        let Some(identity) = self.identity.as_mut() else {
+            return Err(StoreError::Missing { path, reason: "a folder never used belongs to no cluster" });
+        };
+        identity.cluster = cluster;
+        self.disk.replace_file(&path, &encode(identity))
+    }
 }
 
 /// The identity in a folder, or `None` if it has none. Takes no lock.
@@ -129,12 +144,8 @@ impl ClusterId {
     }
 }
 
-/// The standard library's hash keys come from the system's random source, one pair per process;
-/// hashing the time and a counter with them makes further numbers unique within it.
-fn random_u128() -> u128 {
-    use std::hash::{BuildHasher, RandomState};
-    let half = || u128::from(RandomState::new().hash_one(std::time::SystemTime::now()));
-    half() << 64 | half()
+pub(in crate::store) fn random_u128() -> u128 {
+    u128::from(machine::random()) << 64 | u128::from(machine::random())
 }
 
 fn encode(identity: &Identity) -> Vec<u8> {

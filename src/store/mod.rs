@@ -16,13 +16,14 @@ pub mod index;
 pub mod journal;
 pub mod log;
 pub mod persister;
+mod planted;
 mod recovery;
 mod segment;
 mod sled_sync;
 pub mod snapshot;
 mod state;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod verify;

@@ -7,8 +7,8 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::checkpoint::Checkpoint;
 use super::file::FolderLock;
@@ -17,6 +17,7 @@ use super::index::{IndexFiles, Memtable};
 use super::journal::JournalFlusher;
 use super::state::StateStore;
 use super::{Disk, Position, StoreError};
+use crate::machine::{Instant, Signal};
 
 /// Entries merged between two looks at the queue: some 20 ms.
 const MERGE_ENTRIES: usize = 100_000;
@@ -60,7 +61,7 @@ struct LinkState {
 #[derive(Debug)]
 pub(super) struct Link {
     state: Mutex<LinkState>,
-    changed: Condvar,
+    changed: Signal,
     folder: PathBuf,
     silence_max: Duration,
 }
@@ -70,7 +71,7 @@ impl Link {
     pub fn new(folder: PathBuf, silence_max: Duration, committed: Option<Position>) -> Self {
         Self {
             state: Mutex::new(LinkState { committed, ..LinkState::default() }),
-            changed: Condvar::new(),
+            changed: Signal::default(),
             folder,
             silence_max,
         }
@@ -87,7 +88,7 @@ impl Link {
             state.moved = Some(Instant::now());
         }
         state.jobs.push_back(job);
-        self.changed.notify_all();
+        self.changed.notify();
     }
 
     /// Asks for the journal's waiting blocks to be written.
@@ -98,7 +99,7 @@ impl Link {
             if state.jobs.is_empty() && !state.working {
                 state.moved = Some(Instant::now());
             }
-            self.changed.notify_all();
+            self.changed.notify();
         }
     }
 
@@ -146,8 +147,7 @@ impl Link {
             }
             state = self.lock();
             // A change between the question and this wait costs one time-out, not a hang.
-            let waited = self.changed.wait_timeout(state, Duration::from_millis(2));
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = self.changed.wait_for(&self.state, state, Duration::from_millis(2)).0;
         }
     }
 
@@ -160,7 +160,7 @@ impl Link {
     /// Tells the persister to end when it has written everything.
     pub fn close(&self) {
         self.lock().closed = true;
-        self.changed.notify_all();
+        self.changed.notify();
     }
 
     /// Whether the persister has ended.
@@ -202,7 +202,7 @@ impl Drop for Ending {
             state.fault = Some(StoreError::Closed);
         }
         drop(state);
-        self.0.changed.notify_all();
+        self.0.changed.notify();
     }
 }
 
@@ -239,7 +239,7 @@ impl Persister {
             state.working = false;
             state.moved = Some(Instant::now());
             drop(state);
-            self.link.changed.notify_all();
+            self.link.changed.notify();
         }
     }
 
@@ -261,7 +261,7 @@ impl Persister {
             if merging {
                 return Next::Nothing;
             }
-            state = self.link.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.link.changed.wait(&self.link.state, state);
         }
     }
 

@@ -13,10 +13,12 @@ const SECTOR_BYTES: usize = 512;
 
 /// Small and good enough: splitmix64.
 #[derive(Debug, Clone)]
-pub(crate) struct Random(pub u64);
+pub struct Random(pub u64);
 
 impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
+    /// The next 64 bits.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,7 +26,8 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    /// A number below `bound`, which is not zero.
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }
@@ -72,7 +75,7 @@ struct State {
 
 /// The disk. Clones are the same disk.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SimDisk {
+pub struct SimDisk {
     state: Arc<Mutex<State>>,
 }
 
@@ -135,28 +138,28 @@ impl SimDisk {
     }
 
     /// As the store uses it.
-    pub(crate) fn disk(&self) -> Disk {
+    pub fn disk(&self) -> Disk {
         Disk::new(Arc::new(self.clone()))
     }
 
     /// How many operations changed or synced something so far.
-    pub(crate) fn operations(&self) -> u64 {
+    pub fn operations(&self) -> u64 {
         self.lock_state().operations
     }
 
     /// Every change or sync fails from now on, after `more` further ones.
-    pub(crate) fn fail_after(&self, more: u64, kind: io::ErrorKind) {
+    pub fn fail_after(&self, more: u64, kind: io::ErrorKind) {
         let mut state = self.lock_state();
         state.fails_from = Some((state.operations + more, kind));
     }
 
     /// The disk takes no more than this in all.
-    pub(crate) fn limit(&self, bytes_max: Option<usize>) {
+    pub fn limit(&self, bytes_max: Option<usize>) {
         self.lock_state().bytes_max = bytes_max;
     }
 
     /// The power goes and comes back: of what was not synced any part is kept.
-    pub(crate) fn power_cut(&self, random: &mut Random) {
+    pub fn power_cut(&self, random: &mut Random) {
         let mut state = self.lock_state();
         let state = &mut *state;
         let kept_names = random.below(state.unsynced_names.len() as u64 + 1) as usize;
@@ -219,8 +222,12 @@ impl RawFile for SimFile {
         let mut state = self.disk.lock_state();
         state.change()?;
         let inode = &mut state.inodes[self.inode];
-        inode.unsynced.clear();
-        inode.durable = inode.now.clone();
+        for change in inode.unsynced.drain(..) {
+            match change {
+                Change::Write(offset, bytes) => write_into(&mut inode.durable, offset, &bytes),
+                Change::SetLen(len) => inode.durable.resize(len as usize, 0),
+            }
+        }
         Ok(())
     }
 
@@ -334,5 +341,55 @@ impl FileSystem for SimDisk {
         let state = self.lock_state();
         let max = state.bytes_max.unwrap_or(1 << 40);
         Ok(max.saturating_sub(state.used_bytes()) as u64)
+    }
+}
+
+/// A disk in memory, with one folder on the real one: sled goes past every disk but the machine's.
+#[derive(Debug)]
+pub struct Split {
+    /// In memory.
+    pub simulated: Disk,
+    /// The machine's.
+    pub real: Disk,
+    /// The folder that lies on the machine's.
+    pub state: PathBuf,
+}
+
+impl Split {
+    fn of(&self, path: &Path) -> &dyn FileSystem {
+        if path.starts_with(&self.state) { self.real.system.as_ref() } else { self.simulated.system.as_ref() }
+    }
+}
+
+impl FileSystem for Split {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn RawFile>> {
+        self.of(path).open(path, access)
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        self.of(folder).list(folder)
+    }
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.of(path).exists(path)
+    }
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.of(path).create_folder(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.of(to).rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.of(path).remove_file(path)
+    }
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.of(path).remove_folder(path)
+    }
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        self.of(path).sync_folder(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
+        self.of(path).lock(path)
+    }
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
+        self.of(folder).free_bytes(folder)
     }
 }

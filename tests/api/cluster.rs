@@ -104,6 +104,114 @@ async fn leadership_moves_and_the_nodes_agree() {
     cluster.stop().await;
 }
 
+/// A leader that hangs, or that only the follower lost, would hold a passed-on session for half a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_through_a_follower_ends_when_the_leader_changes() {
+    let cluster = TestCluster::start(3).await;
+    let leader = cluster.leader().await;
+    set_up(&cluster.nodes[leader]).await;
+    let (follower, target) = ((leader + 1) % 3, (leader + 2) % 3);
+    let mut session = TestSession::open(&cluster.nodes[follower]).await;
+    session.send(1, vec![move_one()]).await;
+    assert_eq!(session.next().await.results.len(), 1);
+
+    let mut client = ClusterServiceClient::new(cluster.nodes[leader].channel.clone());
+    let asked = pb::TransferLeadershipRequest { node_id: target as u64 + 1 };
+    client.transfer_leadership(asked).await.expect("moved");
+    // Nothing is asked of the session: the leader that was would be quiet for ever.
+    let end = tokio::time::timeout(PATIENCE, session.answers.message()).await.expect("it ends");
+    let refused = end.expect_err("and says why");
+    let details = refused.get_error_details();
+    let reason = details.error_info().map(|info| info.reason.clone());
+    assert_eq!((refused.code(), reason.as_deref()), (Code::Unavailable, Some("NOT_LEADER")));
+    cluster.stop().await;
+}
+
+/// A session is bound to a term: once it is over, the session says so, whoever leads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_a_term_that_is_over_is_closed() {
+    let cluster = TestCluster::start(3).await;
+    let leader = cluster.leader().await;
+    set_up(&cluster.nodes[leader]).await;
+    let mut session = TestSession::open(&cluster.nodes[leader]).await;
+    session.send(1, vec![move_one()]).await;
+    assert_eq!(session.next().await.results.len(), 1);
+    let target = (leader + 1) % 3;
+    for (from, to) in [(leader, target), (target, leader)] {
+        let mut client = ClusterServiceClient::new(cluster.nodes[from].channel.clone());
+        let asked = pb::TransferLeadershipRequest { node_id: to as u64 + 1 };
+        client.transfer_leadership(asked).await.expect("moved");
+        assert_eq!(cluster.leader().await, to);
+    }
+    let mut number = 1;
+    let reason = async {
+        loop {
+            number += 1;
+            session.send(number, vec![move_one()]).await;
+            let error = session.next().await.error.expect("its term is over");
+            // Until the node takes commands again, it says that it does not lead.
+            if error.reason != "NOT_LEADER" {
+                return (error.reason, error.status);
+            }
+        }
+    };
+    let reason = tokio::time::timeout(PATIENCE, reason).await.expect("told");
+    assert_eq!(reason, ("SESSION_CLOSED".to_owned(), Code::Aborted as i32));
+    let mut again = TestSession::open(&cluster.nodes[leader]).await;
+    again.send(1, vec![move_one()]).await;
+    assert_eq!(again.next().await.error, None);
+    cluster.stop().await;
+}
+
+/// As over a failover: an answer that comes a moment later is better than none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_linearizable_read_waits_for_a_leader() {
+    let mut cluster = TestCluster::start(3).await;
+    let leader = cluster.leader().await;
+    set_up(&cluster.nodes[leader]).await;
+    for place in [(leader + 1) % 3, (leader + 2) % 3] {
+        cluster.nodes[place].node.take().expect("runs").shutdown().await;
+    }
+    let started = std::time::Instant::now();
+    let asked = pb::GetAccountRequest { account_id: BOB, consistency: None };
+    let refused = cluster.nodes[leader].queries().get_account(asked).await.expect_err("nobody leads");
+    let details = refused.get_error_details();
+    let reason = details.error_info().map(|info| info.reason.clone());
+    assert_eq!((refused.code(), reason.as_deref()), (Code::Unavailable, Some("NOT_LEADER")), "{refused}");
+    assert!(started.elapsed() >= std::time::Duration::from_secs(2), "it waits: {:?}", started.elapsed());
+    assert!(started.elapsed() < std::time::Duration::from_secs(8), "and not for ever");
+    let consistency = Some(pb::Consistency { level: Some(pb::consistency::Level::Stale(true)) });
+    let asked = pb::GetAccountRequest { account_id: BOB, consistency };
+    cluster.nodes[leader].queries().get_account(asked).await.expect("a stale read needs nobody");
+    cluster.stop().await;
+}
+
+/// A node that has more to do than it takes is not dead.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_told_under_overload() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    let cluster = TestCluster::start_with(1, |config| config.server.calls = 1).await;
+    let node = cluster.only();
+    let consistency = Some(pb::Consistency { level: Some(pb::consistency::Level::AtLeastSequence(1 << 40)) });
+    let asked = pb::GetAccountRequest { account_id: BOB, consistency };
+    let mut queries = node.queries();
+    let waiting = tokio::spawn(async move { queries.get_account(asked).await });
+    let full = async {
+        loop {
+            let asked = pb::GetAccountRequest { account_id: BOB, consistency: None };
+            match node.queries().get_account(asked).await {
+                Err(status) if status.code() == Code::ResourceExhausted => break,
+                _ => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, full).await.expect("the one place is taken");
+    let check = HealthCheckRequest { service: String::new() };
+    HealthClient::new(node.channel.clone()).check(check).await.expect("it is there");
+    waiting.abort();
+    cluster.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_reflection_are_served() {
     use tonic_health::pb::health_check_response::ServingStatus;

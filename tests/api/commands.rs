@@ -104,7 +104,8 @@ async fn a_command_sent_again_gets_the_first_answer() {
     let changed = Body::Transfer(transfer(ANN, BOB, USD, 10));
     let reused = node.send(pb::Command { body: Some(changed), ..batch[2].clone() }).await;
     assert_eq!(reused.rejection(), pb::Rejection::IdReused);
-    assert_eq!(reused.position.map(|at| at.sequence), first[2].position.map(|at| at.sequence));
+    assert_eq!(Some(reused.conflicting_sequence), first[2].position.map(|at| at.sequence));
+    assert_eq!((reused.position, reused.time), (None, 0), "it was applied nowhere");
     cluster.stop().await;
 }
 
@@ -175,6 +176,7 @@ async fn what_is_due_expires_without_any_command() {
     assert_eq!((order.status(), order.open), (pb::OrderStatus::Expired, 0));
     let asked = pb::GetTransferRequest { transfer_id: pending.id, consistency: None };
     let ended = node.queries().get_transfer(asked).await.expect("known").into_inner();
-    assert_eq!(ended.state(), pb::TransferState::Ended);
+    assert_eq!((ended.state(), ended.posted_amount), (pb::TransferState::Expired, 0));
+    assert!(ended.ended_sequence > ended.sequence && ended.ended_at >= soon, "{ended:?}");
     cluster.stop().await;
 }

@@ -7,7 +7,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
-use super::node::{ANN, BOB, MARKET, TestCluster, TestNode, USD, account, buy, command, transfer};
+use super::node::{ANN, BOB, MARKET, TestCluster, TestNode, USD, account, buy, command, sell, transfer};
 
 /// The reason and the field that a status names.
 fn named(status: &Status) -> (String, String) {
@@ -131,6 +131,78 @@ async fn a_request_for_another_cluster_is_refused() {
         assert_eq!(refused.as_ref().map(|status| named(status).0).as_deref(), wanted);
         assert!(refused.is_none_or(|status| status.code() == Code::FailedPrecondition));
     }
+    cluster.stop().await;
+}
+
+/// A token holds a number and says which list it belongs to; whoever has one can write another number.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_token_with_any_number_is_refused_or_answered() {
+    let cluster = TestCluster::exchange().await;
+    let node = cluster.only();
+    for _ in 0..4 {
+        node.accept(sell(ANN, 2, 100)).await;
+        node.accept(buy(BOB, 1, 100)).await;
+    }
+    macro_rules! forge {
+        ($call:ident, $sequences:expr, $of:expr) => {
+            for descending in [false, true] {
+                let asked = |token| $of(Some(pb::Page { size: 1, token, descending }));
+                let first = node.queries().$call(asked(String::new())).await.expect("a page").into_inner();
+                let token = first.next_page_token;
+                assert_eq!(token.len(), 32, "there is more than one");
+                for key in [0, u64::MAX, u64::MAX - 1, u64::MAX / 2] {
+                    for place in [0, u32::MAX] {
+                        let forged = format!("{key:016x}{place:08x}{}", &token[24..]);
+                        let answer = node.queries().$call(asked(forged)).await;
+                        if $sequences && key > 0 {
+                            let refused = answer.expect_err("no such event");
+                            let expected = ("SEQUENCE_OUT_OF_RANGE".to_owned(), "page.token".to_owned());
+                            assert_eq!((refused.code(), named(&refused)), (Code::OutOfRange, expected));
+                        } else {
+                            answer.expect("some page, or an empty one");
+                        }
+                    }
+                }
+            }
+        };
+    }
+    forge!(list_trades, true, |page| pb::ListTradesRequest { market_id: MARKET, page, ..Default::default() });
+    let orders = |account_id, include_ended| {
+        move |page| pb::ListOrdersRequest { account_id, market_id: MARKET, include_ended, page, ..Default::default() }
+    };
+    forge!(list_orders, true, orders(ANN, true));
+    forge!(list_orders, true, orders(ANN, false));
+    forge!(list_orders, true, orders(0, false));
+    forge!(list_postings, true, |page| pb::ListPostingsRequest { account_id: BOB, page, ..Default::default() });
+    forge!(list_accounts, false, |page| pb::ListAccountsRequest { page, ..Default::default() });
+    forge!(list_assets, false, |page| pb::ListAssetsRequest { page, ..Default::default() });
+    node.accept(buy(BOB, 1, 100)).await;
+    cluster.stop().await;
+}
+
+/// Numbers of a client that reach a sequence, a time or a size.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_numbers_are_answered() {
+    let cluster = TestCluster::exchange().await;
+    let node = cluster.only();
+    let stale = || Some(pb::Consistency { level: Some(pb::consistency::Level::Stale(true)) });
+    for number in [u64::MAX, u64::MAX - 1, 1 << 63] {
+        let asked = pb::WatchRequest { from_sequence: number, filter: None };
+        assert_eq!(node.events().watch(asked).await.expect_err("the future").code(), Code::OutOfRange);
+        let asked = pb::StreamTradesRequest { market_id: MARKET, from_sequence: number };
+        assert_eq!(node.market().stream_trades(asked).await.expect_err("the future").code(), Code::OutOfRange);
+        let asked = pb::ListBalancesRequest { account_id: ANN, at_sequence: number, consistency: None };
+        assert_eq!(node.queries().list_balances(asked).await.expect_err("the future").code(), Code::OutOfRange);
+        let asked =
+            pb::GetOrderRequest { account_id: 0, order: super::node::by_order_id(number), consistency: stale() };
+        assert_eq!(node.queries().get_order(asked).await.expect_err("no order").code(), Code::NotFound);
+        let pending = pb::Transfer { pending: true, expires_at: number, ..transfer(ANN, BOB, USD, 1) };
+        node.accept(command(Body::Transfer(pending))).await;
+        node.send(command(Body::Transfer(transfer(ANN, BOB, USD, number >> 1)))).await;
+    }
+    let mut request = Request::new(pb::ExecuteRequest { command: Some(buy(BOB, 1, 100)) });
+    request.metadata_mut().insert("grpc-timeout", "99999999H".parse().expect("ASCII"));
+    node.commands().execute(request).await.expect("a long patience is no error");
     cluster.stop().await;
 }
 

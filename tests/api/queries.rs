@@ -258,15 +258,28 @@ async fn transfers_tell_their_state() {
     node.accept(now.clone()).await;
     let known = state(now.id).await.expect("known");
     assert_eq!(
-        (known.state(), known.transfer.map(|it| (it.amount, it.code))),
-        (pb::TransferState::Posted, Some((5, 7)))
+        (known.state(), known.transfer.map(|it| (it.amount, it.code)), known.posted_amount, known.ended_sequence),
+        (pb::TransferState::Posted, Some((5, 7)), 5, 0)
     );
     let later = command(Body::Transfer(pb::Transfer { pending: true, ..transfer(ANN, BOB, USD, 5) }));
     node.accept(later.clone()).await;
     assert_eq!(state(later.id.clone()).await.expect("known").state(), pb::TransferState::Pending);
     let void = command(Body::VoidPending(pb::VoidPending { transfer_id: later.id.clone() }));
-    node.accept(void.clone()).await;
-    assert_eq!(state(later.id).await.expect("known").state(), pb::TransferState::Ended);
+    let end = node.accept(void.clone()).await;
+    let known = state(later.id).await.expect("known");
+    assert_eq!((known.state(), known.posted_amount), (pb::TransferState::Voided, 0));
+    assert_eq!(Some(known.ended_sequence), end.position.map(|at| at.sequence));
+    assert_eq!(known.ended_at, end.time);
+    for (amount, posted) in [(0, 5), (2, 2)] {
+        let later = command(Body::Transfer(pb::Transfer { pending: true, ..transfer(ANN, BOB, USD, 5) }));
+        node.accept(later.clone()).await;
+        assert_eq!(state(later.id.clone()).await.expect("known").posted_amount, 0);
+        let post = command(Body::PostPending(pb::PostPending { transfer_id: later.id.clone(), amount }));
+        let end = node.accept(post).await;
+        let known = state(later.id).await.expect("known");
+        assert_eq!((known.state(), known.posted_amount), (pb::TransferState::Posted, posted));
+        assert_eq!(Some(known.ended_sequence), end.position.map(|at| at.sequence));
+    }
     let refused = command(Body::Transfer(transfer(ANN, BOB, USD, FUNDS * 2)));
     node.send(refused.clone()).await;
     let known = state(refused.id).await.expect("known");

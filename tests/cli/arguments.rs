@@ -31,12 +31,25 @@ fn every_subcommand_tells_what_it_takes() {
 #[test]
 fn bad_usage_is_refused_before_anything_happens() {
     refuses(&["ctl", "order", "place", "--account", "one"], 2, "--account");
-    refuses(&["ctl", "--id", "xyz", "cluster", "status"], 2, "hexadecimal");
-    refuses(&["ctl", "--consistency", "soon", "cluster", "status"], 2, "linearizable");
+    refuses(&["ctl", "account", "freeze", "7", "--id", "xyz"], 2, "hexadecimal");
+    refuses(&["ctl", "account", "get", "7", "--consistency", "soon"], 2, "linearizable");
     refuses(&["ctl", "order", "cancel", "c:zz", "--account", "1"], 2, "client order id");
     refuses(&["bench", "--batch", "9000"], 2, "8190");
+    refuses(&["bench", "--seconds", "18446744073709551615"], 2, "86400");
+    refuses(&["bench", "--warm-up", "18446744073709551615"], 2, "86400");
+    refuses(&["ctl", "--timeout", "18446744073709551615", "asset", "list"], 2, "86400");
     refuses(&["dev", "--nodes", "0"], 2, "--nodes");
     refuses(&["replay", "--format", "lobster", "--speed", "0", "day.zip"], 2, "--speed");
+}
+
+#[test]
+fn an_option_that_would_do_nothing_is_refused() {
+    for read in [&["ctl", "asset", "list"][..], &["ctl", "order", "get", "1"], &["ctl", "cluster", "status"]] {
+        refuses(&[read, &["--id", "5"]].concat(), 2, "--id");
+    }
+    for other in [&["ctl", "account", "close", "1"][..], &["ctl", "cluster", "status"], &["ctl", "watch"]] {
+        refuses(&[other, &["--consistency", "stale"]].concat(), 2, "--consistency");
+    }
 }
 
 #[test]
@@ -50,7 +63,9 @@ fn a_cluster_that_is_not_there_is_an_error_in_time() {
     let started = std::time::Instant::now();
     refuses(&["ctl", "--endpoint", "127.0.0.1:1", "--timeout", "1", "cluster", "status"], 1, "no answer within 1s");
     assert!(started.elapsed() < std::time::Duration::from_secs(5));
-    refuses(&["ctl", "--endpoint", "http://", "cluster", "status"], 1, "is not an endpoint");
+    for bad in ["http://", "127.0.0.1:7401,garbage", "https://127.0.0.1:7401"] {
+        refuses(&["ctl", "--endpoint", bad, "cluster", "status"], 1, "is not an endpoint");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use counterfoil::core::command::{Command, CommandKey, Proposal};
 use counterfoil::core::event::{Effects, Outcome, Record};
 use counterfoil::core::types::{LogIndex, Stamp, Term, Timestamp};
-use counterfoil::core::{Decode, History, Ledger, Reader, RecordKey, StateDigest, Table, Used};
+use counterfoil::core::{Decode, HashSeed, History, Ledger, Reader, RecordKey, StateDigest, Table, Used};
 
 /// The ids used, in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Bench {
     /// A bench that goes on from the stored state and the used ids of another.
     pub fn restored_from(other: &Self) -> Self {
         let records = other.pages.iter().map(|(key, bytes)| (*key, bytes.as_slice()));
-        let ledger = Ledger::restore(records).expect("stored records are a state");
+        let ledger = Ledger::restore(records, HashSeed::default()).expect("stored records are a state");
         let mut bench = Self { ledger, history: other.history.clone(), ..Self::default() };
         // What was restored is stored already; what restoring gives back must be the same state.
         for (table, bytes) in other.pages.iter().map(|(key, bytes)| (key.table, bytes)) {

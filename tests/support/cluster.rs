@@ -19,6 +19,15 @@ use tonic::transport::{Channel, Endpoint};
 /// How long a cluster may take to do what it must.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How a node comes to its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Birth {
+    /// It is one of those that form it.
+    Founder,
+    /// It waits to be added.
+    Joins,
+}
+
 /// A free port below the range that outgoing connections take theirs from.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -36,13 +45,35 @@ pub struct Member {
     pub id: u64,
     pub folder: PathBuf,
     pub client_endpoint: String,
-    raft_endpoint: String,
+    pub raft_endpoint: String,
+    birth: Birth,
     process: Option<Child>,
+}
+
+impl Member {
+    fn new(root: &Path, id: u64, birth: Birth) -> Self {
+        let endpoint = || format!("127.0.0.1:{}", free_port());
+        let folder = root.join(format!("node-{id}"));
+        Self { id, folder, client_endpoint: endpoint(), raft_endpoint: endpoint(), birth, process: None }
+    }
+
+    /// The id of its process.
+    pub fn process_id(&self) -> u32 {
+        self.process.as_ref().expect("the node runs").id()
+    }
+
+    /// Whether its process was started and not waited for.
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
+    }
 }
 
 /// Nodes of one cluster. Dropping it kills them.
 pub struct Cluster {
     pub members: Vec<Member>,
+    /// Its name, which is its identity.
+    pub name: String,
+    settings: String,
     root: tempfile::TempDir,
 }
 
@@ -50,33 +81,47 @@ impl Cluster {
     /// Starts `count` nodes with `settings` (TOML sections) on top of the defaults, and waits for a leader.
     pub async fn start(count: u64, settings: &str) -> Self {
         let root = tempfile::tempdir().expect("a folder for the cluster");
-        let members = (1..=count).map(|id| Member {
-            id,
-            folder: root.path().join(format!("node-{id}")),
-            client_endpoint: format!("127.0.0.1:{}", free_port()),
-            raft_endpoint: format!("127.0.0.1:{}", free_port()),
-            process: None,
-        });
-        let mut cluster = Self { members: members.collect(), root };
+        let members = (1..=count).map(|id| Member::new(root.path(), id, Birth::Founder)).collect();
+        let mut cluster = Self { members, name: "test".to_owned(), settings: settings.to_owned(), root };
         for place in 0..cluster.members.len() {
-            std::fs::write(cluster.config(place), cluster.config_text(place, settings)).expect("a config");
             cluster.start_node(place);
         }
         cluster.leader().await;
         cluster
     }
 
+    /// Starts another node, which waits to be added; returns its place.
+    pub fn start_joining(&mut self, id: u64) -> usize {
+        self.members.push(Member::new(self.root.path(), id, Birth::Joins));
+        let place = self.members.len() - 1;
+        self.start_node(place);
+        place
+    }
+
+    /// Gives a node that does not run other ports.
+    pub fn move_node(&mut self, place: usize) {
+        let member = &mut self.members[place];
+        assert!(member.process.is_none(), "the node runs");
+        member.client_endpoint = format!("127.0.0.1:{}", free_port());
+        member.raft_endpoint = format!("127.0.0.1:{}", free_port());
+    }
+
     fn config(&self, place: usize) -> PathBuf {
         self.root.path().join(format!("node-{}.toml", self.members[place].id))
     }
 
-    fn config_text(&self, place: usize, settings: &str) -> String {
-        let member = &self.members[place];
+    fn config_text(&self, place: usize) -> String {
+        let (member, settings) = (&self.members[place], &self.settings);
         let mut text = format!(
-            "[node]\nid = {}\ndata_dir = {:?}\nclient_listen = \"{}\"\nraft_listen = \"{}\"\n\n{settings}\n[cluster]\nname = \"test\"\n",
-            member.id, member.folder, member.client_endpoint, member.raft_endpoint,
+            "[node]\nid = {}\ndata_dir = {:?}\nclient_listen = \"{}\"\nraft_listen = \"{}\"\n\n{settings}\n[cluster]\nname = {:?}\njoin = {}\n",
+            member.id,
+            member.folder,
+            member.client_endpoint,
+            member.raft_endpoint,
+            self.name,
+            member.birth == Birth::Joins,
         );
-        for member in &self.members {
+        for member in self.members.iter().filter(|member| member.birth == Birth::Founder) {
             text += &format!(
                 "[[cluster.members]]\nid = {}\nclient_endpoint = \"{}\"\nraft_endpoint = \"{}\"\n",
                 member.id, member.client_endpoint, member.raft_endpoint
@@ -93,6 +138,7 @@ impl Cluster {
     /// Starts a node that does not run.
     pub fn start_node(&mut self, place: usize) {
         assert!(self.members[place].process.is_none(), "the node runs already");
+        std::fs::write(self.config(place), self.config_text(place)).expect("a config");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_file(place)).expect("a log file");
         let child = Command::new(env!("CARGO_BIN_EXE_counterfoil"))
             .args(["serve", "--config"])

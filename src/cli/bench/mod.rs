@@ -23,6 +23,9 @@ use workload::{Ground, Traffic};
 /// Latencies are kept from 1 µs to a minute, with three digits.
 const LATENCY_US_MAX: u64 = 60_000_000;
 
+/// A day.
+const SECONDS_MAX: u64 = 86_400;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Workload {
@@ -49,10 +52,10 @@ pub struct Args {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=8_190))]
     batch: u32,
     /// How long is measured, in seconds
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     seconds: u64,
     /// How long runs before, in seconds
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(..=SECONDS_MAX))]
     warm_up: u64,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]

@@ -1,7 +1,7 @@
 //! `ctl account`.
 
 use super::pages::{PageArgs, pages};
-use super::{Context, print, words};
+use super::{Context, Fresh, Key, print, words};
 use crate::cli::CliError;
 use crate::cli::names::parse;
 use crate::cli::table::{Column, amount, table};
@@ -23,31 +23,43 @@ pub enum Verb {
         /// A number of your own, in hexadecimal
         #[arg(long, value_name = "HEX")]
         user_data: Option<String>,
+        #[command(flatten)]
+        key: Key,
     },
     /// Show one, with its balances and what holds its reservations
     Get {
         /// Its id
         account: u64,
+        #[command(flatten)]
+        fresh: Fresh,
     },
     /// List them
     List {
         #[command(flatten)]
         page: PageArgs,
+        #[command(flatten)]
+        fresh: Fresh,
     },
     /// Let nothing in or out, and cancel its orders
     Freeze {
         /// Its id
         account: u64,
+        #[command(flatten)]
+        key: Key,
     },
     /// Put it in use again
     Unfreeze {
         /// Its id
         account: u64,
+        #[command(flatten)]
+        key: Key,
     },
     /// End it for good; every balance must be zero
     Close {
         /// Its id
         account: u64,
+        #[command(flatten)]
+        key: Key,
     },
     /// Set its terms for one asset
     SetAsset {
@@ -62,29 +74,31 @@ pub enum Verb {
         /// How far below zero its available balance may go
         #[arg(long, default_value = "0")]
         credit_limit: String,
+        #[command(flatten)]
+        key: Key,
     },
 }
 
 pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
     match verb {
-        Verb::Create { account_id, issuer, restricted, user_data } => {
+        Verb::Create { account_id, issuer, restricted, user_data, key } => {
             let user_data = user_data.as_deref().map(user_number).transpose()?.unwrap_or_default();
             let account = api::CreateAccount { account_id, issuer, restricted, user_data };
-            context.execute(api::command::Body::CreateAccount(account)).await
+            context.execute(key, api::command::Body::CreateAccount(account)).await
         }
-        Verb::Get { account } => get(context, account).await,
-        Verb::List { page } => {
-            let (client, consistency) = (context.client.clone(), context.consistency());
+        Verb::Get { account, fresh } => get(context, account, fresh).await,
+        Verb::List { page, fresh } => {
+            let (client, consistency) = (context.client.clone(), fresh.consistency());
             let answer = pages(&page, async |page| {
                 client.list_accounts(api::ListAccountsRequest { page: Some(page), consistency }).await
             });
             let answer = answer.await?;
             if context.printed_json(&answer)? { Ok(()) } else { print_accounts(&answer.accounts) }
         }
-        Verb::Freeze { account } => set_state(context, account, api::AccountState::Frozen).await,
-        Verb::Unfreeze { account } => set_state(context, account, api::AccountState::Active).await,
-        Verb::Close { account } => set_state(context, account, api::AccountState::Closed).await,
-        Verb::SetAsset { account, asset, forbid, credit_limit } => {
+        Verb::Freeze { account, key } => set_state(context, key, account, api::AccountState::Frozen).await,
+        Verb::Unfreeze { account, key } => set_state(context, key, account, api::AccountState::Active).await,
+        Verb::Close { account, key } => set_state(context, key, account, api::AccountState::Closed).await,
+        Verb::SetAsset { account, asset, forbid, credit_limit, key } => {
             let asset = context.names.asset(&asset).await?;
             let terms = api::SetAccountAsset {
                 account_id: account,
@@ -92,7 +106,7 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
                 allowed: !forbid,
                 credit_limit: parse("--credit-limit", &credit_limit, asset.scale)?,
             };
-            context.execute(api::command::Body::SetAccountAsset(terms)).await
+            context.execute(key, api::command::Body::SetAccountAsset(terms)).await
         }
     }
 }
@@ -106,13 +120,13 @@ pub fn user_number(text: &str) -> Result<bytes::Bytes, CliError> {
     Ok(id_to_bytes(number))
 }
 
-async fn set_state(context: &mut Context, account_id: u64, state: api::AccountState) -> Result<(), CliError> {
+async fn set_state(context: &mut Context, key: Key, account_id: u64, state: api::AccountState) -> Result<(), CliError> {
     let state = api::SetAccountState { account_id, state: state.into() };
-    context.execute(api::command::Body::SetAccountState(state)).await
+    context.execute(key, api::command::Body::SetAccountState(state)).await
 }
 
-async fn get(context: &mut Context, account_id: u64) -> Result<(), CliError> {
-    let request = api::GetAccountRequest { account_id, consistency: context.consistency() };
+async fn get(context: &mut Context, account_id: u64, fresh: Fresh) -> Result<(), CliError> {
+    let request = api::GetAccountRequest { account_id, consistency: fresh.consistency() };
     let answer = context.client.get_account(request).await?;
     if context.printed_json(&answer)? {
         return Ok(());

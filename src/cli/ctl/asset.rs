@@ -2,7 +2,7 @@
 
 use super::pages::{PageArgs, pages};
 use super::words::{self, AssetKind};
-use super::{Context, print};
+use super::{Context, Fresh, Key, print};
 use crate::cli::CliError;
 use crate::cli::table::{Column, table};
 use crate::client::api;
@@ -23,34 +23,40 @@ pub enum Verb {
         /// What it is
         #[arg(long, value_enum)]
         kind: AssetKind,
+        #[command(flatten)]
+        key: Key,
     },
     /// Show one
     Get {
         /// Code or id
         asset: String,
+        #[command(flatten)]
+        fresh: Fresh,
     },
     /// List them
     List {
         #[command(flatten)]
         page: PageArgs,
+        #[command(flatten)]
+        fresh: Fresh,
     },
 }
 
 pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
     match verb {
-        Verb::Create { asset_id, code, scale, kind } => {
+        Verb::Create { asset_id, code, scale, kind, key } => {
             let asset = api::CreateAsset { asset_id, code, scale, kind: kind.into() };
-            context.execute(api::command::Body::CreateAsset(asset)).await
+            context.execute(key, api::command::Body::CreateAsset(asset)).await
         }
-        Verb::Get { asset } => {
-            use api::get_asset_request::Key;
-            let key = asset.parse().map_or(Key::Code(asset), Key::AssetId);
-            let request = api::GetAssetRequest { key: Some(key), consistency: context.consistency() };
+        Verb::Get { asset, fresh } => {
+            use api::get_asset_request::Key as Name;
+            let key = asset.parse().map_or(Name::Code(asset), Name::AssetId);
+            let request = api::GetAssetRequest { key: Some(key), consistency: fresh.consistency() };
             let answer = context.client.get_asset(request).await?;
             if context.printed_json(&answer)? { Ok(()) } else { print_assets(answer.asset.as_slice()) }
         }
-        Verb::List { page } => {
-            let (client, consistency) = (context.client.clone(), context.consistency());
+        Verb::List { page, fresh } => {
+            let (client, consistency) = (context.client.clone(), fresh.consistency());
             let answer = pages(&page, async |page| {
                 client.list_assets(api::ListAssetsRequest { page: Some(page), consistency }).await
             });

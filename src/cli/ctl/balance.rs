@@ -1,6 +1,6 @@
 //! `ctl balance`.
 
-use super::Context;
+use super::{Context, Fresh};
 use crate::cli::CliError;
 use crate::client::api;
 
@@ -14,12 +14,14 @@ pub enum Verb {
         /// As they were after this event [default: now]
         #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "SEQUENCE")]
         at_sequence: u64,
+        #[command(flatten)]
+        fresh: Fresh,
     },
 }
 
 pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
-    let Verb::List { account, at_sequence } = verb;
-    let request = api::ListBalancesRequest { account_id: account, at_sequence, consistency: context.consistency() };
+    let Verb::List { account, at_sequence, fresh } = verb;
+    let request = api::ListBalancesRequest { account_id: account, at_sequence, consistency: fresh.consistency() };
     let answer = context.client.list_balances(request).await?;
     if context.printed_json(&answer)? { Ok(()) } else { context.print_balances(&answer.balances).await }
 }

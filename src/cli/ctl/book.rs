@@ -1,6 +1,6 @@
 //! `ctl book`.
 
-use super::{Context, print};
+use super::{Context, Fresh, print};
 use crate::cli::CliError;
 use crate::cli::names::Market;
 use crate::cli::table::{Column, table};
@@ -19,16 +19,18 @@ pub struct Args {
     /// Print it again after every change, until interrupted
     #[arg(long)]
     watch: bool,
+    #[command(flatten)]
+    fresh: Fresh,
 }
 
 pub async fn run(context: &mut Context, args: Args) -> Result<(), CliError> {
     let market = context.names.market(&args.market).await?;
     if !args.watch {
-        return show(context, &market, &args, context.consistency()).await;
+        return show(context, &market, &args, args.fresh.consistency()).await;
     }
     let filter = api::EventFilter { market_ids: vec![market.market.market_id], ..api::EventFilter::default() };
     let mut changes = context.client.watch(0, Some(filter));
-    show(context, &market, &args, context.consistency()).await?;
+    show(context, &market, &args, args.fresh.consistency()).await?;
     loop {
         let change = changes.next().await?;
         if !change.records.is_empty() {

@@ -1,7 +1,7 @@
 //! `ctl command`.
 
-use super::Context;
 use super::words::CommandScope;
+use super::{Context, Fresh};
 use crate::cli::CliError;
 use crate::client::{api, id_to_bytes};
 use crate::core::types::CommandId;
@@ -19,16 +19,18 @@ pub enum Verb {
         /// Whose; needed in the trading scope
         #[arg(long, default_value_t = 0, hide_default_value = true)]
         account: u64,
+        #[command(flatten)]
+        fresh: Fresh,
     },
 }
 
 pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
-    let Verb::Result { command, scope, account } = verb;
+    let Verb::Result { command, scope, account, fresh } = verb;
     let request = api::GetCommandResultRequest {
         scope: scope.into(),
         account_id: account,
         id: id_to_bytes(command),
-        consistency: context.consistency(),
+        consistency: fresh.consistency(),
     };
     let answer = context.client.get_command_result(request).await?;
     match answer.result {

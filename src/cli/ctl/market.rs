@@ -2,9 +2,9 @@
 
 use super::pages::{PageArgs, pages};
 use super::words::{self, Phase};
-use super::{Context, print};
+use super::{Context, Fresh, Key, print};
 use crate::cli::CliError;
-use crate::cli::names::parse;
+use crate::cli::names::positive;
 use crate::cli::table::{Column, table};
 use crate::client::api;
 
@@ -16,11 +16,15 @@ pub enum Verb {
     Get {
         /// Symbol or id
         market: String,
+        #[command(flatten)]
+        fresh: Fresh,
     },
     /// List them
     List {
         #[command(flatten)]
         page: PageArgs,
+        #[command(flatten)]
+        fresh: Fresh,
     },
     /// Move it to another trading phase
     Phase {
@@ -29,6 +33,8 @@ pub enum Verb {
         /// The new phase
         #[arg(value_enum)]
         phase: Phase,
+        #[command(flatten)]
+        key: Key,
     },
 }
 
@@ -70,30 +76,32 @@ pub struct Create {
     /// The phase it opens in
     #[arg(long, value_enum, default_value_t = Phase::Continuous)]
     phase: Phase,
+    #[command(flatten)]
+    key: Key,
 }
 
 pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
     match verb {
         Verb::Create(create) => create_market(context, *create).await,
-        Verb::Get { market } => {
-            use api::get_market_request::Key;
-            let key = market.parse().map_or(Key::Symbol(market), Key::MarketId);
-            let request = api::GetMarketRequest { key: Some(key), consistency: context.consistency() };
+        Verb::Get { market, fresh } => {
+            use api::get_market_request::Key as Name;
+            let key = market.parse().map_or(Name::Symbol(market), Name::MarketId);
+            let request = api::GetMarketRequest { key: Some(key), consistency: fresh.consistency() };
             let answer = context.client.get_market(request).await?;
             if context.printed_json(&answer)? { Ok(()) } else { print_markets(context, answer.market).await }
         }
-        Verb::List { page } => {
-            let (client, consistency) = (context.client.clone(), context.consistency());
+        Verb::List { page, fresh } => {
+            let (client, consistency) = (context.client.clone(), fresh.consistency());
             let answer = pages(&page, async |page| {
                 client.list_markets(api::ListMarketsRequest { page: Some(page), consistency }).await
             });
             let answer = answer.await?;
             if context.printed_json(&answer)? { Ok(()) } else { print_markets(context, answer.markets).await }
         }
-        Verb::Phase { market, phase } => {
+        Verb::Phase { market, phase, key } => {
             let market_id = context.names.market(&market).await?.market.market_id;
             let phase = api::SetMarketPhase { market_id, phase: phase.into() };
-            context.execute(api::command::Body::SetMarketPhase(phase)).await
+            context.execute(key, api::command::Body::SetMarketPhase(phase)).await
         }
     }
 }
@@ -106,16 +114,16 @@ async fn create_market(context: &mut Context, create: Create) -> Result<(), CliE
         symbol: create.symbol,
         base_asset_id: base.asset_id,
         quote_asset_id: quote.asset_id,
-        tick: parse("--tick", &create.tick, quote.scale)?,
-        lot: parse("--lot", &create.lot, base.scale)?,
+        tick: positive("--tick", &create.tick, quote.scale)?,
+        lot: positive("--lot", &create.lot, base.scale)?,
         maker_fee: create.maker_fee,
         taker_fee: create.taker_fee,
         fee_account_id: create.fee_account,
-        quantity_max: parse("--quantity-max", &create.quantity_max, base.scale)?,
-        notional_max: parse("--notional-max", &create.notional_max, quote.scale)?,
+        quantity_max: positive("--quantity-max", &create.quantity_max, base.scale)?,
+        notional_max: positive("--notional-max", &create.notional_max, quote.scale)?,
         phase: create.phase.into(),
     };
-    context.execute(api::command::Body::CreateMarket(market)).await
+    context.execute(create.key, api::command::Body::CreateMarket(market)).await
 }
 
 async fn print_markets(context: &mut Context, markets: impl IntoIterator<Item = api::Market>) -> Result<(), CliError> {

@@ -38,15 +38,31 @@ pub struct Args {
     /// How answers are printed
     #[arg(long, value_enum, global = true, default_value_t)]
     output: Output,
-    /// How fresh a read must be: linearizable, stale, or the sequence that it must have seen
-    #[arg(long, global = true, value_parser = consistency, default_value = "linearizable")]
-    consistency: Freshness,
-    /// The command's idempotency key, in hexadecimal: sent again, it gives the first answer. Random
-    /// when left out. Of a transfer it is the transfer id, of an order the client order id
-    #[arg(long, global = true, value_name = "HEX", value_parser = command_id)]
-    id: Option<CommandId>,
     #[command(subcommand)]
     noun: Noun,
+}
+
+/// What every read takes.
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct Fresh {
+    /// How fresh the read must be: linearizable, stale, or the sequence that it must have seen
+    #[arg(long, value_parser = level, default_value = "linearizable")]
+    consistency: api::consistency::Level,
+}
+
+impl Fresh {
+    fn consistency(self) -> Option<api::Consistency> {
+        Some(api::Consistency { level: Some(self.consistency) })
+    }
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct Key {
+    /// The command's idempotency key, in hexadecimal: sent again, it gives the first answer. Random
+    /// when left out. Of a transfer it is the transfer id, of an order the client order id
+    #[arg(long, value_name = "HEX", value_parser = command_id)]
+    id: Option<CommandId>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -87,18 +103,14 @@ enum Noun {
     Cluster(cluster::Verb),
 }
 
-/// A read's freshness, as the command line says it.
-#[derive(Debug, Clone, Copy)]
-struct Freshness(api::consistency::Level);
-
-fn consistency(text: &str) -> Result<Freshness, String> {
+fn level(text: &str) -> Result<api::consistency::Level, String> {
     use api::consistency::Level;
     match text {
-        "linearizable" => Ok(Freshness(Level::Linearizable(true))),
-        "stale" => Ok(Freshness(Level::Stale(true))),
+        "linearizable" => Ok(Level::Linearizable(true)),
+        "stale" => Ok(Level::Stale(true)),
         _ => text
             .parse()
-            .map(|sequence| Freshness(Level::AtLeastSequence(sequence)))
+            .map(Level::AtLeastSequence)
             .map_err(|_| "neither linearizable, nor stale, nor a sequence".to_owned()),
     }
 }
@@ -112,15 +124,9 @@ struct Context {
     client: Client,
     names: Names,
     output: Output,
-    freshness: Freshness,
-    id: Option<CommandId>,
 }
 
 impl Context {
-    fn consistency(&self) -> Option<api::Consistency> {
-        Some(api::Consistency { level: Some(self.freshness.0) })
-    }
-
     /// Prints a message as JSON where that is asked for; otherwise the caller prints a table.
     fn printed_json<M: Message>(&self, message: &M) -> Result<bool, CliError> {
         if self.output == Output::Json {
@@ -141,8 +147,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
     block_on(async {
         let client = args.connection.client()?;
         let names = Names::new(client.clone());
-        let mut context = Context { client, names, output: args.output, freshness: args.consistency, id: args.id };
-        let context = &mut context;
+        let context = &mut Context { client, names, output: args.output };
         match args.noun {
             Noun::Asset(verb) => asset::run(context, verb).await,
             Noun::Account(verb) => account::run(context, verb).await,

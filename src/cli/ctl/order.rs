@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::pages::{PageArgs, pages};
 use super::words::{self, SelfTradePrevention, Side, TimeInForce};
-use super::{Context, print, trade};
+use super::{Context, Fresh, Key, print, trade};
 use crate::cli::CliError;
-use crate::cli::names::parse;
+use crate::cli::names::{parse, positive};
 use crate::cli::table::{Column, table};
 use crate::client::{api, id_from_hex, id_to_bytes, id_to_hex};
 
@@ -24,11 +24,15 @@ pub enum Verb {
         /// The new limit price [default: as it is]
         #[arg(long)]
         limit: Option<String>,
+        #[command(flatten)]
+        key: Key,
     },
     /// Cancel an open order
     Cancel {
         #[command(flatten)]
         order: Reference,
+        #[command(flatten)]
+        key: Key,
     },
     /// Cancel every open order of an account
     CancelAll {
@@ -41,6 +45,8 @@ pub enum Verb {
         /// Of this side alone
         #[arg(long, value_enum)]
         side: Option<Side>,
+        #[command(flatten)]
+        key: Key,
     },
     /// Show one, with its fills
     Get {
@@ -49,6 +55,8 @@ pub enum Verb {
         /// Whose; needed with a client order id
         #[arg(long, default_value_t = 0, hide_default_value = true)]
         account: u64,
+        #[command(flatten)]
+        fresh: Fresh,
     },
     /// List orders of an account or a market
     List {
@@ -66,6 +74,8 @@ pub enum Verb {
         all: bool,
         #[command(flatten)]
         page: PageArgs,
+        #[command(flatten)]
+        fresh: Fresh,
     },
 }
 
@@ -103,6 +113,8 @@ pub struct Place {
     /// What happens before it would trade with its own account
     #[arg(long, value_enum)]
     stp: Option<SelfTradePrevention>,
+    #[command(flatten)]
+    key: Key,
 }
 
 /// When something ends.
@@ -161,21 +173,23 @@ fn reference(text: &str) -> Result<api::OrderReference, CliError> {
 pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
     match verb {
         Verb::Place(place) => place_order(context, *place).await,
-        Verb::Replace { order, quantity, limit } => replace(context, &order, &quantity, limit.as_deref()).await,
-        Verb::Cancel { order } => {
-            let cancel = api::CancelOrder { account_id: order.account, order: Some(reference(&order.order)?) };
-            context.execute(api::command::Body::CancelOrder(cancel)).await
+        Verb::Replace { order, quantity, limit, key } => {
+            replace(context, key, &order, &quantity, limit.as_deref()).await
         }
-        Verb::CancelAll { account, market, side } => {
+        Verb::Cancel { order, key } => {
+            let cancel = api::CancelOrder { account_id: order.account, order: Some(reference(&order.order)?) };
+            context.execute(key, api::command::Body::CancelOrder(cancel)).await
+        }
+        Verb::CancelAll { account, market, side, key } => {
             let market_id = market_id(context, market.as_deref()).await?;
             let side = side.map_or(0, Into::into);
             let cancel = api::MassCancel { account_id: account, market_id, side };
-            context.execute(api::command::Body::MassCancel(cancel)).await
+            context.execute(key, api::command::Body::MassCancel(cancel)).await
         }
-        Verb::Get { order, account } => get(context, account, reference(&order)?).await,
-        Verb::List { account, market, side, all, page } => {
+        Verb::Get { order, account, fresh } => get(context, account, reference(&order)?, fresh).await,
+        Verb::List { account, market, side, all, page, fresh } => {
             let market_id = market_id(context, market.as_deref()).await?;
-            let (client, consistency) = (context.client.clone(), context.consistency());
+            let (client, consistency) = (context.client.clone(), fresh.consistency());
             let request = api::ListOrdersRequest {
                 account_id: account,
                 market_id,
@@ -207,7 +221,7 @@ async fn place_order(context: &mut Context, place: Place) -> Result<(), CliError
     let pricing = match (&place.limit, &place.worst, &place.budget) {
         (Some(limit), _, _) => Pricing::LimitPrice(market.parse_price("--limit", limit)?),
         (_, Some(worst), _) => Pricing::WorstPrice(market.parse_price("--worst", worst)?),
-        (_, _, Some(budget)) => Pricing::QuoteBudget(parse("--budget", budget, market.quote.scale)?),
+        (_, _, Some(budget)) => Pricing::QuoteBudget(positive("--budget", budget, market.quote.scale)?),
         (None, None, None) => {
             return Err(CliError::Usage {
                 option: "--limit",
@@ -226,11 +240,12 @@ async fn place_order(context: &mut Context, place: Place) -> Result<(), CliError
         post_only: place.post_only,
         self_trade_prevention: place.stp.map_or(0, Into::into),
     };
-    context.execute(api::command::Body::NewOrder(order)).await
+    context.execute(place.key, api::command::Body::NewOrder(order)).await
 }
 
 async fn replace(
     context: &mut Context,
+    key: Key,
     order: &Reference,
     quantity: &str,
     limit: Option<&str>,
@@ -245,11 +260,11 @@ async fn replace(
         quantity: market.parse_quantity("--quantity", quantity)?,
         limit_price: limit.map(|limit| market.parse_price("--limit", limit)).transpose()?.unwrap_or(0),
     };
-    context.execute(api::command::Body::ReplaceOrder(replace)).await
+    context.execute(key, api::command::Body::ReplaceOrder(replace)).await
 }
 
-async fn get(context: &mut Context, account_id: u64, order: api::OrderReference) -> Result<(), CliError> {
-    let request = api::GetOrderRequest { account_id, order: Some(order), consistency: context.consistency() };
+async fn get(context: &mut Context, account_id: u64, order: api::OrderReference, fresh: Fresh) -> Result<(), CliError> {
+    let request = api::GetOrderRequest { account_id, order: Some(order), consistency: fresh.consistency() };
     let answer = context.client.get_order(request).await?;
     if context.printed_json(&answer)? {
         return Ok(());

@@ -1,7 +1,7 @@
 //! `ctl posting`.
 
 use super::pages::{PageArgs, pages};
-use super::{Context, print};
+use super::{Context, Fresh, print};
 use crate::cli::CliError;
 use crate::cli::table::{Column, amount, table, time};
 use crate::client::{api, id_to_hex};
@@ -18,16 +18,18 @@ pub enum Verb {
         asset: Option<String>,
         #[command(flatten)]
         page: PageArgs,
+        #[command(flatten)]
+        fresh: Fresh,
     },
 }
 
 pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
-    let Verb::List { account, asset, page } = verb;
+    let Verb::List { account, asset, page, fresh } = verb;
     let asset_id = match asset {
         Some(asset) => context.names.asset(&asset).await?.asset_id,
         None => 0,
     };
-    let (client, consistency) = (context.client.clone(), context.consistency());
+    let (client, consistency) = (context.client.clone(), fresh.consistency());
     let answer = pages(&page, async |page| {
         let request = api::ListPostingsRequest { account_id: account, asset_id, page: Some(page), consistency };
         client.list_postings(request).await

@@ -1,6 +1,6 @@
 //! Sending a command, and printing what became of it.
 
-use super::{Context, print, words};
+use super::{Context, Key, print, words};
 use crate::cli::CliError;
 use crate::cli::names::Market;
 use crate::cli::table::{Column, amount, list, table, time};
@@ -8,8 +8,8 @@ use crate::client::{api, id_to_bytes, id_to_hex, random_id};
 
 impl Context {
     /// Carries out a command and prints its result; a rejection is a failure, with its own exit code.
-    pub async fn execute(&mut self, body: api::command::Body) -> Result<(), CliError> {
-        let id = self.id.unwrap_or_else(random_id);
+    pub async fn execute(&mut self, key: Key, body: api::command::Body) -> Result<(), CliError> {
+        let id = key.id.unwrap_or_else(random_id);
         let command = api::Command { id: id_to_bytes(id), linked: false, body: Some(body) };
         let result = self.client.execute(command).await?;
         self.print_result(&result).await?;
@@ -34,7 +34,12 @@ impl Context {
             rows.push(("sequence", sequence.to_string()));
             rows.push(("log", format!("term {term}, index {index}")));
         }
-        rows.push(("time", time(result.time)));
+        if result.position.is_some() {
+            rows.push(("time", time(result.time)));
+        }
+        if result.conflicting_sequence != 0 {
+            rows.push(("conflict", format!("the command at sequence {} has the id", result.conflicting_sequence)));
+        }
         if result.cancelled_count > 0 {
             rows.push(("cancelled", format!("{} order(s)", result.cancelled_count)));
         }

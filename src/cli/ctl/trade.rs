@@ -2,7 +2,7 @@
 
 use super::order::market_id;
 use super::pages::{PageArgs, pages};
-use super::{Context, print, words};
+use super::{Context, Fresh, print, words};
 use crate::cli::CliError;
 use crate::cli::table::{Column, table, time};
 use crate::client::api;
@@ -19,13 +19,15 @@ pub enum Verb {
         market: Option<String>,
         #[command(flatten)]
         page: PageArgs,
+        #[command(flatten)]
+        fresh: Fresh,
     },
 }
 
 pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
-    let Verb::List { account, market, page } = verb;
+    let Verb::List { account, market, page, fresh } = verb;
     let market_id = market_id(context, market.as_deref()).await?;
-    let (client, consistency) = (context.client.clone(), context.consistency());
+    let (client, consistency) = (context.client.clone(), fresh.consistency());
     let answer = pages(&page, async |page| {
         let request = api::ListTradesRequest { account_id: account, market_id, page: Some(page), consistency };
         client.list_trades(request).await

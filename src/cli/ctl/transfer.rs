@@ -2,9 +2,9 @@
 
 use super::account::user_number;
 use super::order::Expiry;
-use super::{Context, print, words};
+use super::{Context, Fresh, Key, print, words};
 use crate::cli::CliError;
-use crate::cli::names::parse;
+use crate::cli::names::positive;
 use crate::cli::table::{amount, list, time};
 use crate::client::{api, id_to_bytes, id_to_hex};
 use crate::core::types::CommandId;
@@ -21,18 +21,24 @@ pub enum Verb {
         /// How much of it [default: all]
         #[arg(long)]
         amount: Option<String>,
+        #[command(flatten)]
+        key: Key,
     },
     /// Give a pending transfer's reservation back
     Void {
         /// The pending transfer's id
         #[arg(value_parser = super::command_id)]
         transfer: CommandId,
+        #[command(flatten)]
+        key: Key,
     },
     /// Show one
     Get {
         /// Its id
         #[arg(value_parser = super::command_id)]
         transfer: CommandId,
+        #[command(flatten)]
+        fresh: Fresh,
     },
 }
 
@@ -61,6 +67,8 @@ pub struct Create {
     /// A reason of your own
     #[arg(long, default_value_t = 0)]
     code: u32,
+    #[command(flatten)]
+    key: Key,
 }
 
 pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
@@ -71,39 +79,43 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
                 debit_account_id: create.debit,
                 credit_account_id: create.credit,
                 asset_id: asset.asset_id,
-                amount: parse("--amount", &create.amount, asset.scale)?,
+                amount: positive("--amount", &create.amount, asset.scale)?,
                 pending: create.pending,
                 expires_at: create.expiry.nanoseconds()?,
                 user_data: create.user_data.as_deref().map(user_number).transpose()?.unwrap_or_default(),
                 code: create.code,
             };
-            context.execute(api::command::Body::Transfer(transfer)).await
+            context.execute(create.key, api::command::Body::Transfer(transfer)).await
         }
-        Verb::Post { transfer, amount } => {
+        Verb::Post { transfer, amount, key } => {
             let amount = match amount {
                 None => 0,
                 Some(text) => {
-                    let asset_id = get(context, transfer).await?.transfer.map(|transfer| transfer.asset_id);
+                    let asset_id = get(context, transfer, None).await?.transfer.map(|transfer| transfer.asset_id);
                     let asset = context.names.asset_by_id(asset_id.unwrap_or_default()).await?;
-                    parse("--amount", &text, asset.scale)?
+                    positive("--amount", &text, asset.scale)?
                 }
             };
             let post = api::PostPending { transfer_id: id_to_bytes(transfer), amount };
-            context.execute(api::command::Body::PostPending(post)).await
+            context.execute(key, api::command::Body::PostPending(post)).await
         }
-        Verb::Void { transfer } => {
+        Verb::Void { transfer, key } => {
             let void = api::VoidPending { transfer_id: id_to_bytes(transfer) };
-            context.execute(api::command::Body::VoidPending(void)).await
+            context.execute(key, api::command::Body::VoidPending(void)).await
         }
-        Verb::Get { transfer } => {
-            let answer = get(context, transfer).await?;
+        Verb::Get { transfer, fresh } => {
+            let answer = get(context, transfer, fresh.consistency()).await?;
             if context.printed_json(&answer)? { Ok(()) } else { print_transfer(context, &answer).await }
         }
     }
 }
 
-async fn get(context: &Context, transfer: CommandId) -> Result<api::GetTransferResponse, CliError> {
-    let request = api::GetTransferRequest { transfer_id: id_to_bytes(transfer), consistency: context.consistency() };
+async fn get(
+    context: &Context,
+    transfer: CommandId,
+    consistency: Option<api::Consistency>,
+) -> Result<api::GetTransferResponse, CliError> {
+    let request = api::GetTransferRequest { transfer_id: id_to_bytes(transfer), consistency };
     Ok(context.client.get_transfer(request).await?)
 }
 
@@ -124,6 +136,10 @@ async fn print_transfer(context: &mut Context, answer: &api::GetTransferResponse
         rows.push(("amount", format!("{} {}", amount(transfer.amount, asset.scale), asset.code)));
         if transfer.pending {
             rows.push(("expires", time(transfer.expires_at)));
+            rows.push(("posted", format!("{} {}", amount(answer.posted_amount, asset.scale), asset.code)));
+        }
+        if answer.ended_sequence != 0 {
+            rows.push(("ended", format!("{}, sequence {}", time(answer.ended_at), answer.ended_sequence)));
         }
     }
     print(&list(rows))

@@ -11,6 +11,8 @@ use crate::cli::CliError;
 use crate::cli::process::{signal_child, start_node};
 use crate::config::{Config, MemberConfig};
 
+/// The metrics' ports come this far above the clients'.
+const METRICS_PORT_OFFSET: u16 = 200;
 /// How long a node that died stays down.
 const RESTART_DELAY: Duration = Duration::from_millis(500);
 /// A node that ends sooner than this after its start has something that a restart does not mend.
@@ -56,6 +58,7 @@ impl Layout {
         config.node.data_dir = self.dir.join(format!("node-{id}"));
         config.node.client_listen = self.address(id, 0);
         config.node.raft_listen = self.address(id, self.raft_offset);
+        config.telemetry.metrics_listen = self.address(id, METRICS_PORT_OFFSET).to_string();
         config.cluster.name = "dev".to_owned();
         config.cluster.members = (1..=self.nodes)
             .map(|member| MemberConfig {

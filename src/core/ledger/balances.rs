@@ -16,7 +16,7 @@
 use super::slots::{Directory, Keyed, Linked, Links};
 use crate::core::event::Posting;
 use crate::core::rejection::Rejection;
-use crate::core::table::Slot;
+use crate::core::table::{HashSeed, Slot};
 use crate::core::types::{AccountId, Amount, AssetId};
 
 use super::records::Balance;
@@ -52,7 +52,7 @@ impl Linked<OF_ACCOUNT> for BalanceEntry {
 }
 
 /// Every balance, and every asset's debt.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Balances {
     /// The balances, in the order in which accounts first touched assets.
     pub entries: Directory<BalanceEntry>,
@@ -68,6 +68,11 @@ fn debt_of(available: i64) -> u64 {
 impl Balances {
     /// The highest debt of an asset.
     const DEBT_MAX: u64 = i64::MAX as u64;
+
+    /// No balances.
+    pub fn new(seed: HashSeed) -> Self {
+        Self { entries: Directory::new(seed), debts: Vec::new() }
+    }
 
     /// Makes room for one more asset.
     pub fn add_asset(&mut self) {
@@ -155,7 +160,7 @@ mod tests {
     use super::*;
 
     fn balances_of(rows: &[(i64, i64, i64)]) -> Balances {
-        let mut balances = Balances::default();
+        let mut balances = Balances::new(HashSeed::default());
         balances.add_asset();
         for (account, &(posted, reserved, credit_limit)) in (1..).zip(rows) {
             let (posted, reserved, credit_limit) = (Amount(posted), Amount(reserved), Amount(credit_limit));

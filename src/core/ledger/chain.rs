@@ -7,6 +7,7 @@ use super::Ledger;
 use super::transfers::PendingEntry;
 use crate::core::command::{Body, Command};
 use crate::core::event::{Effects, EffectsMark, Origin, Outcome};
+use crate::core::planted::{self, Mistake};
 use crate::core::rejection::Rejection;
 use crate::core::state::{History, Table};
 use crate::core::table::Slot;
@@ -160,7 +161,7 @@ impl Ledger {
     /// The answer to a command whose id is used, if it is.
     #[inline]
     pub(super) fn answered(origin: &Origin, history: &impl History) -> Option<Outcome> {
-        let used = history.find(&origin.key)?;
+        let used = history.find(&origin.key).filter(|_| !planted::is(Mistake::DuplicateUnseen))?;
         let same = used.fingerprint == origin.fingerprint;
         let sequence = used.sequence;
         Some(if same { Outcome::Duplicate { sequence } } else { Outcome::IdReused { sequence } })

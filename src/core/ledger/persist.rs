@@ -10,7 +10,7 @@ use super::{HEADER_SLOT, Ledger};
 use crate::core::codec::{Decode, Encode, Reader};
 use crate::core::command::{CreateAsset, Pricing};
 use crate::core::state::{RecordKey, RestoreError, Table};
-use crate::core::table::Slot;
+use crate::core::table::{HashSeed, Slot};
 use crate::core::trading::{OrderEntry, Orders};
 
 /// The format of every record here.
@@ -56,19 +56,22 @@ impl Ledger {
     /// # Errors
     /// When the records are not a state: one that does not decode, names what is not there, or
     /// stands twice; or when the state breaks an invariant, see [`Self::check_invariants`].
-    pub fn restore<'a>(records: impl Iterator<Item = (RecordKey, &'a [u8])>) -> Result<Self, RestoreError> {
+    pub fn restore<'a>(
+        records: impl Iterator<Item = (RecordKey, &'a [u8])>,
+        seed: HashSeed,
+    ) -> Result<Self, RestoreError> {
         let mut rows = Rows::default();
         for (key, bytes) in records {
             rows.read(key, bytes)?;
         }
-        let mut ledger = Self::default();
+        let mut ledger = Self::with_seed(seed);
         ledger.restore_header(rows.headers)?;
         ledger.restore_assets(rows.assets)?;
         ledger.restore_accounts(rows.accounts)?;
         ledger.restore_balances(rows.balances)?;
         ledger.restore_markets(rows.markets)?;
-        ledger.restore_orders(rows.orders)?;
-        ledger.restore_pendings(rows.pendings)?;
+        ledger.restore_orders(rows.orders, seed)?;
+        ledger.restore_pendings(rows.pendings, seed)?;
         let broken = |broken: super::BrokenInvariant| RestoreError { key: broken.key, reason: broken.reason };
         ledger.check_invariants().map_err(broken)?;
         Ok(ledger)
@@ -133,12 +136,12 @@ impl Ledger {
         Ok(())
     }
 
-    fn restore_orders(&mut self, rows: Vec<(Slot, Order)>) -> Result<(), RestoreError> {
+    fn restore_orders(&mut self, rows: Vec<(Slot, Order)>, seed: HashSeed) -> Result<(), RestoreError> {
         let mut entries = Vec::new();
         for (slot, order) in in_order(Table::Order, rows)? {
             entries.push((slot, self.order_entry(slot, order)?));
         }
-        self.orders = Orders::with_rows(entries.iter().copied());
+        self.orders = Orders::with_rows(entries.iter().copied(), seed);
         for (slot, entry) in &entries {
             let Order { id, account, client_order_id, .. } = entry.order;
             let by_client_id = self.orders.slot_by_client_id(account, client_order_id);
@@ -178,7 +181,7 @@ impl Ledger {
         Ok(OrderEntry::new(order, owner, held_in))
     }
 
-    fn restore_pendings(&mut self, rows: Vec<(Slot, Pending)>) -> Result<(), RestoreError> {
+    fn restore_pendings(&mut self, rows: Vec<(Slot, Pending)>, seed: HashSeed) -> Result<(), RestoreError> {
         let mut entries = Vec::new();
         for (slot, pending) in in_order(Table::Pending, rows)? {
             let owner = self.accounts.slot(pending.debit).filter(|_| self.accounts.slot(pending.credit).is_some());
@@ -187,7 +190,7 @@ impl Ledger {
             };
             entries.push((slot, PendingEntry::new(pending, debtor)));
         }
-        self.pendings = Pendings::with_rows(entries.iter().copied());
+        self.pendings = Pendings::with_rows(entries.iter().copied(), seed);
         entries.sort_unstable_by_key(|(_, entry)| entry.pending.sequence);
         for (slot, entry) in &entries {
             if self.pendings.slot(entry.pending.id) != Some(*slot) {
@@ -306,7 +309,7 @@ mod tests {
     }
 
     fn restore(stored: &Stored) -> Result<Ledger, RestoreError> {
-        Ledger::restore(stored.iter().map(|(key, bytes)| (*key, bytes.as_slice())))
+        Ledger::restore(stored.iter().map(|(key, bytes)| (*key, bytes.as_slice())), HashSeed(3, 4))
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Ledger {
     }
 
     /// Every asset, in the order of creation.
-    pub fn assets(&self) -> impl Iterator<Item = &Asset> {
+    pub fn assets(&self) -> impl DoubleEndedIterator<Item = &Asset> + ExactSizeIterator {
         self.assets.iter()
     }
 
@@ -52,6 +52,16 @@ impl Ledger {
             Some(id) => self.accounts.slot(id).map_or(usize::MAX, |slot| slot as usize + 1),
         };
         self.accounts.iter().skip(start).take(limit).map(|entry| &entry.account)
+    }
+
+    /// Up to `limit` accounts from the newest back, or from the one created before `before`; none when
+    /// there is no account `before`.
+    pub fn accounts_newest_first(&self, before: Option<AccountId>, limit: usize) -> impl Iterator<Item = &Account> {
+        let end = match before {
+            None => self.accounts.len(),
+            Some(id) => self.accounts.slot(id).unwrap_or_default(),
+        };
+        self.accounts.iter().take(end as usize).rev().take(limit).map(|entry| &entry.account)
     }
 
     /// What an account has of an asset; `None` when it never had any, nor terms for it.
@@ -74,7 +84,7 @@ impl Ledger {
     }
 
     /// Every market, in the order of creation.
-    pub fn markets(&self) -> impl Iterator<Item = &Market> {
+    pub fn markets(&self) -> impl DoubleEndedIterator<Item = &Market> + ExactSizeIterator {
         self.markets.iter().map(|entry| &entry.market)
     }
 
@@ -101,6 +111,34 @@ impl Ledger {
         let owner = self.accounts.find(account).into_iter();
         let slots = owner.flat_map(|owner| owner.orders.iter(&self.orders.entries));
         slots.map(|slot| &self.orders.entries[slot].order)
+    }
+
+    /// An account's open orders, the newest first.
+    pub fn orders_newest_first(&self, account: AccountId) -> impl Iterator<Item = &Order> {
+        let owner = self.accounts.find(account).into_iter();
+        let slots = owner.flat_map(|owner| owner.orders.iter_back(&self.orders.entries));
+        slots.map(|slot| &self.orders.entries[slot].order)
+    }
+
+    /// How many open orders an account has.
+    #[must_use]
+    pub fn order_count(&self, account: AccountId) -> usize {
+        self.accounts.find(account).map_or(0, |owner| owner.orders.len() as usize)
+    }
+
+    /// How many places for open orders there are, of all markets: what [`Self::market_orders_in`] can be
+    /// asked for.
+    #[must_use]
+    pub fn order_places(&self) -> u32 {
+        self.orders.entries.places()
+    }
+
+    /// A market's open orders in some of the places for orders, in no order that means anything. An order
+    /// keeps its place while it is open, so that whoever has gone through all places has met every order
+    /// that was open the whole time, a few at a time.
+    pub fn market_orders_in(&self, market: MarketId, places: std::ops::Range<u32>) -> impl Iterator<Item = &Order> {
+        let entries = places.filter_map(|place| self.orders.entries.get(place));
+        entries.map(|entry| &entry.order).filter(move |order| order.market == market)
     }
 
     /// A market's open orders: the bids, then the asks, each in the order in which they would trade.

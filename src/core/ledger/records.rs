@@ -14,7 +14,7 @@ record! {
         pub sequence: Sequence,
         /// The latest stamp's time.
         pub time: Timestamp,
-        /// Which rules apply: raised by an operator when every node knows them.
+        /// Which rules apply. There is one set of rules so far.
         pub feature_level: u32,
         /// The last ticket that counted, and the term it counted in.
         pub ticket: Option<TicketInTerm>,

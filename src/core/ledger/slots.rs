@@ -3,7 +3,7 @@
 
 use std::ops::{Index as At, IndexMut as AtMut};
 
-use crate::core::table::{Index, Key, NO_SLOT, Slot};
+use crate::core::table::{HashSeed, Index, Key, NO_SLOT, Slot};
 
 /// A record that is found by a key.
 pub trait Keyed {
@@ -21,17 +21,16 @@ pub struct Directory<T: Keyed> {
     index: Index,
 }
 
-impl<T: Keyed> Default for Directory<T> {
-    fn default() -> Self {
-        Self { rows: Vec::new(), index: Index::default() }
-    }
-}
-
 impl<T: Keyed> Directory<T> {
+    /// An empty directory.
+    pub fn new(seed: HashSeed) -> Self {
+        Self { rows: Vec::new(), index: Index::new(seed) }
+    }
+
     /// The slot of the record with this key.
     #[inline]
     pub fn slot(&self, key: T::Key) -> Option<Slot> {
-        self.index.find(key.hash(), |slot| self[slot].key() == key)
+        self.index.find(key, |slot| self[slot].key() == key)
     }
 
     /// The record with this key.
@@ -47,7 +46,7 @@ impl<T: Keyed> Directory<T> {
     /// Adds a record whose key is new.
     pub fn push(&mut self, row: T) -> Slot {
         let slot = self.len();
-        self.index.insert(row.key().hash(), slot);
+        self.index.insert(row.key(), slot);
         self.rows.push(row);
         slot
     }
@@ -55,7 +54,7 @@ impl<T: Keyed> Directory<T> {
     /// Takes the last record back.
     pub fn pop(&mut self) -> Option<T> {
         let row = self.rows.pop()?;
-        self.index.remove(row.key().hash(), self.len());
+        self.index.remove(row.key(), self.len());
         Some(row)
     }
 
@@ -144,6 +143,11 @@ impl<T> Slab<T> {
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.rows.len() - self.free.len()
+    }
+
+    /// How many slots there are, in use or free.
+    pub fn places(&self) -> Slot {
+        self.rows.len() as Slot
     }
 
     /// Every record with its slot.
@@ -256,6 +260,12 @@ impl<const LIST: u8> List<LIST> {
     pub fn iter<S: At<Slot, Output: Linked<LIST>>>(self, rows: &S) -> impl Iterator<Item = Slot> + '_ {
         std::iter::successors(self.head(), |&slot| Some(rows[slot].links().next).filter(|&next| next != NO_SLOT))
     }
+
+    /// The slots in the list, the last first.
+    pub fn iter_back<S: At<Slot, Output: Linked<LIST>>>(self, rows: &S) -> impl Iterator<Item = Slot> + '_ {
+        let tail = (self.tail != NO_SLOT).then_some(self.tail);
+        std::iter::successors(tail, |&slot| Some(rows[slot].links().prev).filter(|&prev| prev != NO_SLOT))
+    }
 }
 
 #[cfg(test)]
@@ -296,6 +306,8 @@ mod tests {
             list.put_back(&mut rows, slot);
         }
         assert_eq!(numbers(list, &rows), [0, 1, 2, 3, 4]);
+        let back: Vec<u32> = list.iter_back(&rows).map(|slot| rows[slot].0).collect();
+        assert_eq!(back, [4, 3, 2, 1, 0]);
         assert_eq!((list.len(), rows.len()), (5, 5));
     }
 

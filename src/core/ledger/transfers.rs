@@ -8,7 +8,7 @@ use crate::core::command::{CommandKey, PostPending, Scope, Transfer, TransferMod
 use crate::core::event::{Effects, EventBody, PendingEnded, PendingPosted, Transferred};
 use crate::core::rejection::Rejection;
 use crate::core::state::{History, Table};
-use crate::core::table::{Index, Key, Slot};
+use crate::core::table::{HashSeed, Index, Slot};
 use crate::core::types::{AccountId, Amount, CommandId, Timestamp};
 
 /// The list of the pending transfers that one account is to give.
@@ -46,7 +46,7 @@ impl Linked<OF_DEBTOR> for PendingEntry {
 }
 
 /// Every pending transfer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pendings {
     /// The transfers.
     pub entries: Slab<PendingEntry>,
@@ -55,18 +55,18 @@ pub struct Pendings {
 
 impl Pendings {
     /// The pending transfers in these slots, each slot named once.
-    pub fn with_rows(rows: impl Iterator<Item = (Slot, PendingEntry)>) -> Self {
+    pub fn with_rows(rows: impl Iterator<Item = (Slot, PendingEntry)>, seed: HashSeed) -> Self {
         let entries = Slab::with_rows(rows);
-        let mut by_id = Index::default();
+        let mut by_id = Index::new(seed);
         for (slot, entry) in entries.iter() {
-            by_id.insert(entry.pending.id.hash(), slot);
+            by_id.insert(entry.pending.id, slot);
         }
         Self { entries, by_id }
     }
 
     /// The slot of the pending transfer with this id.
     pub fn slot(&self, id: CommandId) -> Option<Slot> {
-        self.by_id.find(id.hash(), |slot| self.entries[slot].pending.id == id)
+        self.by_id.find(id, |slot| self.entries[slot].pending.id == id)
     }
 }
 
@@ -198,7 +198,7 @@ impl Ledger {
     fn add_pending(&mut self, debtor: Slot, pending: Pending) {
         let entry = PendingEntry::new(pending, debtor);
         let slot = self.pendings.entries.insert(entry);
-        self.pendings.by_id.insert(pending.id.hash(), slot);
+        self.pendings.by_id.insert(pending.id, slot);
         self.accounts[debtor].pendings.push_back(&mut self.pendings.entries, slot);
         self.deadlines.extend(entry.deadline());
         self.changes.mark(Table::Pending, slot);
@@ -209,7 +209,7 @@ impl Ledger {
         let debtor = self.pendings.entries[slot].debtor;
         self.accounts[debtor].pendings.remove(&mut self.pendings.entries, slot);
         let entry = self.pendings.entries.remove(slot);
-        self.pendings.by_id.remove(entry.pending.id.hash(), slot);
+        self.pendings.by_id.remove(entry.pending.id, slot);
         if let Some(deadline) = entry.deadline() {
             self.deadlines.remove(&deadline);
         }
@@ -222,7 +222,7 @@ impl Ledger {
     pub(super) fn put_pending_back(&mut self, slot: Slot, entry: PendingEntry) {
         self.pendings.entries.put_back(slot, entry);
         self.accounts[entry.debtor].pendings.put_back(&mut self.pendings.entries, slot);
-        self.pendings.by_id.insert(entry.pending.id.hash(), slot);
+        self.pendings.by_id.insert(entry.pending.id, slot);
         self.deadlines.extend(entry.deadline());
         self.changes.mark(Table::Pending, slot);
     }

@@ -5,6 +5,7 @@ use crate::core::command::{CancelOrder, CommandKey, MassCancel, OrderRef, Scope}
 use crate::core::event::{Effects, EventBody, MassCancelled, OrderCancelled};
 use crate::core::ledger::Ledger;
 use crate::core::ledger::records::Order;
+use crate::core::planted::{self, Mistake};
 use crate::core::rejection::Rejection;
 use crate::core::state::{History, Table};
 use crate::core::table::Slot;
@@ -66,7 +67,7 @@ impl Ledger {
     /// Ends an order that is in no book: gives back what it holds, and says so.
     pub(super) fn end_order(&mut self, entry: &mut OrderEntry, reason: CancelReason, effects: &mut Effects) {
         let Order { id, account, market, open, reserved, .. } = entry.order;
-        if reserved != Amount(0) {
+        if reserved != Amount(0) && !planted::is(Mistake::ReservationKept) {
             self.post(entry.held_in, 0, -reserved.0, effects);
         }
         entry.order.open = Quantity(0);

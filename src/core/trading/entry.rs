@@ -1,8 +1,9 @@
 //! Order entry: everything is checked before anything changes.
 //!
 //! The checks run in this order, and the first that fails is the reason: account, market and its
-//! phase, quantity, price, size, expiry, permission for the asset it would receive, post-only, range
-//! of the sums it takes part in, buying power or stock, fill-or-kill.
+//! phase, quantity, price, size, expiry, permission for the asset it would receive, the account's
+//! number of open orders, post-only, range of the sums it takes part in, buying power or stock,
+//! fill-or-kill.
 
 use super::markets::MarketEntry;
 use super::orders::{OrderEntry, reservation};
@@ -12,6 +13,10 @@ use crate::core::ledger::Ledger;
 use crate::core::ledger::records::Order;
 use crate::core::rejection::Rejection;
 use crate::core::types::{Amount, CommandId, OrderId, Quantity, Side, TimeInForce};
+
+/// Open orders that one account may have. A mass cancel ends them all in one record, which has to stay
+/// of a size that can be stored and sent.
+pub const OPEN_ORDERS_MAX: u32 = 1 << 16;
 
 impl Ledger {
     pub(in crate::core) fn new_order(
@@ -29,6 +34,9 @@ impl Ledger {
             self.check_future(at)?;
         }
         self.check_allowed(owner, entry.received_asset(order.side))?;
+        if order.rests() && self.accounts[owner].orders.len() >= OPEN_ORDERS_MAX {
+            return Err(Rejection::OpenOrdersAboveMax);
+        }
         order.reserved = check_room(entry, &order, Quantity(0))?;
         let given = entry.given(order.side);
         self.check_spend(owner, given, order.reserved.0)?;
@@ -125,7 +133,7 @@ pub(super) fn check_room(entry: &MarketEntry, order: &Order, resting: Quantity) 
 
 #[cfg(test)]
 mod tests {
-    use crate::core::command::{Body, CreateMarket, NewOrder, Pricing, SetMarketPhase, Transfer};
+    use crate::core::command::{Body, CreateMarket, MassCancel, NewOrder, Pricing, SetMarketPhase, Transfer};
     use crate::core::fixture::{ANN, BOB, BOLT, BOLT_USD, Exchange, FEES, FUNDS, ISSUER, USD, limit, transfer};
     use crate::core::rejection::Rejection;
     use crate::core::types::{
@@ -171,6 +179,19 @@ mod tests {
             exchange.accept(Body::SetMarketPhase(SetMarketPhase { market: BOLT_USD, phase }));
             assert_eq!(refused(&mut exchange, buy()), reason);
         }
+    }
+
+    #[test]
+    fn an_account_has_no_more_open_orders_than_one_record_can_end() {
+        let mut exchange = Exchange::new();
+        let orders = vec![Body::NewOrder(limit(ANN, Side::Buy, 1, 1)); super::OPEN_ORDERS_MAX as usize];
+        exchange.propose(false, orders);
+        assert_eq!(refused(&mut exchange, limit(ANN, Side::Buy, 1, 1)), Rejection::OpenOrdersAboveMax);
+        let at_once = NewOrder { time_in_force: TimeInForce::ImmediateOrCancel, ..limit(ANN, Side::Buy, 1, 1) };
+        exchange.enter(at_once);
+        exchange.enter(limit(BOB, Side::Buy, 1, 1));
+        exchange.accept(Body::MassCancel(MassCancel { account: ANN, market: None, side: None }));
+        exchange.enter(limit(ANN, Side::Buy, 1, 1));
     }
 
     fn market(tick: u64, lot: u64, maker: i32, taker: i32) -> Body {

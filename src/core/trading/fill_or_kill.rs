@@ -3,7 +3,7 @@
 
 use super::fees;
 use super::markets::MarketEntry;
-use super::matching::fill_quantity;
+use super::matching::{MATCHES_MAX, fill_quantity};
 use crate::core::ledger::Ledger;
 use crate::core::ledger::records::Order;
 use crate::core::types::{Quantity, SelfTradePrevention};
@@ -19,7 +19,7 @@ impl Ledger {
             return false;
         }
         let mut taker = *order;
-        for slot in others.slots(&self.orders.entries) {
+        for slot in others.slots(&self.orders.entries).take(MATCHES_MAX as usize) {
             let maker = &self.orders.entries[slot].order;
             let Some(price) = maker.limit().filter(|&price| taker.accepts(price)) else {
                 return false;

@@ -10,10 +10,15 @@ use crate::core::state::Table;
 use crate::core::table::Slot;
 use crate::core::types::{CancelReason, Price, Quantity, SelfTradePrevention};
 
+/// Resting orders that one incoming order may meet: what it does is one record, which has to stay of a
+/// size that can be stored and sent.
+pub(super) const MATCHES_MAX: u32 = 1 << 16;
+
 impl Ledger {
     /// Matches an accepted order that is in no book. What must not rest is cancelled; what is open
     /// afterwards is to be put into the book.
     pub(super) fn match_incoming(&mut self, market: Slot, taker: &mut OrderEntry, effects: &mut Effects) {
+        let mut matches = 0;
         while taker.order.open > Quantity(0) {
             let entry = &self.markets[market];
             let first = entry.book.side(taker.order.side.opposite()).first();
@@ -24,6 +29,12 @@ impl Ledger {
             // First whether they would trade: a budget that pays for no lot harms no order of its own.
             let quantity = fill_quantity(entry, &taker.order, price, maker.order.open);
             if quantity == Quantity(0) {
+                break;
+            }
+            matches += 1;
+            if matches > MATCHES_MAX {
+                // Resting, it would cross the book.
+                self.end_order(taker, CancelReason::MatchLimit, effects);
                 break;
             }
             if maker.owner == taker.owner {
@@ -126,9 +137,9 @@ pub(super) fn fill_quantity(entry: &MarketEntry, taker: &Order, price: Price, ma
 mod tests {
     use crate::core::command::{Body, NewOrder, Pricing};
     use crate::core::event::EventBody;
-    use crate::core::fixture::{ANN, BOB, BOLT, BOLT_USD, Exchange, FUNDS, USD, limit};
+    use crate::core::fixture::{ANN, BOB, BOLT, BOLT_USD, Exchange, FUNDS, ISSUER, USD, limit};
     use crate::core::rejection::Rejection;
-    use crate::core::types::{Amount, OrderId, Price, Quantity, SelfTradePrevention, Side, TimeInForce};
+    use crate::core::types::{Amount, CancelReason, OrderId, Price, Quantity, SelfTradePrevention, Side, TimeInForce};
 
     fn budget(quantity: u64, budget: i64) -> NewOrder {
         let pricing = Pricing::MarketForBudget(Amount(budget));
@@ -175,6 +186,32 @@ mod tests {
         let (_, events) = exchange.enter(budget(3, 100_000));
         assert_eq!(events.len(), 1, "a trade and nothing to cancel");
         assert_eq!(exchange.balance(BOB, USD), (FUNDS - 300, 0));
+    }
+
+    #[test]
+    fn an_order_meets_no_more_orders_than_one_record_can_hold() {
+        let sweep = |time_in_force| {
+            let mut exchange = Exchange::new();
+            let pair = [ANN, ISSUER].map(|account| Body::NewOrder(limit(account, Side::Sell, 1, 1)));
+            exchange.propose(false, vec![pair; super::MATCHES_MAX as usize / 2].concat());
+            exchange.enter(limit(ANN, Side::Sell, 1, 1));
+            let order = limit(BOB, Side::Buy, u64::from(super::MATCHES_MAX) + 1, 1);
+            let record = exchange.send(Body::NewOrder(NewOrder { time_in_force, ..order }));
+            (exchange, record)
+        };
+        let (exchange, record) = sweep(TimeInForce::GoodTillCancel);
+        let bodies: Vec<_> = record.events.iter().map(|event| event.body.clone()).collect();
+        assert_eq!(trades(&bodies).len(), super::MATCHES_MAX as usize);
+        let Some(EventBody::OrderCancelled(end)) = bodies.last() else { panic!("{:?}", bodies.last()) };
+        assert_eq!((end.open, end.reason), (Quantity(1), CancelReason::MatchLimit));
+        assert_eq!(exchange.balance(BOB, USD).1, 0);
+        exchange.ledger.check_invariants().expect("sound");
+
+        let (_, record) = sweep(TimeInForce::FillOrKill);
+        assert_eq!(
+            record.events.last().map(|event| event.body.clone()),
+            Some(EventBody::Rejected(Rejection::NotFillable))
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::core::command::Pricing;
 use crate::core::ledger::records::Order;
 use crate::core::ledger::slots::{Linked, Links, Slab};
 use crate::core::ledger::{Deadline, Due};
-use crate::core::table::{Index, Key, NO_SLOT, Slot};
+use crate::core::table::{HashSeed, Index, NO_SLOT, Slot};
 use crate::core::types::{AccountId, Amount, CommandId, OrderId, Price, Quantity, Side, TimeInForce};
 
 /// The list of one account's open orders.
@@ -123,7 +123,7 @@ pub fn reservation(order: &Order, market: &MarketEntry) -> Option<Amount> {
 }
 
 /// Every open order, with its indexes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Orders {
     /// The orders.
     pub entries: Slab<OrderEntry>,
@@ -133,23 +133,24 @@ pub struct Orders {
 
 impl Orders {
     /// The orders in these slots, each slot named once, in no list or book yet.
-    pub fn with_rows(rows: impl Iterator<Item = (Slot, OrderEntry)>) -> Self {
-        let mut orders = Self { entries: Slab::with_rows(rows), ..Self::default() };
+    pub fn with_rows(rows: impl Iterator<Item = (Slot, OrderEntry)>, seed: HashSeed) -> Self {
+        let (by_id, by_client_id) = (Index::new(seed), Index::new(seed));
+        let mut orders = Self { entries: Slab::with_rows(rows), by_id, by_client_id };
         for (slot, entry) in orders.entries.iter() {
-            orders.by_id.insert(entry.order.id.hash(), slot);
-            orders.by_client_id.insert((entry.order.account, entry.order.client_order_id).hash(), slot);
+            orders.by_id.insert(entry.order.id, slot);
+            orders.by_client_id.insert((entry.order.account, entry.order.client_order_id), slot);
         }
         orders
     }
 
     /// The slot of the order with this id.
     pub fn slot(&self, id: OrderId) -> Option<Slot> {
-        self.by_id.find(id.hash(), |slot| self.entries[slot].order.id == id)
+        self.by_id.find(id, |slot| self.entries[slot].order.id == id)
     }
 
     /// The slot of the order that the account entered under this id.
     pub fn slot_by_client_id(&self, account: AccountId, id: CommandId) -> Option<Slot> {
-        self.by_client_id.find((account, id).hash(), |slot| {
+        self.by_client_id.find((account, id), |slot| {
             let order = &self.entries[slot].order;
             order.account == account && order.client_order_id == id
         })
@@ -159,16 +160,16 @@ impl Orders {
     pub fn insert(&mut self, entry: OrderEntry) -> Slot {
         let order = entry.order;
         let slot = self.entries.insert(entry);
-        self.by_id.insert(order.id.hash(), slot);
-        self.by_client_id.insert((order.account, order.client_order_id).hash(), slot);
+        self.by_id.insert(order.id, slot);
+        self.by_client_id.insert((order.account, order.client_order_id), slot);
         slot
     }
 
     /// Takes an order out.
     pub fn remove(&mut self, slot: Slot) -> OrderEntry {
         let entry = self.entries.remove(slot);
-        self.by_id.remove(entry.order.id.hash(), slot);
-        self.by_client_id.remove((entry.order.account, entry.order.client_order_id).hash(), slot);
+        self.by_id.remove(entry.order.id, slot);
+        self.by_client_id.remove((entry.order.account, entry.order.client_order_id), slot);
         entry
     }
 }

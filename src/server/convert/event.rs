@@ -1,6 +1,7 @@
 //! Events and records to the wire.
 
 use bytes::Bytes;
+use prost::Message;
 
 use super::{id_bytes, user_data_bytes, wire_number};
 use crate::core::command::{
@@ -15,7 +16,8 @@ use crate::core::types::{Amount, Sequence, Stamp, Timestamp};
 use crate::proto::v1 as pb;
 
 /// A count that is never negative in the core.
-pub(super) fn unsigned(amount: Amount) -> u64 {
+#[must_use]
+pub fn unsigned(amount: Amount) -> u64 {
     u64::try_from(amount.0).unwrap_or_default()
 }
 
@@ -28,14 +30,50 @@ pub fn position(stamp: Stamp, sequence: Sequence) -> pb::Position {
 /// One record with all its events and postings.
 #[must_use]
 pub fn record(record: RecordView<'_>) -> pb::Record {
-    let time = record.stamp.time;
+    let events = record.events().map(|(sequence, body, postings)| event(sequence, record.stamp.time, body, postings));
+    pb::Record { events: events.collect(), ..record_head(record) }
+}
+
+/// A record without its events.
+fn record_head(record: RecordView<'_>) -> pb::Record {
     pb::Record {
         position: Some(position(record.stamp, record.sequence)),
-        time: time.0,
+        time: record.stamp.time.0,
         command_id: record.origin.map_or_else(Bytes::new, |origin| id_bytes(origin.key.id)),
-        events: record.events().map(|(sequence, body, postings)| event(sequence, time, body, postings)).collect(),
+        events: Vec::new(),
+        continues: false,
     }
 }
+
+/// One record with its events from `from` on and their postings, in as many parts as it takes for none to
+/// be larger than `bytes_max`, unless a single event is. Each comes with its size.
+#[must_use]
+pub fn record_parts(record: RecordView<'_>, from: Sequence, bytes_max: usize) -> Vec<(pb::Record, usize)> {
+    let head = record_head(record);
+    let head_bytes = head.encoded_len() + FLAG_BYTES;
+    let (mut part, mut bytes) = (head.clone(), head_bytes);
+    let mut parts = Vec::with_capacity(1);
+    for (sequence, body, postings) in record.events().filter(|(sequence, ..)| *sequence >= from) {
+        let event = event(sequence, record.stamp.time, body, postings);
+        let event_bytes = prost::encoding::message::encoded_len(EVENTS_TAG, &event);
+        if bytes + event_bytes > bytes_max && !part.events.is_empty() {
+            let full = pb::Record { continues: true, ..std::mem::replace(&mut part, head.clone()) };
+            parts.push((full, std::mem::replace(&mut bytes, head_bytes)));
+        }
+        part.events.push(event);
+        bytes += event_bytes;
+    }
+    if !part.events.is_empty() {
+        parts.push((part, bytes));
+    }
+    parts
+}
+
+/// What the flag that a record continues adds to it.
+const FLAG_BYTES: usize = 2;
+
+/// The field number of a record's events.
+const EVENTS_TAG: u32 = 4;
 
 fn event(sequence: Sequence, time: Timestamp, body: &EventBody, postings: &[Posting]) -> pb::Event {
     use pb::event::Body as Wire;

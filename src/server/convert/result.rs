@@ -7,7 +7,7 @@ use super::event::{position, unsigned};
 use super::wire_number;
 use crate::core::Rejection;
 use crate::core::reply::{BalanceLeft, OrderSummary, Summary};
-use crate::core::types::{Sequence, Stamp};
+use crate::core::types::Sequence;
 use crate::proto::v1 as pb;
 
 /// The answer to the command with this id.
@@ -22,17 +22,18 @@ pub fn result(id: Bytes, summary: &Summary, duplicate: bool) -> pb::CommandResul
         order: summary.order.as_ref().map(order),
         cancelled_count: summary.cancelled_count.unwrap_or_default(),
         balances: summary.balances.iter().map(balance).collect(),
+        conflicting_sequence: 0,
     }
 }
 
-/// The answer to a command whose id belongs to another one, which stands at `sequence`.
+/// The answer to a command whose id belongs to another one, whose record begins at `sequence`. It made no
+/// record of its own, so that it has neither position nor time.
 #[must_use]
-pub fn id_reused(id: Bytes, stamp: Stamp, sequence: Sequence) -> pb::CommandResult {
+pub fn id_reused(id: Bytes, sequence: Sequence) -> pb::CommandResult {
     pb::CommandResult {
         id,
         rejection: wire_number!(Rejection::IdReused),
-        position: Some(position(stamp, sequence)),
-        time: stamp.time.0,
+        conflicting_sequence: sequence.0,
         ..Default::default()
     }
 }

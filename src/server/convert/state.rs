@@ -2,9 +2,9 @@
 
 use super::event::unsigned;
 use super::{id_bytes, user_data_bytes, wire_number};
-use crate::core::command::{Pricing, Transfer, TransferMode};
+use crate::core::command::Pricing;
 use crate::core::ledger::Hold;
-use crate::core::ledger::records::{Account, Asset, Balance, Market, Order, Pending};
+use crate::core::ledger::records::{Account, Asset, Balance, Market, Order};
 use crate::core::types::{Amount, AssetId, OrderStatus, Side};
 use crate::proto::v1 as pb;
 
@@ -114,20 +114,6 @@ pub fn book_order(order: &Order) -> pb::BookOrder {
 #[must_use]
 pub fn side(side: Side) -> i32 {
     wire_number!(side)
-}
-
-/// A pending transfer's content.
-#[must_use]
-pub fn pending(pending: &Pending) -> pb::Transfer {
-    super::event::transfer(&Transfer {
-        debit: pending.debit,
-        credit: pending.credit,
-        asset: pending.asset,
-        amount: pending.amount,
-        mode: TransferMode::Pending { expires_at: pending.expires_at },
-        user_data: pending.user_data,
-        code: pending.code,
-    })
 }
 
 /// What holds a part of a reservation.

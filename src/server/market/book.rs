@@ -1,7 +1,7 @@
 //! A market's book as a projection of the journal: a snapshot at a sequence, and what each record
 //! behind it changes. No I/O; the streams feed it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::core::command::Pricing;
 use crate::core::event::{EventBody, OrderReplaced, RecordView, Trade};
@@ -20,6 +20,8 @@ pub struct Resting {
     pub price: Price,
     /// What is open.
     pub open: Quantity,
+    /// Its place among the orders at its price: the event that put it at the end of the queue.
+    pub priority: Sequence,
 }
 
 /// An order as it is after a record.
@@ -62,21 +64,53 @@ pub struct BookProjection {
     orders: HashMap<OrderId, Resting>,
     bids: BTreeMap<Price, Level>,
     asks: BTreeMap<Price, Level>,
-    /// What the record at hand has touched: the order, what it was, whether it was queued anew.
-    touched: Vec<(OrderId, Option<Resting>, bool)>,
+    /// What the record at hand has touched, in the order in which it began to.
+    touched: Vec<Touched>,
+    /// Where in `touched` an order stands. A record may touch as many as a mass cancel ends.
+    touched_at: HashMap<OrderId, usize>,
+}
+
+/// An order that the record at hand has touched.
+#[derive(Debug, Clone, Copy)]
+struct Touched {
+    order: OrderId,
+    /// What it was before the record; nothing when it was not in the book.
+    before: Option<Resting>,
+    /// It was queued anew.
+    requeued: bool,
 }
 
 impl BookProjection {
     /// The book that a snapshot shows.
     #[must_use]
     pub fn new(market: MarketId, orders: impl IntoIterator<Item = (OrderId, Resting)>) -> Self {
-        let mut book =
-            Self { market, orders: HashMap::new(), bids: BTreeMap::new(), asks: BTreeMap::new(), touched: Vec::new() };
+        let mut book = Self {
+            market,
+            orders: HashMap::new(),
+            bids: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            touched: Vec::new(),
+            touched_at: HashMap::new(),
+        };
         for (id, resting) in orders {
-            book.orders.insert(id, resting);
+            if let Some(known) = book.orders.insert(id, resting) {
+                book.take_from_level(&known);
+            }
             book.add_to_level(&resting);
         }
         book
+    }
+
+    /// The orders of a side in the order in which they would trade.
+    #[must_use]
+    pub fn queue(&self, side: Side) -> Vec<(OrderId, Resting)> {
+        let of_side = self.orders.iter().filter(|(_, resting)| resting.side == side);
+        let mut queue: Vec<(OrderId, Resting)> = of_side.map(|(id, resting)| (*id, *resting)).collect();
+        match side {
+            Side::Buy => queue.sort_unstable_by_key(|(_, it)| (std::cmp::Reverse(it.price), it.priority)),
+            Side::Sell => queue.sort_unstable_by_key(|(_, it)| (it.price, it.priority)),
+        }
+        queue
     }
 
     /// The levels of a side, best first.
@@ -92,7 +126,9 @@ impl BookProjection {
         }
     }
 
-    /// Takes the next record in; what it changed, or nothing when it is not about this book.
+    /// Takes the next record in; what it changed, or nothing when it is not about this book. Events say what
+    /// an order is after them, so that a record may be taken in that some of the orders have behind them
+    /// already, if all that follow are taken in too.
     pub fn take(&mut self, record: RecordView<'_>) -> Option<BookChange> {
         let mut last_price = None;
         let mut phase = None;
@@ -105,15 +141,18 @@ impl BookProjection {
                         Pricing::MarketForBudget(_) => Price(0),
                     };
                     let new = &accepted.order;
-                    let resting = Resting { account: new.account, side: new.side, price, open: new.quantity };
-                    self.touched.push((id, None, false));
-                    self.orders.insert(id, resting);
+                    let resting =
+                        Resting { account: new.account, side: new.side, price, open: new.quantity, priority: sequence };
+                    let before = self.orders.insert(id, resting);
+                    self.touch(id, before);
                 }
                 EventBody::Trade(trade) if trade.market == self.market => {
                     last_price = Some(trade.price);
                     self.trade(trade);
                 }
-                EventBody::OrderReplaced(replaced) if replaced.market == self.market => self.replace(replaced),
+                EventBody::OrderReplaced(replaced) if replaced.market == self.market => {
+                    self.replace(sequence, replaced);
+                }
                 EventBody::OrderReduced(reduced) if reduced.market == self.market => {
                     self.set_open(reduced.order, reduced.open);
                 }
@@ -132,43 +171,48 @@ impl BookProjection {
         self.set_open(trade.taker, trade.taker_open);
     }
 
-    fn replace(&mut self, replaced: &OrderReplaced) {
+    fn replace(&mut self, sequence: Sequence, replaced: &OrderReplaced) {
         self.set_open(replaced.order, replaced.open);
-        if let Some(resting) = self.orders.get_mut(&replaced.order) {
-            resting.price = replaced.price;
-        }
-        if let Some(touched) = self.touched.iter_mut().rev().find(|(id, ..)| *id == replaced.order) {
-            touched.2 |= !replaced.priority_kept;
+        let Some(resting) = self.orders.get_mut(&replaced.order) else { return };
+        resting.price = replaced.price;
+        if !replaced.priority_kept {
+            resting.priority = sequence;
+            if let Some(touched) = self.touched_at.get(&replaced.order).and_then(|at| self.touched.get_mut(*at)) {
+                touched.requeued = true;
+            }
         }
     }
 
     fn set_open(&mut self, id: OrderId, open: Quantity) {
         let Some(resting) = self.orders.get_mut(&id) else { return };
-        // Few orders are touched by a record, and the one that comes in is the first of them.
-        if !self.touched.iter().any(|(touched, ..)| *touched == id) {
-            self.touched.push((id, Some(*resting), false));
-        }
+        let before = *resting;
         resting.open = open;
+        self.touch(id, Some(before));
+    }
+
+    /// Notes what an order was, unless the record at hand has touched it before.
+    fn touch(&mut self, order: OrderId, before: Option<Resting>) {
+        self.touched_at.entry(order).or_insert_with(|| {
+            self.touched.push(Touched { order, before, requeued: false });
+            self.touched.len() - 1
+        });
     }
 
     /// Turns what was touched into changes of orders and levels.
     fn settle(&mut self, sequence: Sequence, last_price: Option<Price>, phase: Option<Phase>) -> Option<BookChange> {
         let mut orders = Vec::with_capacity(self.touched.len());
-        let mut levels: Vec<(Side, Price)> = Vec::new();
-        let mut note = |resting: &Resting| {
-            if !levels.contains(&(resting.side, resting.price)) {
-                levels.push((resting.side, resting.price));
-            }
-        };
-        for (id, before, requeued) in std::mem::take(&mut self.touched) {
+        let mut levels = BTreeSet::new();
+        // A map keeps its size when it is cleared, and clearing a large one for every small record is slow.
+        drop(std::mem::take(&mut self.touched_at));
+        for Touched { order: id, before, requeued } in std::mem::take(&mut self.touched) {
             let Some(now) = self.orders.get(&id).copied() else { continue };
             if let Some(before) = &before {
                 self.take_from_level(before);
-                note(before);
+                levels.insert((before.side, before.price));
             }
             if now.open > Quantity(0) {
                 self.add_to_level(&now);
-                note(&now);
+                levels.insert((now.side, now.price));
             } else {
                 self.orders.remove(&id);
             }
@@ -222,7 +266,7 @@ impl Resting {
     #[must_use]
     pub fn of(order: &Order) -> Self {
         let price = order.limit().unwrap_or_default();
-        Self { account: order.account, side: order.side, price, open: order.open }
+        Self { account: order.account, side: order.side, price, open: order.open, priority: order.priority }
     }
 }
 
@@ -233,8 +277,9 @@ mod tests {
     use super::*;
     use crate::core::Ledger;
     use crate::core::command::{Body, CancelOrder, MassCancel, NewOrder, OrderRef, ReplaceOrder, SetMarketPhase};
+    use crate::core::event::{Event, OrderCancelled, Record};
     use crate::core::fixture::{ANN, BOB, BOLT_USD, Exchange};
-    use crate::core::types::{SelfTradePrevention, TimeInForce};
+    use crate::core::types::{CancelReason, LogIndex, SelfTradePrevention, Stamp, Term, TimeInForce, Timestamp};
 
     /// A book as a client keeps it from the snapshot and the changes alone.
     #[derive(Debug, Default, PartialEq, Eq)]
@@ -363,6 +408,68 @@ mod tests {
                 }
             }
         }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn orders_taken_a_few_at_a_time_and_the_records_since_are_the_book(
+            before in prop::collection::vec(step(), 0..30),
+            between in prop::collection::vec(step(), 1..30),
+            share in 0_u32..=100,
+        ) {
+            let mut exchange = Exchange::new();
+            let send = |exchange: &mut Exchange, (body, nth): (Body, usize)| {
+                let body = aim(&exchange.ledger, body, nth);
+                exchange.send(body)
+            };
+            before.into_iter().for_each(|step| drop(send(&mut exchange, step)));
+            let taken = |exchange: &Exchange, places: std::ops::Range<u32>| {
+                let orders = exchange.ledger.market_orders_in(BOLT_USD, places);
+                orders.map(|order| (order.id, Resting::of(order))).collect::<Vec<_>>()
+            };
+            let cut = exchange.ledger.order_places() * share / 100;
+            let mut orders = taken(&exchange, 0..cut);
+            let records: Vec<_> = between.into_iter().map(|step| send(&mut exchange, step)).collect();
+            orders.extend(taken(&exchange, cut..exchange.ledger.order_places()));
+            let mut book = BookProjection::new(BOLT_USD, orders);
+            records.iter().for_each(|record| drop(book.take(record.view())));
+            for side in [Side::Buy, Side::Sell] {
+                let live = exchange.ledger.book(BOLT_USD).expect("the market").orders(side);
+                prop_assert_eq!(book.queue(side), live.map(|order| (order.id, Resting::of(order))).collect::<Vec<_>>());
+                prop_assert_eq!(&book.levels(side).collect::<Vec<_>>(), &levels_of(&exchange.ledger, side));
+            }
+        }
+    }
+
+    /// One record can end as many orders as an account has. Looking for each among all would take hours.
+    #[test]
+    fn a_mass_cancel_of_very_many_orders_is_taken_in_at_once() {
+        const ORDERS: u64 = 300_000;
+        let resting = |id: u64| Resting {
+            account: ANN,
+            side: Side::Buy,
+            price: Price(id),
+            open: Quantity(1),
+            priority: Sequence(id),
+        };
+        let mut book = BookProjection::new(BOLT_USD, (1..=ORDERS).map(|id| (OrderId(id), resting(id))));
+        let events = (1..=ORDERS).map(|id| {
+            let (order, reason) = (OrderId(id), CancelReason::MassCancel);
+            let cancelled = OrderCancelled { order, account: ANN, market: BOLT_USD, open: Quantity(1), reason };
+            Event { body: EventBody::OrderCancelled(cancelled), postings_end: 0 }
+        });
+        let stamp = Stamp { term: Term(1), index: LogIndex(1), time: Timestamp(1) };
+        let sequence = Sequence(ORDERS + 1);
+        let record = Record { sequence, stamp, origin: None, events: events.collect(), postings: Vec::new() };
+        let change = book.take(record.view()).expect("it changes the book");
+        assert_eq!((change.orders.len() as u64, change.levels.len() as u64), (ORDERS, ORDERS));
+        assert!(book.levels(Side::Buy).next().is_none());
+        for id in [1, ORDERS / 2, ORDERS] {
+            let (body, postings) = record.view().event(Sequence(ORDERS + id)).expect("it is in the record");
+            assert!(matches!(body, EventBody::OrderCancelled(it) if it.order == OrderId(id)) && postings.is_empty());
+        }
+        assert_eq!(record.view().event(Sequence(2 * ORDERS + 1)), None);
     }
 
     #[test]

@@ -68,6 +68,7 @@ fn book_by_price(ledger: &Ledger, market: MarketId, depth: usize) -> Option<pb::
         last_price: last_price.map_or(0, |price| price.0),
         phase: i32::from(phase.number()),
         position: None,
+        continues: false,
     })
 }
 
@@ -75,7 +76,12 @@ fn book_by_price(ledger: &Ledger, market: MarketId, depth: usize) -> Option<pb::
 fn book_by_order(ledger: &Ledger, market: MarketId, limit: usize) -> Option<pb::GetOrderBookResponse> {
     let book: BookView<'_> = ledger.book(market)?;
     let orders = |side| book.orders(side).take(limit).map(state::book_order).collect();
-    Some(pb::GetOrderBookResponse { bids: orders(Side::Buy), asks: orders(Side::Sell), position: None })
+    Some(pb::GetOrderBookResponse {
+        bids: orders(Side::Buy),
+        asks: orders(Side::Sell),
+        position: None,
+        continues: false,
+    })
 }
 
 fn level(level: BookLevel) -> pb::BookLevel {

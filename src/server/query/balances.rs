@@ -9,8 +9,8 @@ use crate::core::types::{AccountId, AssetId, Sequence};
 use crate::proto::v1 as pb;
 use crate::server::convert::{event, id_bytes, request, state};
 use crate::server::errors::Refusal;
-use crate::server::history::{EventReader, ReadFault};
-use crate::store::engine::Readers;
+use crate::server::history::{EventReader, ReadFault, Reading};
+use crate::server::limits::LIST_EVENTS_MAX;
 use crate::store::index::{Direction, HistoryKey};
 
 impl Queries {
@@ -34,7 +34,7 @@ impl Queries {
             let balances = balances.iter().map(state::balance).collect();
             return Ok(pb::ListBalancesResponse { balances, position: Some(seen.position) });
         }
-        let balances = self.history.read(move |readers| balances_at(readers, &balances, at)).await?;
+        let balances = self.history.read(move |reading| balances_at(reading, &balances, at)).await?;
         let position = pb::Position { sequence: at.0, ..seen.position };
         Ok(pb::ListBalancesResponse { balances, position: Some(position) })
     }
@@ -56,19 +56,20 @@ impl Queries {
         let seen = self.reads.look(consistency, find).await?;
         let assets = seen.value.ok_or_else(|| no_account(account))?;
         let last = seen.sequence;
-        let read = move |readers: &Readers| postings(readers, account, &assets, &page, last);
+        let read = move |reading: &Reading| postings(reading, account, &assets, &page, last);
         let (postings, next_page_token) = self.history.read(read).await?;
         Ok(pb::ListPostingsResponse { postings, next_page_token, position: Some(seen.position) })
     }
 }
 
 /// The balances as they were after the event `at`: each is what its last posting until then left.
-fn balances_at(readers: &Readers, today: &[Balance], at: Sequence) -> Result<Vec<pb::Balance>, ReadFault> {
-    let mut events = EventReader::new(readers);
+fn balances_at(reading: &Reading, today: &[Balance], at: Sequence) -> Result<Vec<pb::Balance>, ReadFault> {
+    let mut events = EventReader::new(reading);
     let mut past = Vec::new();
     for balance in today {
+        reading.check()?;
         let key = HistoryKey::Postings(balance.account, balance.asset);
-        let Some(last) = readers.index.scan(key, at, Direction::Backward, 1)?.pop() else { continue };
+        let Some(last) = reading.index().scan(key, at, Direction::Backward, 1)?.pop() else { continue };
         let (_, _, postings) = events.event(last)?;
         let mine = |posting: &&crate::core::event::Posting| {
             (posting.account, posting.asset) == (balance.account, balance.asset)
@@ -81,17 +82,18 @@ fn balances_at(readers: &Readers, today: &[Balance], at: Sequence) -> Result<Vec
     Ok(past)
 }
 
-/// A page of an account's postings in these assets, up to the event `last`.
+/// A page of an account's postings in these assets, up to the event `last`. It can be short, and still
+/// have a next one.
 fn postings(
-    readers: &Readers,
+    reading: &Reading,
     account: AccountId,
     assets: &[AssetId],
     page: &PageQuery,
     last: Sequence,
 ) -> Result<(Vec<pb::PostingEntry>, String), ReadFault> {
-    let mut events = EventReader::new(readers);
+    let mut events = EventReader::new(reading);
     let mut entries: Vec<(Cursor, pb::PostingEntry)> = Vec::new();
-    for sequence in posting_events(readers, account, assets, page, last)? {
+    for sequence in posting_events(reading, account, assets, page, last)? {
         let shown = page.after.filter(|after| after.key == sequence.0).map_or(0, |after| after.place as usize);
         let (record, _, postings) = events.event(sequence)?;
         let mut mine: Vec<_> =
@@ -111,6 +113,12 @@ fn postings(
         if entries.len() > page.size {
             break;
         }
+        if events.events_read() >= LIST_EVENTS_MAX
+            && let Some((end, _)) = entries.last()
+        {
+            let token = page.token(*end);
+            return Ok((entries.into_iter().map(|(_, entry)| entry).collect(), token));
+        }
     }
     let token = page.cut(&mut entries, |(cursor, _)| *cursor);
     Ok((entries.into_iter().map(|(_, entry)| entry).collect(), token))
@@ -119,7 +127,7 @@ fn postings(
 /// The events, one more than fill the page, that changed the account's balances of these assets; the
 /// event at which the page before ended comes again.
 fn posting_events(
-    readers: &Readers,
+    reading: &Reading,
     account: AccountId,
     assets: &[AssetId],
     page: &PageQuery,
@@ -127,12 +135,13 @@ fn posting_events(
 ) -> Result<Vec<Sequence>, ReadFault> {
     let direction = if page.descending { Direction::Backward } else { Direction::Forward };
     let first = if page.descending { last } else { Sequence(0) };
-    let from = page.after.map_or(first, |after| Sequence(after.key));
+    let from = page.after_within(last)?.map_or(first, |after| Sequence(after.key));
     let limit = page.size + 2;
     let mut events = Vec::new();
     for asset in assets {
+        reading.check()?;
         let key = HistoryKey::Postings(account, *asset);
-        events.extend(readers.index.scan(key, from, direction, limit)?.into_iter().filter(|event| *event <= last));
+        events.extend(reading.index().scan(key, from, direction, limit)?.into_iter().filter(|event| *event <= last));
     }
     events.sort_unstable();
     if page.descending {

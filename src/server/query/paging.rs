@@ -6,8 +6,10 @@
 use std::fmt::Write as _;
 
 use crate::core::digest::hash64;
+use crate::core::types::Sequence;
 use crate::proto::v1 as pb;
 use crate::server::convert::{Invalid, Reason, request};
+use crate::server::errors::Refusal;
 use crate::server::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
 
 /// Where a page ended: its last item's key, and its place among the items of that key.
@@ -70,20 +72,35 @@ impl PageQuery {
         items.last().map(|last| self.token(cursor(last))).unwrap_or_default()
     }
 
+    /// Where the page before ended, of a list whose keys are sequences up to `last`. A token is anybody's to
+    /// write, and its key may be any number; an honest one can lie beyond `last` on a node that is behind.
+    ///
+    /// # Errors
+    /// When it lies beyond.
+    pub fn after_within(&self, last: Sequence) -> Result<Option<Cursor>, Refusal> {
+        match self.after {
+            Some(after) if after.key > last.0 => {
+                Err(Refusal::SequenceOutOfRange { field: "page.token", asked: Sequence(after.key), last })
+            }
+            after => Ok(after),
+        }
+    }
+
     /// A page of a list that stands in memory in a fixed order and only ever grows.
-    pub fn slice<T: Clone>(&self, all: &[T]) -> (Vec<T>, String) {
+    pub fn slice<T>(&self, all: impl DoubleEndedIterator<Item = T> + ExactSizeIterator) -> (Vec<T>, String) {
+        let count = all.len();
         let shown = self.after.map_or(0, |after| usize::try_from(after.key).unwrap_or(usize::MAX));
         if self.descending {
             // The key is the place of the last item shown, counted from 1.
-            let end = self.after.map_or(all.len(), |_| shown.saturating_sub(1).min(all.len()));
+            let end = self.after.map_or(count, |_| shown.saturating_sub(1).min(count));
             let start = end.saturating_sub(self.size);
-            let token = if start > 0 { self.token(Cursor { key: start as u64 + 1, place: 0 }) } else { String::new() };
-            (all[start..end].iter().rev().cloned().collect(), token)
+            let token = if start > 0 { self.token(Cursor::at(start as u64 + 1)) } else { String::new() };
+            (all.rev().skip(count - end).take(end - start).collect(), token)
         } else {
-            let start = shown.min(all.len());
-            let end = (start + self.size).min(all.len());
-            let token = if end < all.len() { self.token(Cursor { key: end as u64, place: 0 }) } else { String::new() };
-            (all[start..end].to_vec(), token)
+            let start = shown.min(count);
+            let end = start.saturating_add(self.size).min(count);
+            let token = if end < count { self.token(Cursor::at(end as u64)) } else { String::new() };
+            (all.skip(start).take(end - start).collect(), token)
         }
     }
 }
@@ -125,7 +142,7 @@ mod tests {
             let mut token = String::new();
             loop {
                 let query = PageQuery::of(Some(&page(5, &token, descending)), "list", &[]).expect("a good page");
-                let (mut items, next) = query.slice(&all);
+                let (mut items, next) = query.slice(all.iter().copied());
                 seen.append(&mut items);
                 token = next;
                 if token.is_empty() {
@@ -143,7 +160,7 @@ mod tests {
     #[test]
     fn a_list_that_ends_with_its_page_has_no_further_token() {
         let query = PageQuery::of(Some(&page(3, "", false)), "list", &[]).expect("a good page");
-        assert_eq!(query.slice(&[1, 2, 3]), (vec![1, 2, 3], String::new()));
+        assert_eq!(query.slice([1, 2, 3].into_iter()), (vec![1, 2, 3], String::new()));
         let mut items = vec![1, 2, 3];
         assert_eq!(query.cut(&mut items, |item| Cursor::at(*item)), "");
     }
@@ -159,6 +176,17 @@ mod tests {
         {
             let refused = PageQuery::of(Some(&page(1, &token, descending)), list, filters).expect_err("foreign");
             assert_eq!(refused.field, "page.token");
+        }
+        let forged = query.token(Cursor::at(u64::MAX));
+        for descending in [false, true] {
+            let forged =
+                PageQuery { after: Some(read_token(&forged, query.query).expect("well formed")), descending, ..query };
+            assert!(matches!(
+                forged.after_within(Sequence(9)),
+                Err(Refusal::SequenceOutOfRange { field: "page.token", asked: Sequence(u64::MAX), last: Sequence(9) })
+            ));
+            let shown = forged.slice([1, 2, 3].into_iter()).0;
+            assert_eq!(shown, if descending { vec![3] } else { Vec::new() }, "of a list in memory it is its end");
         }
         for broken in ["x", "é".repeat(16).as_str(), &token[1..], &"+".repeat(32)] {
             let refused = PageQuery::of(Some(&page(1, broken, false)), "orders", &[7]).expect_err("broken");

@@ -31,8 +31,7 @@ impl Queries {
         let consistency = request::consistency(asked.consistency.as_ref())?;
         let page = PageQuery::of(asked.page.as_ref(), "assets", &[])?;
         let list = move |ledger: &Ledger| {
-            let all: Vec<_> = ledger.assets().collect();
-            let (assets, token) = page.slice(&all);
+            let (assets, token) = page.slice(ledger.assets());
             (assets.into_iter().map(state::asset).collect(), token)
         };
         let seen = self.reads.look(consistency, list).await?;
@@ -61,8 +60,7 @@ impl Queries {
         let consistency = request::consistency(asked.consistency.as_ref())?;
         let page = PageQuery::of(asked.page.as_ref(), "markets", &[])?;
         let list = move |ledger: &Ledger| {
-            let all: Vec<_> = ledger.markets().collect();
-            let (markets, token) = page.slice(&all);
+            let (markets, token) = page.slice(ledger.markets());
             (markets.into_iter().map(state::market).collect(), token)
         };
         let seen = self.reads.look(consistency, list).await?;
@@ -102,13 +100,12 @@ impl Queries {
 
 /// A page of accounts in the order of creation.
 fn accounts(ledger: &Ledger, page: &PageQuery) -> (Vec<pb::Account>, String) {
-    if page.descending {
-        let all: Vec<_> = ledger.accounts(None, usize::MAX).collect();
-        let (accounts, token) = page.slice(&all);
-        return (accounts.into_iter().map(state::account).collect(), token);
-    }
-    let after = page.after.map(|after| AccountId(after.key));
-    let mut accounts: Vec<_> = ledger.accounts(after, page.size + 1).map(state::account).collect();
+    let (after, limit) = (page.after.map(|after| AccountId(after.key)), page.size + 1);
+    let mut accounts: Vec<_> = if page.descending {
+        ledger.accounts_newest_first(after, limit).map(state::account).collect()
+    } else {
+        ledger.accounts(after, limit).map(state::account).collect()
+    };
     let token = page.cut(&mut accounts, |account| Cursor::at(account.account_id));
     (accounts, token)
 }

@@ -7,13 +7,9 @@ use crate::core::types::{AccountId, MarketId, Sequence};
 use crate::proto::v1 as pb;
 use crate::server::convert::{Invalid, event, request};
 use crate::server::errors::Refusal;
-use crate::server::history::{EventReader, ReadFault};
-use crate::store::engine::Readers;
+use crate::server::history::{EventReader, ReadFault, Reading};
+use crate::server::limits::LIST_EVENTS_MAX;
 use crate::store::index::{Direction, HistoryKey};
-
-/// Trades of an account that are looked at for one page when only some of them are wanted: a page can
-/// be short, and still have a next one.
-const TRADES_LOOKED_AT_MAX: usize = 10_000;
 
 impl Queries {
     pub(super) async fn list_trades(&self, asked: pb::ListTradesRequest) -> Result<pb::ListTradesResponse, Refusal> {
@@ -34,7 +30,7 @@ impl Queries {
         exists.value?;
         let (last, position) = (exists.sequence, exists.position);
         let wanted = move |trade: &Trade| market.is_none_or(|market| trade.market == market);
-        let read = move |readers: &Readers| trades(readers, key, wanted, &page, last);
+        let read = move |reading: &Reading| trades(reading, key, wanted, &page, last);
         let (trades, next_page_token) = self.history.read(read).await?;
         Ok(pb::ListTradesResponse { trades, next_page_token, position: Some(position) })
     }
@@ -55,22 +51,20 @@ pub(super) fn names_something(
     Ok(())
 }
 
-/// A page of a history of trades, up to the event `last`.
+/// A page of a history of trades, up to the event `last`. It can be short, and still have a next one.
 fn trades(
-    readers: &Readers,
+    reading: &Reading,
     key: HistoryKey,
     wanted: impl Fn(&Trade) -> bool,
     page: &PageQuery,
     last: Sequence,
 ) -> Result<(Vec<pb::Trade>, String), ReadFault> {
-    let mut events = EventReader::new(readers);
+    let mut events = EventReader::new(reading);
     let mut found = Vec::new();
-    let mut looked_at = 0;
-    let mut walk = Walk::new(page, last);
-    while let Some(sequences) = walk.next(readers, key, page.size + 1)? {
+    let mut walk = Walk::new(page, last)?;
+    while let Some(sequences) = walk.next(reading, key, page.size + 1)? {
         for sequence in sequences {
             let (record, body, _) = events.event(sequence)?;
-            looked_at += 1;
             if let EventBody::Trade(trade) = body
                 && wanted(trade)
             {
@@ -80,7 +74,7 @@ fn trades(
                 let token = page.cut(&mut found, |trade: &pb::Trade| Cursor::at(trade.trade_id));
                 return Ok((found, token));
             }
-            if looked_at >= TRADES_LOOKED_AT_MAX {
+            if events.events_read() >= LIST_EVENTS_MAX {
                 return Ok((found, page.token(Cursor::at(sequence.0))));
             }
         }
@@ -97,25 +91,26 @@ pub(super) struct Walk {
 
 impl Walk {
     /// A walk behind the page before, through events up to `last`.
-    pub(super) fn new(page: &PageQuery, last: Sequence) -> Self {
+    pub(super) fn new(page: &PageQuery, last: Sequence) -> Result<Self, Refusal> {
         let direction = if page.descending { Direction::Backward } else { Direction::Forward };
         let first = if page.descending { last } else { Sequence(0) };
         let mut walk = Self { from: Some(first), last, direction };
-        if let Some(after) = page.after {
+        if let Some(after) = page.after_within(last)? {
             walk.step_behind(Sequence(after.key));
         }
-        walk
+        Ok(walk)
     }
 
     /// The next events of the history; none when it is at its end.
     pub(super) fn next(
         &mut self,
-        readers: &Readers,
+        reading: &Reading,
         key: HistoryKey,
         limit: usize,
     ) -> Result<Option<Vec<Sequence>>, ReadFault> {
         let Some(from) = self.from else { return Ok(None) };
-        let mut events = readers.index.scan(key, from, self.direction, limit)?;
+        reading.check()?;
+        let mut events = reading.index().scan(key, from, self.direction, limit)?;
         match events.last().copied() {
             Some(end) if events.len() == limit => self.step_behind(end),
             _ => self.from = None,
@@ -126,7 +121,7 @@ impl Walk {
 
     fn step_behind(&mut self, event: Sequence) {
         self.from = match self.direction {
-            Direction::Forward => Some(event.plus(1)).filter(|next| *next <= self.last),
+            Direction::Forward => event.0.checked_add(1).map(Sequence).filter(|next| *next <= self.last),
             Direction::Backward => event.0.checked_sub(1).map(Sequence),
         };
     }

@@ -14,7 +14,7 @@ use crate::core::Encode;
 use crate::core::command::Ticket;
 use crate::core::types::{Term, Timestamp};
 use crate::replication::Applied;
-use crate::server::errors::{Refusal, not_leader};
+use crate::server::errors::Refusal;
 use crate::server::limits::SequencerConfig;
 
 /// A request on its way from a client's task.
@@ -148,7 +148,7 @@ impl Gatherer {
         while self.has_commands() {
             let open = &mut self.open[(self.next - self.first) as usize];
             if open.lane.as_ref().is_some_and(|lane| !lane.is_open(term)) {
-                let never = open.refuse(&not_leader(None));
+                let never = open.refuse(&Refusal::SessionClosed);
                 self.unproposed.take(never);
                 self.next += 1;
                 continue;
@@ -401,6 +401,6 @@ mod tests {
         let (now, _answer) = request(&[command(2, false)]);
         gatherer.push(Request { lane: Some(Lane::new(Term(3))), ..now });
         assert_eq!(ids(&gatherer.next_proposal(Timestamp(9), Term(3), TICKET).0), [2]);
-        assert!(matches!(refused.try_recv(), Ok(Err(Refusal::NotLeader { .. }))));
+        assert!(matches!(refused.try_recv(), Ok(Err(Refusal::SessionClosed))));
     }
 }

@@ -18,7 +18,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -26,11 +26,15 @@ use self::gather::{Gatherer, Request, Shares};
 use super::errors::{Refusal, not_leader};
 use super::limits::SequencerConfig;
 use crate::core::command::Ticket;
-use crate::core::types::Timestamp;
+use crate::core::types::{Term, Timestamp};
+use crate::machine;
 use crate::replication::{Applied, Leadership, Pending, Published, Replica};
 
 /// How often an idle leader looks at the next deadline, at least.
 const DEADLINE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How soon a tick that was refused is proposed again, at most.
+const TICK_RETRY: Duration = Duration::from_millis(5);
 
 /// The outcomes of some commands of a request: `count` from place `first` of what was applied.
 #[derive(Debug, Clone)]
@@ -89,8 +93,11 @@ impl Sequencer {
     fn try_submit(&self, batch: Batch, lane: Option<&Lane>) -> Result<Waiting, Refusal> {
         {
             let leadership = self.leadership.borrow();
-            if !leadership.serving || lane.is_some_and(|lane| !lane.is_open(leadership.term)) {
+            if !leadership.serving {
                 return Err(not_leader(leadership.leader.as_ref()));
+            }
+            if lane.is_some_and(|lane| !lane.is_open(leadership.term)) {
+                return Err(Refusal::SessionClosed);
             }
         }
         let full = |_| Refusal::Overloaded("commands queued");
@@ -124,8 +131,9 @@ pub struct SequencerTask {
     gatherer: Gatherer,
     flights: VecDeque<Flight>,
     config: SequencerConfig,
-    /// The next proposal's ticket.
+    /// The next proposal's ticket, and the term it counts in: in each term a leader counts anew.
     ticket: Ticket,
+    term: Term,
     /// A proposal of this run was refused: those behind it are void, and nothing more is proposed
     /// until all of them are settled.
     broken: bool,
@@ -136,9 +144,11 @@ pub struct SequencerTask {
 /// A sequencer over this replica: the handle, and the task for the node to run.
 #[must_use]
 pub fn sequencer(replica: &Replica, config: &SequencerConfig) -> (Sequencer, SequencerTask) {
-    let (sender, queue) = mpsc::channel(config.queue_requests_max);
+    let commands_max = config.queue_commands_max.min(Semaphore::MAX_PERMITS);
+    // A request has a command at least, so that the places of the commands bound the queue too.
+    let (sender, queue) = mpsc::channel(commands_max);
     let leadership = replica.leadership();
-    let commands = Arc::new(Semaphore::new(config.queue_commands_max.min(Semaphore::MAX_PERMITS)));
+    let commands = Arc::new(Semaphore::new(commands_max));
     let handle = Sequencer { queue: sender, commands, leadership: leadership.clone() };
     let task = SequencerTask {
         replica: replica.clone(),
@@ -149,6 +159,7 @@ pub fn sequencer(replica: &Replica, config: &SequencerConfig) -> (Sequencer, Seq
         flights: VecDeque::with_capacity(config.window),
         config: config.clone(),
         ticket: Ticket { run: 1, number: 0 },
+        term: Term(0),
         broken: false,
         time: Timestamp(0),
     };
@@ -231,6 +242,9 @@ impl SequencerTask {
     fn propose(&mut self) {
         self.time = self.time.max(now());
         let term = self.leadership.borrow().term;
+        if term != self.term {
+            (self.term, self.ticket) = (term, Ticket { run: self.ticket.run + 1, number: 0 });
+        }
         let ticket = self.ticket;
         self.ticket.number += 1;
         let (bytes, shares) = self.gatherer.next_proposal(self.time, term, ticket);
@@ -259,16 +273,18 @@ impl SequencerTask {
         self.gatherer.refuse_unproposed(&refusal);
     }
 
-    /// The deadline that is to come and that nothing in flight takes care of.
+    /// The next deadline, unless something in flight takes care of it. What is refused does not: then
+    /// it is still to come when nothing is in flight any more.
     fn next_deadline(&self) -> Option<Timestamp> {
-        let deadline = self.published.borrow().next_deadline.filter(|deadline| *deadline > self.time);
+        let covered = if self.flights.is_empty() { Timestamp(0) } else { self.time };
+        let deadline = self.published.borrow().next_deadline.filter(|deadline| *deadline > covered);
         deadline.filter(|_| self.leadership.borrow().serving)
     }
 
     /// How long until the next deadline has to be looked at.
     fn next_look(&self) -> Duration {
         let left = self.next_deadline().map(|deadline| Duration::from_nanos(deadline.0.saturating_sub(now().0)));
-        left.map_or(DEADLINE_LOOK_INTERVAL, |left| left.min(DEADLINE_LOOK_INTERVAL))
+        left.map_or(DEADLINE_LOOK_INTERVAL, |left| left.clamp(TICK_RETRY, DEADLINE_LOOK_INTERVAL))
     }
 
     /// Proposes an empty proposal, which ends what is due.
@@ -286,6 +302,6 @@ fn not_void(applied: Applied) -> Result<Applied, Refusal> {
 
 /// The machine's clock, in nanoseconds since the Unix epoch.
 fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = machine::time_of_day().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -7,7 +7,7 @@
 use crate::core::Used;
 use crate::core::command::CommandKey;
 use crate::core::event::{EventBody, RecordView};
-use crate::core::types::{AccountId, AssetId, MarketId, OrderId, Sequence};
+use crate::core::types::{AccountId, AssetId, CommandId, MarketId, OrderId, Sequence};
 
 /// The longest entry: a used command.
 pub const ENTRY_BYTES_MAX: usize = KEY_BYTES_MAX + SEQUENCE_BYTES + FINGERPRINT_BYTES;
@@ -37,6 +37,8 @@ pub enum HistoryKey {
     TradesIn(MarketId),
     /// The trades of an account, as maker or taker.
     TradesOf(AccountId),
+    /// The event that ended this pending transfer: a post, a void or its expiry.
+    EndOf(CommandId),
 }
 
 /// The bytes of a key, on the stack.
@@ -83,6 +85,7 @@ impl From<HistoryKey> for KeyBytes {
             HistoryKey::EventsOf(order) => Self::new(12).with(&order.0.to_be_bytes()),
             HistoryKey::TradesIn(market) => Self::new(13).with(&market.0.to_be_bytes()),
             HistoryKey::TradesOf(account) => Self::new(14).with(&account.0.to_be_bytes()),
+            HistoryKey::EndOf(transfer) => Self::new(15).with(&transfer.0.to_be_bytes()),
         }
     }
 }
@@ -195,6 +198,10 @@ pub fn for_each_history(record: RecordView<'_>, mut note: impl FnMut(HistoryKey,
             EventBody::OrderReplaced(replaced) => note(HistoryKey::EventsOf(replaced.order), sequence),
             EventBody::OrderReduced(reduced) => note(HistoryKey::EventsOf(reduced.order), sequence),
             EventBody::OrderCancelled(cancelled) => note(HistoryKey::EventsOf(cancelled.order), sequence),
+            EventBody::PendingPosted(posted) => note(HistoryKey::EndOf(posted.transfer), sequence),
+            EventBody::PendingVoided(ended) | EventBody::PendingExpired(ended) => {
+                note(HistoryKey::EndOf(ended.transfer), sequence);
+            }
             EventBody::Rejected(_)
             | EventBody::AssetCreated(_)
             | EventBody::AccountCreated(_)
@@ -203,9 +210,6 @@ pub fn for_each_history(record: RecordView<'_>, mut note: impl FnMut(HistoryKey,
             | EventBody::MarketCreated(_)
             | EventBody::MarketPhaseSet(_)
             | EventBody::Transferred(_)
-            | EventBody::PendingPosted(_)
-            | EventBody::PendingVoided(_)
-            | EventBody::PendingExpired(_)
             | EventBody::MassCancelled(_) => {}
         }
     }

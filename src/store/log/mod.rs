@@ -11,6 +11,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -24,12 +25,14 @@ mod read;
 mod recovery;
 mod shared;
 mod spares;
+mod sync_times;
 #[cfg(test)]
 mod tests;
 mod view;
 mod writer;
 
 use shared::{Ask, Shared};
+pub use sync_times::SyncTimes;
 pub use writer::LogWriter;
 
 /// Called once what was asked is on disk, or has failed for good. Runs on the log thread: be brief.
@@ -169,6 +172,24 @@ impl Log {
             inner.view.committed = Some(committed.clone());
             inner.committed = Some(committed);
         }
+    }
+
+    /// The syncs so far.
+    #[must_use]
+    pub fn sync_times(&self) -> SyncTimes {
+        self.shared().syncs.times()
+    }
+
+    /// How long the sync that runs now has been running.
+    #[must_use]
+    pub fn sync_running(&self) -> Option<Duration> {
+        self.shared().syncs.running()
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.shared().dir
     }
 
     /// The largest content of an entry, in bytes.

@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::sync_times::SyncClock;
 use super::view::View;
 use super::{Done, LogEntry};
+use crate::machine::Signal;
 use crate::store::file::FolderLock;
 use crate::store::{Position, StoreError};
 
@@ -51,11 +53,12 @@ pub(super) struct Inner {
 pub(super) struct Shared {
     inner: Mutex<Inner>,
     /// There is work, or the end.
-    work: Condvar,
+    work: Signal,
     /// The queue became shorter, or the end.
-    room: Condvar,
+    room: Signal,
     pub queue_bytes_max: usize,
     pub dir: PathBuf,
+    pub syncs: SyncClock,
     _lock: FolderLock,
 }
 
@@ -76,7 +79,15 @@ pub(super) struct Work {
 impl Shared {
     pub(super) fn new(view: View, queue_bytes_max: usize, dir: PathBuf, lock: FolderLock) -> Self {
         let inner = Inner { view, queue: VecDeque::new(), queue_bytes: 0, committed: None, ended: None };
-        Self { inner: Mutex::new(inner), work: Condvar::new(), room: Condvar::new(), queue_bytes_max, dir, _lock: lock }
+        Self {
+            inner: Mutex::new(inner),
+            work: Signal::default(),
+            room: Signal::default(),
+            queue_bytes_max,
+            dir,
+            syncs: SyncClock::default(),
+            _lock: lock,
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -88,7 +99,7 @@ impl Shared {
     pub(super) fn enqueue(&self, done: Done, change: impl FnOnce(&mut View) -> Result<Ask, StoreError>) {
         let mut inner = self.lock();
         while inner.ended.is_none() && inner.queue_bytes > self.queue_bytes_max {
-            inner = self.room.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner = self.room.wait(&self.inner, inner);
         }
         let accepted = match &inner.ended {
             Some(error) => Err(error.clone()),
@@ -100,7 +111,7 @@ impl Shared {
                 inner.queue_bytes += job.bytes();
                 inner.queue.push_back(job);
                 drop(inner);
-                self.work.notify_one();
+                self.work.notify();
             }
             Err(error) => {
                 drop(inner);
@@ -116,7 +127,7 @@ impl Shared {
     pub(super) fn next_work(&self, group_bytes_max: usize) -> Result<Work, StoreError> {
         let mut inner = self.lock();
         while inner.queue.is_empty() && inner.ended.is_none() {
-            inner = self.work.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner = self.work.wait(&self.inner, inner);
         }
         match &inner.ended {
             None | Some(StoreError::Closed) => {}
@@ -135,7 +146,7 @@ impl Shared {
         let last = inner.queue.is_empty() && inner.ended.is_some();
         let committed = inner.committed.take();
         drop(inner);
-        self.room.notify_all();
+        self.room.notify();
         Ok(Work { jobs, committed, last })
     }
 
@@ -154,8 +165,8 @@ impl Shared {
             inner.ended = Some(StoreError::Closed);
         }
         drop(inner);
-        self.work.notify_all();
-        self.room.notify_all();
+        self.work.notify();
+        self.room.notify();
     }
 
     /// Ends the log for good: everyone who waits and everyone who comes gets the error.
@@ -165,8 +176,8 @@ impl Shared {
         let jobs = mem::take(&mut inner.queue);
         inner.queue_bytes = 0;
         drop(inner);
-        self.work.notify_all();
-        self.room.notify_all();
+        self.work.notify();
+        self.room.notify();
         for job in jobs {
             (job.done)(Err(error.clone()));
         }

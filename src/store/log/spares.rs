@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender};
 
 use super::files;
+use crate::machine;
 use crate::store::file::{Access, Disk};
 use crate::store::{StoreError, segment};
 
@@ -34,7 +35,7 @@ pub(super) enum Answer {
 
 /// The body of the spare thread: does tasks in order until there can be no more.
 pub(super) fn serve(disk: &Disk, segment_bytes: u64, tasks: &Receiver<Task>, answers: &Sender<Answer>) {
-    for task in tasks {
+    while let Ok(task) = machine::receive(tasks) {
         let answer = match task {
             Task::Make { path } => match make(disk, &path, segment_bytes) {
                 Ok(()) => Answer::Ready(path),
@@ -143,7 +144,7 @@ impl Spares {
         while self.ready.is_empty() {
             self.top_up()?;
             let link = self.link.as_ref().ok_or(StoreError::Closed)?;
-            let answer = link.answers.recv().map_err(|_| StoreError::Closed)?;
+            let answer = machine::receive(&link.answers).map_err(|_| StoreError::Closed)?;
             if let Some(error) = self.note(answer)? {
                 tries += 1;
                 if tries > 1 {

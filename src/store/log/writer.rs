@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, mpsc};
-use std::thread;
 
 use bytes::Bytes;
 
@@ -10,7 +9,9 @@ use super::shared::{Ask, Shared, Work};
 use super::spares::{self, Spares};
 use super::view::Place;
 use super::{Done, LogOptions, files};
+use crate::core::planted::{self, Mistake};
 use crate::core::types::LogIndex;
+use crate::machine;
 use crate::store::file::Access;
 use crate::store::segment::{self, Kind, RECORD_HEADER_BYTES, Record, SEGMENT_HEADER_BYTES, Segment, record_bytes};
 use crate::store::{Position, StoreError};
@@ -108,13 +109,17 @@ impl LogWriter {
         let (answers_in, answers) = mpsc::channel();
         let disk = self.options.disk.clone();
         let segment_bytes = self.options.segment_bytes;
-        let helper = thread::Builder::new()
-            .name("log-spares".to_owned())
-            .spawn(move || spares::serve(&disk, segment_bytes, &tasks_out, &answers_in))
+        // A helper that panics ends without a word.
+        let (ended_in, ended) = mpsc::sync_channel(1);
+        let helper = move || {
+            spares::serve(&disk, segment_bytes, &tasks_out, &answers_in);
+            let _ = ended_in.send(());
+        };
+        machine::spawn("log-spares", helper)
             .map_err(|error| StoreError::io("start a thread for", &self.shared.dir, error))?;
         let result = self.spares.start(tasks, answers).and_then(|()| self.serve());
         self.spares.stop();
-        let helped = helper.join().map_err(|_| StoreError::Closed);
+        let helped = machine::receive(&ended).map_err(|_| StoreError::Closed);
         result.and(helped)
     }
 
@@ -173,6 +178,8 @@ impl LogWriter {
                         }
                     }
                 }
+                Ask::Vote(_) if planted::is(Mistake::VoteNotKept) => {}
+                Ask::Truncate(_) if planted::is(Mistake::TruncationForgotten) => {}
                 Ask::Vote(vote) => {
                     self.put(Kind::Vote, Position::default(), &vote)?;
                     self.marks.vote = Some(vote);
@@ -188,6 +195,9 @@ impl LogWriter {
             }
         }
         self.put_committed(work.committed)?;
+        if planted::is(Mistake::AcknowledgedBeforeSync) {
+            waiting.drain(..).for_each(|done| done(Ok(())));
+        }
         self.sync()
     }
 
@@ -236,7 +246,8 @@ impl LogWriter {
     fn sync(&mut self) -> Result<(), StoreError> {
         self.write()?;
         if self.tail.synced < self.tail.offset {
-            self.active().file.sync()?;
+            let active = self.active();
+            self.shared.syncs.time(|| active.file.sync())?;
             self.tail.synced = self.tail.offset;
         }
         Ok(())

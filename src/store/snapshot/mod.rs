@@ -172,6 +172,41 @@ pub(super) fn list(disk: &Disk, folder: &Path) -> Result<Vec<(Position, PathBuf)
     Ok(found)
 }
 
+/// Writes every whole snapshot in a folder anew as one of another cluster; damaged ones are left.
+///
+/// # Errors
+/// A fault of the disk.
+pub fn rename_cluster(disk: &Disk, folder: &Path, cluster: ClusterId) -> Result<(), StoreError> {
+    for (_, path) in list(disk, folder)? {
+        let contents = match file::read(disk, &path) {
+            Ok(contents) if contents.header.cluster == cluster => continue,
+            Ok(contents) => contents,
+            Err(StoreError::Corrupt { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        let unfinished = path.with_extension(UNFINISHED);
+        file::write(disk, &unfinished, cluster, &contents.header.checkpoint, &contents.image.share_all())?;
+        file::read(disk, &unfinished)?;
+        disk.rename(&unfinished, &path)?;
+    }
+    Ok(())
+}
+
+/// The membership in the newest whole snapshot of a folder, in the bytes it was given in.
+///
+/// # Errors
+/// A fault of the disk.
+pub fn newest_membership(disk: &Disk, folder: &Path) -> Result<Option<bytes::Bytes>, StoreError> {
+    for (_, path) in list(disk, folder)? {
+        match file::read(disk, &path) {
+            Ok(contents) => return Ok(contents.header.checkpoint.membership.map(|(_, bytes)| bytes)),
+            Err(StoreError::Corrupt { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
 /// A state that is to be written as a snapshot.
 #[derive(Debug)]
 pub struct SnapshotJob {

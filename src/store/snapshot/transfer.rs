@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::{SnapshotMeta, Snapshots, file};
-use crate::core::Ledger;
 use crate::core::codec::{Decode as _, DecodeError, Encode as _, Reader};
 use crate::core::event::Record;
 use crate::core::types::Sequence;
+use crate::core::{HashSeed, Ledger};
 use crate::store::checkpoint::Checkpoint;
 use crate::store::file::{Access, File};
-use crate::store::identity::ClusterId;
+use crate::store::identity::{ClusterId, random_u128};
 use crate::store::image::Image;
 use crate::store::{Disk, Position, StoreError};
 
@@ -162,10 +162,12 @@ fn shipped(encoded: &[u8]) -> impl Iterator<Item = Result<Record, DecodeError>> 
 
 /// The ledger of a verified image.
 pub(in crate::store) fn restore(image: &Image, from: &Path) -> Result<Ledger, StoreError> {
+    let seed = random_u128();
+    let seed = HashSeed(seed as u64, (seed >> 64) as u64);
     if image.record_count() == 0 {
-        return Ok(Ledger::new());
+        return Ok(Ledger::with_seed(seed));
     }
-    Ledger::restore(image.records()).map_err(|error| StoreError::corrupt(from, 0, error.to_string()))
+    Ledger::restore(image.records(), seed).map_err(|error| StoreError::corrupt(from, 0, error.to_string()))
 }
 
 fn malformed(reason: String) -> StoreError {

@@ -2,13 +2,11 @@
 //! from it but work done again. sled's files stand on the real disk: what they need is tested apart.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::*;
 use crate::store::Disk;
-use crate::store::file::{Access, FileSystem, RawFile};
-use crate::store::testing::{Random, SimDisk};
+use crate::store::testing::{Random, SimDisk, Split};
 
 const WORKLOAD: Workload = Workload(91);
 const CUTS: u64 = 60;
@@ -18,53 +16,6 @@ const ENTRIES_MAX: u64 = 300;
 
 /// The index is compared with the whole journal after every so many cuts.
 const CHECK_EVERY: u64 = 15;
-
-/// The simulated disk, with the state folder on the real one.
-#[derive(Debug)]
-struct Split {
-    simulated: Disk,
-    real: Disk,
-    state: PathBuf,
-}
-
-impl Split {
-    fn of(&self, path: &Path) -> &dyn FileSystem {
-        if path.starts_with(&self.state) { self.real.system.as_ref() } else { self.simulated.system.as_ref() }
-    }
-}
-
-impl FileSystem for Split {
-    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn RawFile>> {
-        self.of(path).open(path, access)
-    }
-    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        self.of(folder).list(folder)
-    }
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        self.of(path).exists(path)
-    }
-    fn create_folder(&self, path: &Path) -> io::Result<()> {
-        self.of(path).create_folder(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.of(to).rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.of(path).remove_file(path)
-    }
-    fn remove_folder(&self, path: &Path) -> io::Result<()> {
-        self.of(path).remove_folder(path)
-    }
-    fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        self.of(path).sync_folder(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Send + Sync>>> {
-        self.of(path).lock(path)
-    }
-    fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
-        self.of(folder).free_bytes(folder)
-    }
-}
 
 /// Applies until the disk fails, or enough is applied. Notes the index of the last snapshot that was reported verified.
 fn live(dir: &Path, disk: &Disk, from_snapshot: &mut u64, random: &mut Random) -> Result<(), StoreError> {

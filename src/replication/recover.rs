@@ -1,0 +1,133 @@
+//! An operator's last resort, offline: when a majority is gone for ever, one folder that is left
+//! becomes the only voter of a new cluster.
+//!
+//! It is a new cluster, with an identity of its own, so that an old node that turns up after all is
+//! refused instead of being believed. What was acknowledged and never reached this folder is lost;
+//! only the operator can say that this is better than nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+
+use openraft::EntryPayload;
+use openraft::vote::RaftLeaderId;
+
+use super::codec;
+use super::fault::Fault;
+use super::types::{Membership, Node, NodeId, Vote};
+use crate::core::types::{LogIndex, Term};
+use crate::store::identity::{ClusterId, DataFolder, Identity};
+use crate::store::log::{Done, Log, LogEntry, LogOptions};
+use crate::store::{Disk, Position, StoreError, snapshot};
+
+/// Log entries read at once, in bytes.
+const STEP_BYTES: usize = 1 << 20;
+
+/// A folder to be made the beginning of a new cluster.
+#[derive(Debug)]
+pub struct Survivor {
+    /// Whose it is, and of which cluster.
+    pub identity: Identity,
+    /// The voters of the old cluster, as far as this folder says.
+    pub voters: BTreeSet<NodeId>,
+    /// The last log entry in the folder.
+    pub last: Position,
+    /// The last one that is known to have been committed; a later one may have been, too.
+    pub committed: Position,
+    folder: DataFolder,
+    snapshots: PathBuf,
+    log: Log,
+    writer: crate::store::log::LogWriter,
+    disk: Disk,
+}
+
+impl Survivor {
+    /// Opens the folder of a node that does not run, and looks at what it has. Nothing is changed
+    /// but what every start does: a torn tail that was never acknowledged is cut.
+    ///
+    /// # Errors
+    /// When it is in use, is no node's folder, or its log is damaged.
+    pub fn open(dir: &Path, segment_bytes: u64) -> Result<Self, Fault> {
+        let disk = Disk::real();
+        let folder = DataFolder::open(&disk, dir)?;
+        let identity = folder
+            .identity
+            .ok_or(StoreError::Missing { path: dir.join("IDENTITY"), reason: "without it this is no node's folder" })?;
+        let options = LogOptions { segment_bytes, create: false, disk: disk.clone(), ..LogOptions::default() };
+        let (log, writer) = Log::open(&dir.join("log"), options)?;
+        let snapshots = dir.join("snapshots");
+        let position = |bytes: bytes::Bytes| codec::decode_log_id(&bytes).ok().map(codec::position);
+        let committed = log.committed().and_then(position).max(log.bounds().purged).unwrap_or_default();
+        let last = log.bounds().last.ok_or(StoreError::Missing {
+            path: dir.join("log"),
+            reason: "a log without an entry has nothing to begin with",
+        })?;
+        let membership = last_membership(&disk, &snapshots, &log)?;
+        let voters = membership.map(|membership| membership.voter_ids().collect()).unwrap_or_default();
+        Ok(Self { identity, voters, last, committed, folder, snapshots, log, writer, disk })
+    }
+
+    /// Makes this folder the whole of a new cluster, which reaches its node by these addresses. Can
+    /// be done again when it was broken off.
+    ///
+    /// # Errors
+    /// When the disk fails, or a snapshot is damaged.
+    pub fn found(self, cluster: ClusterId, node: Node) -> Result<(), Fault> {
+        let Self { identity, last, mut folder, snapshots, log, writer, disk, .. } = self;
+        // From here on the old cluster's nodes are strangers, and this one cannot lead them: only
+        // then is it made the only voter.
+        snapshot::rename_cluster(&disk, &snapshots, cluster)?;
+        folder.rename_cluster(cluster)?;
+        let me = identity.node.0;
+        let voted = log.vote().and_then(|bytes| codec::decode_vote(&bytes).ok());
+        let term = voted.map_or(0, |vote| vote.leader_id.term).max(last.term.0) + 1;
+        let nodes = BTreeMap::from([(me, Node { disk: Some(identity.disk), ..node })]);
+        let membership =
+            Membership::new(vec![BTreeSet::from([me])], nodes).map_err(|error| Fault::Raft(error.to_string()))?;
+        let position = Position { term: Term(term), index: LogIndex(last.index.0 + 1) };
+        let entry = LogEntry { position, bytes: codec::encode_payload(&EntryPayload::Membership(membership)) };
+        let vote = codec::encode_vote(&Vote { leader_id: RaftLeaderId::new(term, me), committed: true });
+        std::thread::scope(|threads| {
+            let running = threads.spawn(|| writer.run());
+            let saved =
+                wait(|done| log.save_vote(vote, done)).and_then(|()| wait(|done| log.append(vec![entry], done)));
+            log.close();
+            let ended = running.join().unwrap_or(Err(StoreError::Closed));
+            saved.and(ended).map_err(Fault::Store)
+        })
+    }
+}
+
+/// Waits for an operation of the log thread.
+fn wait(start: impl FnOnce(Done)) -> Result<(), StoreError> {
+    let (sender, receiver) = sync_channel(1);
+    // The receiver waits below until the answer is there.
+    start(Box::new(move |result| drop(sender.send(result))));
+    receiver.recv().unwrap_or(Err(StoreError::Closed))
+}
+
+/// The newest membership in the folder: in the log, or in the newest snapshot.
+fn last_membership(disk: &Disk, snapshots: &Path, log: &Log) -> Result<Option<Membership>, Fault> {
+    let bounds = log.bounds();
+    let mut next = bounds.purged.map_or(LogIndex(0), |purged| LogIndex(purged.index.0 + 1));
+    let end = LogIndex(bounds.last.map_or(0, |last| last.index.0 + 1));
+    let mut found = None;
+    while next < end {
+        let entries = log.read(next, end, STEP_BYTES)?;
+        let Some(last) = entries.last() else { break };
+        next = LogIndex(last.position.index.0 + 1);
+        for entry in entries {
+            let index = entry.position.index;
+            let entry = codec::decode_entry(entry.position, entry.bytes)
+                .map_err(|error| Fault::Entry { index, reason: error.to_string() })?;
+            if let EntryPayload::Membership(membership) = entry.payload {
+                found = Some(membership);
+            }
+        }
+    }
+    if found.is_some() {
+        return Ok(found);
+    }
+    let kept = snapshot::newest_membership(disk, snapshots)?;
+    Ok(kept.and_then(|bytes| codec::decode_roll(&bytes).ok()).map(|(membership, _)| membership))
+}
