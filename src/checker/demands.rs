@@ -11,7 +11,7 @@ pub struct Demands {
     pub acknowledged: u64,
     /// Reads that must have been answered.
     pub reads: u64,
-    /// Events that must have been seen at least once; named as in [`Report::seen`].
+    /// Events that must have been seen at least once; named as the report names them.
     pub events: Vec<&'static str>,
     /// Kinds of fault that must have been inflicted, each with the least number.
     pub faults: BTreeMap<String, u64>,

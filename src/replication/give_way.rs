@@ -23,25 +23,17 @@ impl Replica {
         let config = self.shared.peers.config();
         let leads = |now: &Leadership| now.leader.as_ref().is_some_and(|(id, _)| *id == me);
         let mut leadership = self.leadership();
-        let mut served = None;
         loop {
-            let now = leadership.borrow_and_update().clone();
-            if now.serving {
-                served = Some(now.term);
-            } else if leads(&now) {
-                // A new leader is not confirmed yet, and must not fall silent before it can be.
-                let lost = served == Some(now.term)
-                    || tokio::time::timeout(
-                        config.quorum_loss,
-                        leadership.wait_for(|next| next.serving || !leads(next)),
-                    )
-                    .await
-                    .is_err();
-                if lost {
+            let is_alone = |now: &Leadership| leads(now) && !now.serving;
+            if is_alone(&leadership.borrow_and_update()) {
+                // A new leader is not confirmed yet, and one that stood still for a moment soon is again:
+                // an election would cost more than it mends.
+                let regained = leadership.wait_for(|now| !is_alone(now));
+                if tokio::time::timeout(config.quorum_loss, regained).await.is_err() {
                     self.fall_silent().await;
                 }
             }
-            // It runs on where it stands; a node that stops serves no more.
+            // A node that stops changes nothing more; then this is ended from outside.
             let _ = tokio::time::timeout(config.quorum_loss, leadership.changed()).await;
         }
     }
