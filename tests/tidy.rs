@@ -189,6 +189,30 @@ fn only_the_store_touches_files() {
 }
 
 #[test]
+fn what_can_be_simulated_goes_by_the_machine() {
+    // The command line runs on the real machine alone; the store's tests run real threads.
+    let allowed = ["src/cli/", "src/machine.rs", "src/main.rs", "src/store/tests/", "src/store/log/tests.rs"];
+    let words = ["SystemTime::now", "task::spawn_blocking", "thread::spawn", "thread::Builder", "Condvar"];
+    let mut problems = Vec::new();
+    for source in sources(&["src"]) {
+        if allowed.iter().any(|place| source.path.starts_with(place)) {
+            continue;
+        }
+        for word in words {
+            for line in lines_with(&source.code, word) {
+                problems.push(format!("{}:{line} names {word}", source.path));
+            }
+        }
+        for (number, line) in (1..).zip(source.code.lines()) {
+            if line.contains("std::time") && line.contains("Instant") {
+                problems.push(format!("{}:{number} names the system's Instant", source.path));
+            }
+        }
+    }
+    expect_none("Threads, waits and clocks are crate::machine's, or a seed does not do the same again:", &problems);
+}
+
+#[test]
 fn every_queue_has_a_bound() {
     // The spare thread is given one task per segment that the log moves on to, and answers it once.
     let bounded_otherwise = ["src/store/log/writer.rs"];

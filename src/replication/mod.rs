@@ -6,6 +6,7 @@
 //! state. The server calls this; this calls the store, and through the apply thread the core.
 //! Nothing here spawns a long-lived task of its own: the bodies are functions that the node runs.
 
+mod ahead;
 mod append;
 mod apply;
 mod attend;

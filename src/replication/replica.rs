@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout, timeout_at};
 
+use super::ahead;
 use super::apply::ApplyHandle;
 use super::config::{PROPOSAL_BYTES_MAX, PROPOSALS_BYTES_MAX, PROPOSALS_MAX};
 use super::fault::Fault;
@@ -160,6 +161,7 @@ impl Replica {
         peers.send_from(&log);
         let log_store = LogStore::new(log.clone(), apply.faults().clone());
         let machine = StateMachine::new(apply.clone());
+        ahead::cover(&log, &apply).await?;
         let raft = Raft::new(peers.me(), config, peers.clone(), log_store, machine).await;
         let raft = raft.map_err(|error| apply.faults().get().unwrap_or_else(|| stopped(&error)))?;
         peers.roster().set_members(status::metrics(&raft).membership_config.membership());

@@ -74,6 +74,14 @@ impl HostDisk {
         Disk::new(Arc::new(Life { disk: self.clone(), alive }))
     }
 
+    /// What lies in a folder of the node's data, for people.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let data = self.split.state.parent().unwrap_or(Path::new("/"));
+        let mut names = self.split.list(&data.join(folder)).unwrap_or_default();
+        names.sort_unstable();
+        names
+    }
+
     /// From now on a sync takes up to twice this long.
     pub fn set_sync_us(&self, sync_us: u64) {
         self.mood.sync_us.store(sync_us, Ordering::Relaxed);

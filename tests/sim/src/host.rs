@@ -108,6 +108,8 @@ impl Host {
         let alive = Arc::new(AtomicBool::new(true));
         *self.present() = Present { alive: Arc::clone(&alive), ..Present::default() };
         let disk = self.disk.live(Arc::clone(&alive));
+        let (log, snapshots) = (self.disk.names("log"), self.disk.names("snapshots"));
+        tracing::debug!(node = self.id, ?log, ?snapshots, "starts");
         let ended = match Node::start_on::<SimListener>(self.config.clone(), disk, dial()).await {
             Err(error) => error.to_string(),
             Ok(node) => {

@@ -87,7 +87,7 @@ fn end_at_panic() {
     let simulation = std::thread::current().id();
     std::panic::set_hook(Box::new(move |panic| {
         if std::thread::current().id() == simulation {
-            eprintln!("{:>7} panicked at {panic}", lockstep::elapsed_ms());
+            eprintln!("{:>7} {panic}", lockstep::elapsed_ms());
             std::process::exit(101);
         }
         tracing::info!("{panic}");

@@ -96,7 +96,8 @@ impl Done {
     fn why(&self) -> String {
         let words =
             |key: &str| self.line[key].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
-        let all: Vec<String> = words("wrong").chain(words("violations")).chain(words("quiet")).take(4).collect();
+        let all: Vec<String> = words("wrong").chain(words("violations")).take(3).collect();
+        let all = if all.is_empty() { words("quiet").collect() } else { all };
         if self.line.is_null() { self.said.clone() } else { all.join("; ") }
     }
 

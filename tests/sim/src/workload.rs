@@ -1,13 +1,15 @@
 //! What clients do: they move money, trade, read, send again what they sent before, and write
 //! everything down for the checker.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use counterfoil::checker::{History, Moment, Read, ReadKind, ReadLevel};
-use counterfoil::client::{Client, ClientError, ClientOptions, SessionOptions, api, id_to_bytes, id_to_hex};
+use counterfoil::checker::{History, Moment, OperationId, Read, ReadKind, ReadLevel};
+use counterfoil::client::{
+    Client, ClientError, ClientOptions, Session, SessionOptions, SessionReceiver, SessionSender, api, id_to_bytes,
+    id_to_hex,
+};
 use counterfoil::core::types::CommandId;
 use counterfoil::store::testing::Random;
 
@@ -112,7 +114,9 @@ pub struct Trader {
 }
 
 /// Commands of one session.
-const SESSION_COMMANDS: usize = 24;
+const SESSION_COMMANDS: usize = 40;
+/// Pause between two of them, up to this long, in milliseconds.
+const SESSION_PAUSE_MS: u64 = 40;
 /// How many of its commands a client remembers.
 const REMEMBERED: usize = 32;
 
@@ -300,35 +304,22 @@ impl Trader {
             stall: Duration::from_millis(800),
             deadline: Duration::from_secs(8),
         };
-        let mut session = self.cluster.session(options);
-        let mut operations = VecDeque::new();
+        let Session { sender, receiver } = self.cluster.session(options);
+        let mut plan = Vec::new();
         for _ in 0..SESSION_COMMANDS {
             let body = self.transfer();
-            let command = self.command(body);
-            let at = self.notes.now();
-            operations.push_back(self.notes.history().sent(&command, at));
-            session.sender.send(vec![command]).await?;
+            plan.push((self.random.below(SESSION_PAUSE_MS), self.command(body)));
         }
-        drop(session.sender);
-        let mut last = 0;
-        loop {
-            let answer = match session.receiver.next().await {
-                Ok(Some(answer)) => answer,
-                Ok(None) | Err(ClientError::Deadline { .. } | ClientError::Refused(_)) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
-            let at = self.notes.now();
-            let (Some(operation), Ok(results)) = (operations.pop_front(), answer.results) else { return Ok(()) };
-            for result in results {
-                let here = result.position.unwrap_or_default().sequence;
-                if here <= last {
-                    let what = format!("a session's command at {here} overtook one that was sent before, at {last}");
-                    self.notes.wrong.lock().unwrap_or_else(PoisonError::into_inner).push(what);
-                }
-                last = here;
-                tell(&result);
-                self.notes.history().answered(operation, &result, at);
-            }
+        let operations = Mutex::new(Vec::new());
+        let (sent, answered) = tokio::join!(
+            send_all(sender, plan, &self.notes, &operations),
+            take_all(receiver, &self.notes, &operations)
+        );
+        // When the session has ended, both know; the answers say why.
+        let _ = sent;
+        match answered {
+            Ok(()) | Err(ClientError::Deadline { .. } | ClientError::Refused(_)) => Ok(()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -366,6 +357,49 @@ impl Trader {
 fn tell(result: &api::CommandResult) {
     let api::Position { term, index, sequence } = result.position.unwrap_or_default();
     tracing::debug!(id = id_to_hex(&result.id), term, index, sequence, again = result.duplicate, "answered");
+}
+
+/// Sends each command after its pause, so that a session lasts long enough for something to happen.
+async fn send_all(
+    mut sender: SessionSender,
+    plan: Vec<(u64, api::Command)>,
+    notes: &Notes,
+    operations: &Mutex<Vec<OperationId>>,
+) -> Result<(), ClientError> {
+    for (pause_ms, command) in plan {
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        let at = notes.now();
+        let operation = notes.history().sent(&command, at);
+        operations.lock().unwrap_or_else(PoisonError::into_inner).push(operation);
+        sender.send(vec![command]).await?;
+    }
+    Ok(())
+}
+
+/// Takes the answers of a session: they stand in the journal in the order of the requests.
+async fn take_all(
+    mut receiver: SessionReceiver,
+    notes: &Notes,
+    operations: &Mutex<Vec<OperationId>>,
+) -> Result<(), ClientError> {
+    let (mut last, mut count) = (0, 0);
+    while let Some(answer) = receiver.next().await? {
+        let at = notes.now();
+        let operation = operations.lock().unwrap_or_else(PoisonError::into_inner)[count];
+        count += 1;
+        let Ok(results) = answer.results else { break };
+        for result in results {
+            let here = result.position.unwrap_or_default().sequence;
+            if here <= last {
+                let what = format!("a session's command at {here} overtook one that was sent before, at {last}");
+                notes.wrong.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+            }
+            last = here;
+            tell(&result);
+            notes.history().answered(operation, &result, at);
+        }
+    }
+    Ok(())
 }
 
 /// Assets, accounts, a market, and something for every trader.
