@@ -37,7 +37,7 @@ fn drill(arguments: &[&str]) -> Value {
 #[test]
 fn every_fault_in_turn_loses_nothing() {
     let told =
-        drill(&["--scenario", "all", "--seconds", "1", "--hold-ms", "1500", "--calm-ms", "500", "--rate", "400"]);
+        drill(&["--scenario", "all", "--seconds", "1", "--hold-ms", "1000", "--calm-ms", "300", "--rate", "400"]);
     assert!(told["faults"].as_object().is_some_and(|faults| faults.len() == 14), "{told}");
 }
 

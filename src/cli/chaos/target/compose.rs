@@ -113,6 +113,7 @@ impl Compose {
             Act::Heal if !std::mem::replace(is_cut_off, false) => return Ok(()),
             _ => {}
         }
+        let (id, service, network) = (id.as_str(), service.as_str(), network.as_str());
         let arguments: Vec<&str> = match act {
             Act::Kill => vec!["kill", "--signal", "SIGKILL", id],
             Act::Terminate => vec!["stop", "--time", STOP_SECONDS, id],
