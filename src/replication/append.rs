@@ -67,6 +67,7 @@ where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
 {
     let Some(first) = input.next().await else { return Ok(futures::stream::empty().boxed()) };
+    peers.check_may_speak()?;
     let (route, term) = (peers.route(target), first.vote.leader_id.term);
     let progress = Progress::default();
     let sent = progress.clone();
