@@ -80,8 +80,9 @@ fn check(config: &Config, survivor: &Survivor, new: ClusterId) -> Result<(), Cli
         let reason = format!("the folder is node {}'s, the configuration is node {}'s", identity.node, config.node.id);
         return Err(CliError::Usage { option: "node.data_dir", reason });
     }
-    if identity.cluster == new && survivor.voters.iter().eq([&config.node.id]) {
-        let reason = "the folder is the whole of this cluster already; a recovery needs a new name".to_owned();
+    // Under the old name the old nodes would take this one back, with what it acknowledged since.
+    if identity.cluster == new && survivor.broken_off != Some(new) {
+        let reason = "the folder is of this cluster already; a recovery needs a new name".to_owned();
         return Err(CliError::Usage { option: "cluster.name", reason });
     }
     Ok(())

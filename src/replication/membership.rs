@@ -90,6 +90,15 @@ impl View {
         }
     }
 
+    /// Refuses addresses that another member has.
+    fn check_addresses(&self, id: NodeId, node: &Node) -> Changed {
+        let mut others = self.membership.nodes().filter(|(other, _)| **other != id);
+        match others.find(|(_, other)| other.raft == node.raft || other.client == node.client) {
+            Some((other, at)) => refused(format!("node {other} is at {at} already")),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses voters of which too few can be reached, now or after the change.
     fn check_majorities(&self, voters: &BTreeSet<NodeId>) -> Changed {
         if voters.is_empty() {
@@ -140,9 +149,7 @@ impl Replica {
         if view.used.contains(&id) {
             return refused(format!("id {id} belonged to a node that was removed, and ids are never used twice"));
         }
-        if let Some((other, _)) = view.membership.nodes().find(|(_, other)| other.raft == node.raft) {
-            return refused(format!("node {other} is at {} already", node.raft));
-        }
+        view.check_addresses(id, &node)?;
         let contact = self.reach(id, &node).await?;
         if contact.initialized {
             return refused(format!("node {id} belongs to a cluster already; a new node starts with an empty folder"));
@@ -202,6 +209,9 @@ impl Replica {
         }
         view.member(old)?;
         view.member(new)?;
+        if old == new {
+            return refused(format!("node {old} cannot take its own place; the new node has an id of its own"));
+        }
         if !voters.remove(&old) {
             return refused(format!("node {old} has no vote to give; remove it, and promote node {new}"));
         }
@@ -223,11 +233,8 @@ impl Replica {
     pub async fn set_address(&self, id: NodeId, node: Node) -> Changed {
         let view = self.view().await?;
         let known = view.member(id)?;
-        if let Some((other, _)) = view.membership.nodes().find(|(other, at)| **other != id && at.raft == node.raft) {
-            return refused(format!("node {other} is at {}", node.raft));
-        }
-        let disk =
-            if id == self.shared.peers.me() { self.shared.peers.disk() } else { self.reach(id, &node).await?.disk };
+        view.check_addresses(id, &node)?;
+        let disk = self.reach(id, &node).await?.disk;
         if known.disk.is_some_and(|known| known != disk) {
             return refused(format!("what answers at {} has another disk than node {id}", node.raft));
         }

@@ -20,6 +20,9 @@ use crate::store::identity::{ClusterId, DataFolder, Identity};
 use crate::store::log::{Done, Log, LogEntry, LogOptions};
 use crate::store::{Disk, Position, StoreError, snapshot};
 
+/// The file that says which cluster is being founded, until that is done.
+const FOUNDING: &str = "FOUNDING";
+
 /// Log entries read at once, in bytes.
 const STEP_BYTES: usize = 1 << 20;
 
@@ -34,6 +37,9 @@ pub struct Survivor {
     pub last: Position,
     /// The last one that is known to have been committed; a later one may have been, too.
     pub committed: Position,
+    /// The cluster that was being founded when that was broken off.
+    pub broken_off: Option<ClusterId>,
+    dir: PathBuf,
     folder: DataFolder,
     snapshots: PathBuf,
     log: Log,
@@ -49,7 +55,17 @@ impl Survivor {
     /// When it is in use, is no node's folder, or its log is damaged.
     pub fn open(dir: &Path, segment_bytes: u64) -> Result<Self, Fault> {
         let disk = Disk::real();
+        let founding = dir.join(FOUNDING);
+        if !disk.exists(dir)? {
+            return Err(StoreError::Missing { path: dir.to_owned(), reason: "it is to be recovered" }.into());
+        }
         let folder = DataFolder::open(&disk, dir)?;
+        let broken_off = match disk.read_file(&founding)? {
+            None => None,
+            Some(bytes) => {
+                Some(cluster_named(&bytes).ok_or_else(|| StoreError::corrupt(&founding, 0, "it names no cluster"))?)
+            }
+        };
         let identity = folder
             .identity
             .ok_or(StoreError::Missing { path: dir.join("IDENTITY"), reason: "without it this is no node's folder" })?;
@@ -64,7 +80,8 @@ impl Survivor {
         })?;
         let membership = last_membership(&disk, &snapshots, &log)?;
         let voters = membership.map(|membership| membership.voter_ids().collect()).unwrap_or_default();
-        Ok(Self { identity, voters, last, committed, folder, snapshots, log, writer, disk })
+        let dir = dir.to_owned();
+        Ok(Self { identity, voters, last, committed, broken_off, dir, folder, snapshots, log, writer, disk })
     }
 
     /// Makes this folder the whole of a new cluster, which reaches its node by these addresses. Can
@@ -73,7 +90,9 @@ impl Survivor {
     /// # Errors
     /// When the disk fails, or a snapshot is damaged.
     pub fn found(self, cluster: ClusterId, node: Node) -> Result<(), Fault> {
-        let Self { identity, last, mut folder, snapshots, log, writer, disk, .. } = self;
+        let Self { identity, last, dir, mut folder, snapshots, log, writer, disk, .. } = self;
+        let founding = dir.join(FOUNDING);
+        disk.replace_file(&founding, format!("{:032x}", cluster.0).as_bytes())?;
         // From here on the old cluster's nodes are strangers, and this one cannot lead them: only
         // then is it made the only voter.
         snapshot::rename_cluster(&disk, &snapshots, cluster)?;
@@ -93,9 +112,15 @@ impl Survivor {
                 wait(|done| log.save_vote(vote, done)).and_then(|()| wait(|done| log.append(vec![entry], done)));
             log.close();
             let ended = running.join().unwrap_or(Err(StoreError::Closed));
-            saved.and(ended).map_err(Fault::Store)
-        })
+            saved.and(ended)
+        })?;
+        disk.remove_file(&founding)?;
+        Ok(disk.sync_folder(&dir)?)
     }
+}
+
+fn cluster_named(bytes: &[u8]) -> Option<ClusterId> {
+    u128::from_str_radix(std::str::from_utf8(bytes).ok()?, 16).ok().map(ClusterId)
 }
 
 /// Waits for an operation of the log thread.
