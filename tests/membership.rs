@@ -185,6 +185,8 @@ async fn a_dead_node_is_replaced_and_a_change_that_would_stand_still_is_refused(
     tokio::time::sleep(std::time::Duration::from_millis(700)).await;
     let said = cluster.ctl(&["remove", &alive_id], false);
     assert!(said.contains("that is no majority"), "{said}");
+    let said = cluster.ctl_with_addresses(&["replace", &alive_id, &alive_id], alive, false);
+    assert!(said.contains("cannot take its own place"), "{said}");
 
     let place = cluster.start_joining(7);
     let said = cluster.ctl_with_addresses(&["replace", &dead_id, "7"], place, true);
@@ -219,6 +221,15 @@ async fn a_node_moves_to_another_address() {
     // It is reached there by votes and by clients too.
     let said = cluster.ctl(&["transfer", &id], true);
     assert!(said.contains(&format!("node {id} leads")), "{said}");
+    // The leader's own address is looked at like any other.
+    let said = cluster.ctl(&["set-address", &id, "--client", "127.0.0.1:9", "--raft", "127.0.0.1:9"], false);
+    assert!(said.contains("does not answer"), "{said}");
+    let said = cluster.ctl_with_addresses(&["set-address", &id], moves, true);
+    assert!(said.contains(&cluster.members[moves].raft_endpoint), "{said}");
+    let taken = cluster.members[(moves + 1) % 3].client_endpoint.clone();
+    let own = cluster.members[moves].raft_endpoint.clone();
+    let said = cluster.ctl(&["set-address", &id, "--client", &taken, "--raft", &own], false);
+    assert!(said.contains("already"), "{said}");
     writers.more(200).await;
     let answers = writers.stop().await;
     cluster.one_digest().await;
@@ -239,6 +250,8 @@ async fn one_folder_that_is_left_becomes_a_new_cluster() {
     let renamed = ["--config", config, "--set", "cluster.name=test-2"];
     let before = run(&[&["recover"], &renamed[..], &["--dry-run", "--output", "json"]].concat(), true);
     assert!(before.contains("\"recovered\": false"), "{before}");
+    let said = run(&["recover", "--config", config, "--i-accept-data-loss"], false);
+    assert!(said.contains("needs a new name"), "{said}");
     let said = run(&[&["recover"], &renamed[..]].concat(), false);
     assert!(said.contains("--i-accept-data-loss"), "never by default: {said}");
     let said = run(&[&["recover"], &renamed[..], &["--i-accept-data-loss"]].concat(), true);
