@@ -11,30 +11,8 @@ mod traffic;
 use std::path::Path;
 use std::process::Command;
 
-use cluster::{Cluster, channel};
-use tonic::transport::Channel;
-use traffic::{HOLDER, STALE, Writers, expect_kept, set_up};
-
-/// So small that snapshots, purges and catching up by snapshot happen within a test.
-const SMALL: &str =
-    "[raft]\nsnapshot_entries = 300\nkept_entries = 50\n[store]\nlog_segment_mib = 1\nstate_sync_ms = 50\n";
-
-async fn cluster_of(count: u64, settings: &str) -> (Cluster, Vec<Channel>) {
-    let cluster = Cluster::start(count, settings).await;
-    let channels: Vec<Channel> = cluster.endpoints().iter().map(|endpoint| channel(endpoint)).collect();
-    set_up(&channels).await;
-    (cluster, channels)
-}
-
-/// The holder has one unit for each acknowledged transfer, and nothing else moved.
-async fn expect_balance(cluster: &Cluster, node: &Channel, acknowledged: usize) {
-    use counterfoil::proto::v1::ListBalancesRequest;
-    use counterfoil::proto::v1::query_service_client::QueryServiceClient;
-    let request =
-        ListBalancesRequest { account_id: HOLDER, consistency: Some(STALE), ..ListBalancesRequest::default() };
-    let answer = QueryServiceClient::new(node.clone()).list_balances(request).await.expect("balances").into_inner();
-    assert_eq!(answer.balances[0].posted, acknowledged as i64, "{}", cluster.logs());
-}
+use cluster::Cluster;
+use traffic::{SMALL, Writers, cluster_of, expect_balance, expect_kept};
 
 fn copy_folder(from: &Path, to: &Path) {
     let done = Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp runs");

@@ -8,34 +8,11 @@ mod traffic;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cluster::{Cluster, channel};
-use tonic::transport::Channel;
-use traffic::{HOLDER, STALE, Writers, execute, expect_kept, records_through, set_up, transfer};
-
-/// Snapshots and purges come often, so that a test sees them.
-const SMALL: &str =
-    "[raft]\nsnapshot_entries = 300\nkept_entries = 50\n[store]\nlog_segment_mib = 1\nstate_sync_ms = 50\n";
-
-async fn cluster(settings: &str) -> (Cluster, Vec<Channel>) {
-    let cluster = Cluster::start(3, settings).await;
-    let channels: Vec<Channel> = cluster.endpoints().iter().map(|endpoint| channel(endpoint)).collect();
-    set_up(&channels).await;
-    (cluster, channels)
-}
-
-/// The holder has one unit for each acknowledged transfer, and nothing else moved.
-async fn expect_balance(cluster: &Cluster, node: &Channel, acknowledged: usize) {
-    use counterfoil::proto::v1::ListBalancesRequest;
-    use counterfoil::proto::v1::query_service_client::QueryServiceClient;
-    let request =
-        ListBalancesRequest { account_id: HOLDER, consistency: Some(STALE), ..ListBalancesRequest::default() };
-    let answer = QueryServiceClient::new(node.clone()).list_balances(request).await.expect("balances").into_inner();
-    assert_eq!(answer.balances[0].posted, acknowledged as i64, "{}", cluster.logs());
-}
+use traffic::{SMALL, Writers, cluster_of, execute, expect_balance, expect_kept, records_through, transfer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_nodes_killed_at_once_under_load_keep_every_acknowledged_command() {
-    let (mut cluster, channels) = cluster(SMALL).await;
+    let (mut cluster, channels) = cluster_of(3, SMALL).await;
     let writers = Writers::start(&cluster.endpoints(), 8, 1);
     for _ in 0..3 {
         writers.more(400).await;
@@ -54,7 +31,7 @@ async fn all_nodes_killed_at_once_under_load_keep_every_acknowledged_command() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_leader_is_replaced_and_nothing_is_lost_or_doubled() {
-    let (mut cluster, channels) = cluster("").await;
+    let (mut cluster, channels) = cluster_of(3, "").await;
     let writers = Writers::start(&cluster.endpoints(), 8, 1);
     for _ in 0..3 {
         writers.more(200).await;
@@ -71,7 +48,7 @@ async fn a_killed_leader_is_replaced_and_nothing_is_lost_or_doubled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_missed_purged_log_catches_up_by_snapshot_under_load() {
-    let (mut cluster, channels) = cluster(SMALL).await;
+    let (mut cluster, channels) = cluster_of(3, SMALL).await;
     let writers = Writers::start(&cluster.endpoints(), 8, 1);
     let away = (cluster.leader().await + 1) % 3;
     let missed = cluster.status(away).await.expect("it runs").last_log_index;
@@ -94,7 +71,7 @@ async fn a_node_that_missed_purged_log_catches_up_by_snapshot_under_load() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_store_that_is_deleted_or_damaged_is_rebuilt() {
-    let (mut cluster, channels) = cluster(SMALL).await;
+    let (mut cluster, channels) = cluster_of(3, SMALL).await;
     let writers = Writers::start(&cluster.endpoints(), 4, 1);
     writers.more(1_000).await;
     let answers = writers.stop().await;
@@ -142,7 +119,7 @@ fn cut(folder: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clean_shutdown_moves_leadership_first() {
-    let (mut cluster, channels) = cluster("").await;
+    let (mut cluster, channels) = cluster_of(3, "").await;
     let writers = Writers::start(&cluster.endpoints(), 8, 1);
     writers.more(200).await;
     let leader = cluster.leader().await;
@@ -158,7 +135,7 @@ async fn a_clean_shutdown_moves_leadership_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_of_another_node_is_refused() {
-    let (mut cluster, _) = cluster("").await;
+    let (mut cluster, _) = cluster_of(3, "").await;
     cluster.kill(&[0, 1]);
     let (first, second) = (cluster.members[0].folder.clone(), cluster.members[1].folder.clone());
     std::fs::remove_dir_all(&first).expect("a folder");

@@ -1,6 +1,6 @@
 //! Options that several subcommands share.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -44,9 +44,22 @@ impl Connection {
     }
 }
 
-/// Reads a node's configuration: file, environment, flags.
-pub fn load_config(file: Option<&Path>, set: &[String]) -> Result<Config, CliError> {
-    // COUNTERFOIL_ENDPOINT tells clients where to go, and is no key of a node.
-    let environment = std::env::vars().filter(|(name, _)| name != "COUNTERFOIL_ENDPOINT");
-    Ok(Config::load(file, environment, set)?)
+/// Where a node's configuration comes from.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ConfigSource {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A key of the configuration, such as raft.heartbeat_ms=50; comes before file and environment
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl ConfigSource {
+    /// Reads it: file, environment, flags.
+    pub fn load(&self) -> Result<Config, CliError> {
+        // COUNTERFOIL_ENDPOINT tells clients where to go, and is no key of a node.
+        let environment = std::env::vars().filter(|(name, _)| name != "COUNTERFOIL_ENDPOINT");
+        Ok(Config::load(self.config.as_deref(), environment, &self.set)?)
+    }
 }

@@ -10,6 +10,7 @@ mod config;
 mod ctl;
 mod dev;
 mod error;
+mod ground;
 pub mod json;
 mod names;
 mod process;

@@ -1,12 +1,11 @@
 //! `counterfoil recover`: the last resort when a majority is gone for ever.
 
 use std::io::Write as _;
-use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::CliError;
-use super::args::{Output, load_config};
+use super::args::{ConfigSource, Output};
 use crate::config::Config;
 use crate::node::cluster_id;
 use crate::replication::Node;
@@ -19,12 +18,8 @@ use crate::store::identity::ClusterId;
 /// that has a new `cluster.name`; then start the node with it, and add others anew.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The node's configuration, with the new cluster's name
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// A key of the configuration, such as cluster.name=books-2; comes before file and environment
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    source: ConfigSource,
     /// Only say what the folder has and what may be lost
     #[arg(long)]
     dry_run: bool,
@@ -37,7 +32,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<(), CliError> {
-    let config = load_config(args.config.as_deref(), &args.set)?;
+    let config = args.source.load()?;
     let node = this_node(&config)?;
     let fault = |fault: crate::replication::Fault| CliError::Check(fault.to_string());
     let survivor = Survivor::open(&config.node.data_dir, config.store.log_segment_mib << 20).map_err(fault)?;

@@ -1,27 +1,21 @@
 //! `counterfoil serve`: one node, until it is told to stop or stops on a fault.
 
-use std::path::PathBuf;
-
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::CliError;
-use super::args::load_config;
+use super::args::ConfigSource;
 use crate::config::Config;
 use crate::node::Node;
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The configuration file
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// A key of the configuration, such as raft.heartbeat_ms=50; comes before file and environment
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    source: ConfigSource,
 }
 
 pub fn run(args: &Args) -> Result<(), CliError> {
-    let config = load_config(args.config.as_deref(), &args.set)?;
+    let config = args.source.load()?;
     telemetry::start(&config.telemetry)?;
     end_on_panic();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -13,12 +13,12 @@ use counterfoil::proto::v1::event_service_client::EventServiceClient;
 use counterfoil::proto::v1::query_service_client::QueryServiceClient;
 use counterfoil::proto::v1::{
     AssetKind, Command, CommandResult, CommandScope, Consistency, CreateAccount, CreateAsset, ExecuteRequest,
-    GetCommandResultRequest, Record, Transfer, WatchRequest, consistency,
+    GetCommandResultRequest, ListBalancesRequest, Record, Transfer, WatchRequest, consistency,
 };
 use tonic::Code;
 use tonic::transport::Channel;
 
-use super::cluster::{PATIENCE, channel};
+use super::cluster::{Cluster, PATIENCE, channel};
 
 /// What a node has, at once: for a cluster whose nodes were seen to be equal.
 pub const STALE: Consistency = Consistency { level: Some(consistency::Level::Stale(true)) };
@@ -26,6 +26,26 @@ pub const STALE: Consistency = Consistency { level: Some(consistency::Level::Sta
 pub const ISSUER: u64 = 1;
 pub const HOLDER: u64 = 2;
 pub const ASSET: u32 = 1;
+
+/// Settings so small that snapshots, purges and catching up by snapshot happen within a test.
+pub const SMALL: &str =
+    "[raft]\nsnapshot_entries = 300\nkept_entries = 50\n[store]\nlog_segment_mib = 1\nstate_sync_ms = 50\n";
+
+/// A cluster that is ready for [`Writers`], and a channel to each node.
+pub async fn cluster_of(count: u64, settings: &str) -> (Cluster, Vec<Channel>) {
+    let cluster = Cluster::start(count, settings).await;
+    let channels: Vec<Channel> = cluster.endpoints().iter().map(|endpoint| channel(endpoint)).collect();
+    set_up(&channels).await;
+    (cluster, channels)
+}
+
+/// The holder has one unit for each acknowledged transfer, and nothing else moved.
+pub async fn expect_balance(cluster: &Cluster, node: &Channel, acknowledged: usize) {
+    let request =
+        ListBalancesRequest { account_id: HOLDER, consistency: Some(STALE), ..ListBalancesRequest::default() };
+    let answer = QueryServiceClient::new(node.clone()).list_balances(request).await.expect("balances").into_inner();
+    assert_eq!(answer.balances[0].posted, acknowledged as i64, "{}", cluster.logs());
+}
 
 pub fn id(number: u128) -> bytes::Bytes {
     bytes::Bytes::copy_from_slice(&number.to_be_bytes())

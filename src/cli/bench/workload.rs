@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use super::Workload;
-use crate::cli::CliError;
 use crate::cli::random::Random;
-use crate::client::{Client, api, derived_id, id_to_bytes};
+use crate::cli::{CliError, ground};
+use crate::client::{Client, api, id_to_bytes};
 use crate::core::types::CommandId;
 
 const MONEY_ASSET: u32 = 900_001;
@@ -24,8 +24,6 @@ const PRICE: u64 = 10_000;
 const SPREAD: u64 = 20;
 /// Orders of one client that stay open; older ones are cancelled.
 const OPEN_ORDERS: usize = 500;
-/// Commands of one request of the preparation.
-const BATCH: usize = 1_000;
 
 /// The accounts, assets and market that a load needs.
 #[derive(Debug)]
@@ -36,19 +34,19 @@ pub struct Ground {
 impl Ground {
     /// Makes them, or finds them made.
     pub async fn prepare(client: &Client, workload: Workload, clients: u32) -> Result<Self, CliError> {
-        let commands: Vec<api::Command> = bodies(clients)
-            .into_iter()
-            .map(|(name, body)| {
-                let id = id_to_bytes(derived_id(&[b"bench", name.as_bytes()]));
-                api::Command { id, linked: false, body: Some(body) }
-            })
-            .collect();
-        for commands in commands.chunks(BATCH) {
-            let answer = client.submit(api::SubmitRequest { commands: commands.to_vec() }).await?;
-            if let Some(result) = answer.results.iter().find(|result| result.rejection != 0) {
-                return Err(CliError::Rejected(format!("preparing: {}", result.rejection().as_str_name())));
-            }
-        }
+        let ground = ground::Ground {
+            purpose: "bench",
+            money: MONEY_ASSET,
+            share: SHARE_ASSET,
+            market: MARKET,
+            issuer: ISSUER,
+            fees: ISSUER,
+            maker_fee: 0,
+            taker_fee: 0,
+            funds: FUNDS,
+        };
+        let accounts = FIRST_ACCOUNT..FIRST_ACCOUNT + u64::from(clients) * ACCOUNTS_PER_CLIENT;
+        ground.prepare(client, accounts).await?;
         Ok(Self { workload })
     }
 
@@ -62,50 +60,6 @@ impl Ground {
             open: VecDeque::new(),
         }
     }
-}
-
-fn bodies(clients: u32) -> Vec<(String, api::command::Body)> {
-    use api::command::Body;
-    let asset = |asset_id, code: &str, kind: api::AssetKind| {
-        let asset = api::CreateAsset { asset_id, code: code.to_owned(), scale: 0, kind: kind.into() };
-        (format!("asset {code}"), Body::CreateAsset(asset))
-    };
-    let account = |account_id, issuer| {
-        let account = api::CreateAccount { account_id, issuer, ..api::CreateAccount::default() };
-        (format!("account {account_id}"), Body::CreateAccount(account))
-    };
-    let mut bodies = vec![
-        asset(MONEY_ASSET, "BENCH-MONEY", api::AssetKind::Currency),
-        asset(SHARE_ASSET, "BENCH-SHARE", api::AssetKind::Security),
-        account(ISSUER, true),
-    ];
-    for account_id in FIRST_ACCOUNT..FIRST_ACCOUNT + u64::from(clients) * ACCOUNTS_PER_CLIENT {
-        bodies.push(account(account_id, false));
-        for asset_id in [MONEY_ASSET, SHARE_ASSET] {
-            let transfer = api::Transfer {
-                debit_account_id: ISSUER,
-                credit_account_id: account_id,
-                asset_id,
-                amount: FUNDS,
-                ..api::Transfer::default()
-            };
-            bodies.push((format!("funds {account_id} {asset_id}"), Body::Transfer(transfer)));
-        }
-    }
-    let market = api::CreateMarket {
-        market_id: MARKET,
-        symbol: "BENCH".to_owned(),
-        base_asset_id: SHARE_ASSET,
-        quote_asset_id: MONEY_ASSET,
-        tick: 1,
-        lot: 1,
-        fee_account_id: ISSUER,
-        quantity_max: 1_000_000,
-        notional_max: FUNDS,
-        ..api::CreateMarket::default()
-    };
-    bodies.push(("market".to_owned(), Body::CreateMarket(market)));
-    bodies
 }
 
 /// One client's endless commands.

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::CliError;
-use super::args::Output;
+use super::args::{ConfigSource, Output};
 use super::random::Random;
 use crate::checker::Demands;
 use crate::client::{Client, ClientOptions};
@@ -83,12 +83,9 @@ pub struct Args {
     /// Where its data is kept and left; a temporary folder when left out
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Its nodes' configuration, such as timing
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// A key of that configuration, such as raft.heartbeat_ms=50
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    /// What its own nodes are told, such as timing
+    #[command(flatten)]
+    source: ConfigSource,
     /// Do it to the running `counterfoil dev` of this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["compose", "endpoint"])]
     dev: Option<PathBuf>,
@@ -153,8 +150,7 @@ async fn open(args: &Args) -> Result<Target, CliError> {
     let options = OwnOptions {
         nodes: args.nodes,
         dir: args.dir.clone(),
-        config: args.config.clone(),
-        set: args.set.clone(),
+        source: args.source.clone(),
         is_proxied: args.scenario.needs_network(),
     };
     Ok(Target::Own(OwnCluster::start(&options).await?))

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::{Act, Member, Network};
 use crate::cli::CliError;
-use crate::cli::args::load_config;
+use crate::cli::args::ConfigSource;
 use crate::cli::chaos::proxy::{self, Links};
 use crate::cli::process::{signal_child, start_node};
 use crate::config::{Config, MemberConfig};
@@ -34,9 +34,7 @@ pub struct OwnOptions {
     /// Where their data is kept; a folder that is deleted afterwards when it is `None`.
     pub dir: Option<PathBuf>,
     /// Their configuration, all but who and where they are.
-    pub config: Option<PathBuf>,
-    /// Keys of it.
-    pub set: Vec<String>,
+    pub source: ConfigSource,
     /// A proxy stands before each node.
     pub is_proxied: bool,
 }
@@ -94,7 +92,7 @@ impl OwnCluster {
             };
             places.push((id, place().await?, place().await?));
         }
-        let base = load_config(options.config.as_deref(), &options.set)?;
+        let base = options.source.load()?;
         let members: Vec<MemberConfig> = places
             .iter()
             .map(|(id, client, raft)| MemberConfig {
