@@ -50,6 +50,31 @@ fn others_lead_while_the_leader_stands_still_or_hears_nobody() {
     }
 }
 
+/// The processes that run with a configuration in this folder.
+fn nodes_in(folder: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").expect("listed").filter_map(Result::ok);
+    let commands = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    commands.filter(|command| String::from_utf8_lossy(command).contains(&format!("serve\0--config\0{folder}"))).count()
+}
+
+#[test]
+fn a_drill_that_is_told_to_end_leaves_no_node_behind() {
+    use nix::sys::signal::{Signal, kill};
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("a path");
+    let mut drill = Command::new(env!("CARGO_BIN_EXE_counterfoil"));
+    drill.args(["chaos", "--scenario", "pause", "--seconds", "60", "--dir", path]);
+    let mut drill = drill.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
+    let deadline = std::time::Instant::now() + cluster::PATIENCE;
+    while nodes_in(path) < 3 {
+        assert!(std::time::Instant::now() < deadline, "it starts no nodes");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    kill(nix::unistd::Pid::from_raw(drill.id() as i32), Signal::SIGTERM).expect("it runs");
+    assert_eq!(drill.wait().expect("it ends").code(), Some(1), "nothing was shown");
+    assert_eq!(nodes_in(path), 0);
+}
+
 #[test]
 fn what_cannot_be_done_is_said() {
     let folder = tempfile::tempdir().expect("a folder");

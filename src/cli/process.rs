@@ -1,4 +1,4 @@
-//! A node as a process of this same binary.
+//! This process, and a node as another one of the same binary.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -6,6 +6,7 @@ use std::process::Stdio;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{self, SignalKind};
 
 use super::CliError;
 
@@ -19,6 +20,29 @@ pub fn start_node(config: &Path, log: &Path) -> Result<Child, CliError> {
     command.arg("serve").arg("--config").arg(config);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).process_group(0).kill_on_drop(true);
     command.spawn().map_err(CliError::Start)
+}
+
+/// Hears when this process is told to end: by Ctrl-C, or by SIGTERM.
+#[derive(Debug)]
+pub struct Ending {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+}
+
+impl Ending {
+    /// Listens from now on; what comes before [`Self::told`] is asked is not lost.
+    pub fn listen() -> Result<Self, CliError> {
+        let of = |kind| unix::signal(kind).map_err(CliError::Start);
+        Ok(Self { terminate: of(SignalKind::terminate())?, interrupt: of(SignalKind::interrupt())? })
+    }
+
+    /// Waits until it is told to.
+    pub async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Sends a signal to a child that has not been waited for; nothing when it has ended.

@@ -1,9 +1,8 @@
 //! `counterfoil serve`: one node, until it is told to stop or stops on a fault.
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use super::CliError;
 use super::args::ConfigSource;
+use super::process::Ending;
 use crate::config::Config;
 use crate::node::Node;
 use crate::telemetry;
@@ -39,14 +38,11 @@ fn end_on_panic() {
 }
 
 async fn serve(config: Config) -> Result<(), CliError> {
-    // Asked for before the node starts, so that a signal on the way is not lost.
-    let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Start)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Start)?;
+    let mut ending = Ending::listen()?;
     let node = Node::start(config).await.map_err(|error| CliError::Node(error.to_string()))?;
     tokio::select! {
         stopped = node.stopped() => return stopped.map_err(|error| CliError::Node(error.to_string())),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = ending.told() => {}
     }
     tracing::info!("told to stop");
     node.shutdown().await;

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use super::CliError;
 use super::args::{ConfigSource, Output};
+use super::process::Ending;
 use super::random::Random;
 use crate::checker::Demands;
 use crate::client::{Client, ClientOptions};
@@ -110,16 +111,14 @@ pub fn run(args: &Args) -> Result<(), CliError> {
 }
 
 async fn chaos(args: &Args) -> Result<Outcome, CliError> {
+    let mut ending = Ending::listen()?;
     let live = Live::start();
     live.stage("starting");
     let mut target = open(args).await?;
     let faults = faults(args, &target)?;
     let told = tokio::select! {
         told = drill(args, &mut target, &faults, &live) => told,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted.map_err(CliError::Start)?;
-            Err(CliError::Check("interrupted; nothing was checked".to_owned()))
-        }
+        () = ending.told() => Err(CliError::Check("interrupted; nothing was checked".to_owned())),
     };
     if told.is_err() {
         Drill::mend_all(&mut target).await;

@@ -11,8 +11,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
-
+use super::process::Ending;
 use super::{CliError, block_on};
 use crate::client::{Client, ClientError, ClientOptions, api};
 use nodes::{Layout, Nodes};
@@ -45,8 +44,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
 }
 
 async fn dev(args: Args) -> Result<(), CliError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Start)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Start)?;
+    let mut ending = Ending::listen()?;
     let layout =
         Layout { dir: args.dir.clone(), nodes: args.nodes, client_port: args.port, raft_offset: RAFT_PORT_OFFSET };
     layout.prepare()?;
@@ -56,8 +54,7 @@ async fn dev(args: Args) -> Result<(), CliError> {
         // The nodes are watched all the while, so that one that dies on the way is seen.
         gone = nodes.supervise() => gone,
         ready = prepare_and_wait(&args, &endpoints) => ready,
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        () = ending.told() => Ok(()),
     };
     nodes.stop().await;
     told
