@@ -35,8 +35,6 @@ use crate::core::planted::{self, Mistake};
 use crate::core::types::{Sequence, Term};
 use crate::machine::Instant;
 use crate::net::Dial;
-use crate::store::index::IndexReader;
-use crate::store::journal::JournalReader;
 use crate::store::log::Log;
 
 /// Why a proposal has no answer. Each is safe to send again, to the node that leads: a command
@@ -348,18 +346,6 @@ impl Replica {
     #[must_use]
     pub fn state(&self) -> StateReader {
         StateReader { apply: self.shared.apply.clone() }
-    }
-
-    /// Reads of every record.
-    #[must_use]
-    pub fn journal(&self) -> &JournalReader {
-        &self.shared.apply.readers().journal
-    }
-
-    /// Reads of the indexes into the journal.
-    #[must_use]
-    pub fn index(&self) -> &IndexReader {
-        &self.shared.apply.readers().index
     }
 
     /// Moves leadership away if this node has it, lets what is in flight be answered, then stops

@@ -62,8 +62,6 @@ pub struct PeerStatus {
     pub voter: bool,
     /// How far its log is known to equal the leader's. `None` on nodes that do not lead.
     pub matched: Option<LogIndex>,
-    /// Time since it last acknowledged anything. `None` on nodes that do not lead.
-    pub acknowledged_ago: Option<Duration>,
 }
 
 /// The state of the cluster, as one node sees it.
@@ -89,8 +87,6 @@ pub struct Status {
     pub purged: Option<LogIndex>,
     /// The last event it applied.
     pub sequence: Sequence,
-    /// Time since a majority last confirmed the leader. `None` on nodes that do not lead.
-    pub quorum_acknowledged_ago: Option<Duration>,
     /// All members, this one too.
     pub members: BTreeMap<NodeId, PeerStatus>,
     /// What this node measured.
@@ -136,7 +132,6 @@ pub(super) fn status(raft: &Raft, sequence: Sequence, measured: Measured) -> Sta
         node: node.clone(),
         voter: voters.contains(id),
         matched: metrics.replication.as_ref().and_then(|peers| index(*peers.get(id)?)),
-        acknowledged_ago: metrics.heartbeat.as_ref().and_then(|peers| Some(peers.get(id)?.as_ref()?.elapsed())),
     };
     let role = match metrics.state {
         _ if metrics.running_state.is_err() => Role::Stopped,
@@ -157,7 +152,6 @@ pub(super) fn status(raft: &Raft, sequence: Sequence, measured: Measured) -> Sta
         snapshot: index(metrics.snapshot),
         purged: index(metrics.purged),
         sequence,
-        quorum_acknowledged_ago: metrics.last_quorum_acked.map(|acked| acked.elapsed()),
         members: metrics.membership_config.nodes().map(|(id, node)| (*id, member(id, node))).collect(),
         measured,
     }

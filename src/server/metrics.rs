@@ -193,12 +193,7 @@ mod tests {
     fn every_figure_is_told_with_its_help() {
         let spans = Spans { count: 2, last: Duration::from_millis(80), total: Duration::from_millis(300) };
         let life = Life { silence: Duration::from_millis(40), phi: Some(0.25) };
-        let member = PeerStatus {
-            node: Node::at("h:1", "h:2"),
-            voter: true,
-            matched: Some(LogIndex(9)),
-            acknowledged_ago: None,
-        };
+        let member = PeerStatus { node: Node::at("h:1", "h:2"), voter: true, matched: Some(LogIndex(9)) };
         let status = Status {
             node: 1,
             role: Role::Leader,
@@ -210,7 +205,6 @@ mod tests {
             snapshot: None,
             purged: None,
             sequence: Sequence(77),
-            quorum_acknowledged_ago: None,
             members: BTreeMap::from([(2, member)]),
             measured: Measured {
                 leaderless: spans,
