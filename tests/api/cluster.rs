@@ -197,7 +197,7 @@ async fn health_is_told_under_overload() {
     let mut queries = node.queries();
     // Asked again where the look below was there first.
     let waiting = tokio::spawn(async move {
-        while let Err(status) = queries.get_account(asked.clone()).await {
+        while let Err(status) = queries.get_account(asked).await {
             if status.code() != Code::ResourceExhausted {
                 break;
             }
