@@ -4,7 +4,6 @@ pub mod checker;
 pub mod cli;
 pub mod client;
 pub mod config;
-pub mod core;
 pub mod machine;
 pub mod net;
 pub mod node;
@@ -13,3 +12,6 @@ pub mod replication;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+
+/// The product, a crate of its own: `src/core`.
+pub use counterfoil_core as core;

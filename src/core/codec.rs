@@ -188,23 +188,24 @@ impl<T: Decode> Decode for Vec<T> {
 }
 
 /// Declares a newtype over an integer, with its bytes and its text form.
+#[macro_export]
 macro_rules! newtype {
     ($(#[$meta:meta])* $vis:vis struct $name:ident($int:ty);) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         $vis struct $name(pub $int);
 
-        impl $crate::core::codec::Encode for $name {
+        impl $crate::codec::Encode for $name {
             #[inline]
             fn encode(&self, out: &mut Vec<u8>) {
                 self.0.encode(out);
             }
         }
-        impl $crate::core::codec::Decode for $name {
+        impl $crate::codec::Decode for $name {
             #[inline]
             fn decode(
-                input: &mut $crate::core::codec::Reader<'_>,
-            ) -> Result<Self, $crate::core::codec::DecodeError> {
+                input: &mut $crate::codec::Reader<'_>,
+            ) -> Result<Self, $crate::codec::DecodeError> {
                 <$int>::decode(input).map(Self)
             }
         }
@@ -217,6 +218,7 @@ macro_rules! newtype {
 }
 
 /// Declares a struct whose bytes are its fields in order.
+#[macro_export]
 macro_rules! record {
     ($(#[$meta:meta])* $vis:vis struct $name:ident {
         $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $ty:ty,)*
@@ -225,24 +227,25 @@ macro_rules! record {
         #[derive(Debug, Clone, PartialEq, Eq)]
         $vis struct $name { $($(#[$field_meta])* $field_vis $field: $ty,)* }
 
-        impl $crate::core::codec::Encode for $name {
+        impl $crate::codec::Encode for $name {
             #[allow(unused_variables)]
             fn encode(&self, out: &mut Vec<u8>) {
-                $($crate::core::codec::Encode::encode(&self.$field, out);)*
+                $($crate::codec::Encode::encode(&self.$field, out);)*
             }
         }
-        impl $crate::core::codec::Decode for $name {
+        impl $crate::codec::Decode for $name {
             #[allow(unused_variables)]
             fn decode(
-                input: &mut $crate::core::codec::Reader<'_>,
-            ) -> Result<Self, $crate::core::codec::DecodeError> {
-                Ok(Self { $($field: $crate::core::codec::Decode::decode(input)?,)* })
+                input: &mut $crate::codec::Reader<'_>,
+            ) -> Result<Self, $crate::codec::DecodeError> {
+                Ok(Self { $($field: $crate::codec::Decode::decode(input)?,)* })
             }
         }
     };
 }
 
 /// Declares an enum of plain variants, each with the stable number it has on disk and on the wire.
+#[macro_export]
 macro_rules! numbered {
     ($(#[$meta:meta])* $vis:vis enum $name:ident {
         $($(#[$variant_meta:meta])* $variant:ident = $number:literal,)*
@@ -271,26 +274,27 @@ macro_rules! numbered {
                 }
             }
         }
-        impl $crate::core::codec::Encode for $name {
+        impl $crate::codec::Encode for $name {
             #[inline]
             fn encode(&self, out: &mut Vec<u8>) {
                 out.push(self.number());
             }
         }
-        impl $crate::core::codec::Decode for $name {
+        impl $crate::codec::Decode for $name {
             #[inline]
             fn decode(
-                input: &mut $crate::core::codec::Reader<'_>,
-            ) -> Result<Self, $crate::core::codec::DecodeError> {
+                input: &mut $crate::codec::Reader<'_>,
+            ) -> Result<Self, $crate::codec::DecodeError> {
                 let number = u8::decode(input)?;
                 Self::from_number(number)
-                    .ok_or($crate::core::codec::DecodeError::UnknownTag(stringify!($name), number))
+                    .ok_or($crate::codec::DecodeError::UnknownTag(stringify!($name), number))
             }
         }
     };
 }
 
 /// Declares an enum whose variants each hold one value, behind a stable tag byte.
+#[macro_export]
 macro_rules! tagged {
     ($(#[$meta:meta])* $vis:vis enum $name:ident {
         $($(#[$variant_meta:meta])* $tag:literal => $variant:ident($ty:ty),)*
@@ -299,30 +303,30 @@ macro_rules! tagged {
         #[derive(Debug, Clone, PartialEq, Eq)]
         $vis enum $name { $($(#[$variant_meta])* $variant($ty),)* }
 
-        impl $crate::core::codec::Encode for $name {
+        impl $crate::codec::Encode for $name {
             fn encode(&self, out: &mut Vec<u8>) {
                 match self {
                     $(Self::$variant(value) => {
                         out.push($tag);
-                        $crate::core::codec::Encode::encode(value, out);
+                        $crate::codec::Encode::encode(value, out);
                     })*
                 }
             }
         }
-        impl $crate::core::codec::Decode for $name {
+        impl $crate::codec::Decode for $name {
             fn decode(
-                input: &mut $crate::core::codec::Reader<'_>,
-            ) -> Result<Self, $crate::core::codec::DecodeError> {
+                input: &mut $crate::codec::Reader<'_>,
+            ) -> Result<Self, $crate::codec::DecodeError> {
                 match u8::decode(input)? {
-                    $($tag => Ok(Self::$variant($crate::core::codec::Decode::decode(input)?)),)*
-                    tag => Err($crate::core::codec::DecodeError::UnknownTag(stringify!($name), tag)),
+                    $($tag => Ok(Self::$variant($crate::codec::Decode::decode(input)?)),)*
+                    tag => Err($crate::codec::DecodeError::UnknownTag(stringify!($name), tag)),
                 }
             }
         }
     };
 }
 
-pub(crate) use {newtype, numbered, record, tagged};
+pub use {newtype, numbered, record, tagged};
 
 #[cfg(test)]
 mod tests {

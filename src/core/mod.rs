@@ -4,7 +4,7 @@
 //! ids come in with the command. The same commands at the same stamps give the same events, bit for
 //! bit, on every node and in every test. Everything else may call the core; the core calls nobody.
 
-pub(crate) mod codec;
+pub mod codec;
 pub mod command;
 pub mod decimal;
 pub mod digest;

@@ -179,9 +179,9 @@ impl OwnOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::command::{Body, CancelOrder, MassCancel, NewOrder, OrderRef};
-    use crate::core::fixture::{ANN, BOB, BOLT, Exchange, FUNDS, USD, limit, transfer};
-    use crate::core::types::{SelfTradePrevention, Side, TimeInForce};
+    use crate::command::{Body, CancelOrder, MassCancel, NewOrder, OrderRef};
+    use crate::fixture::{ANN, BOB, BOLT, Exchange, FUNDS, USD, limit, transfer};
+    use crate::types::{SelfTradePrevention, Side, TimeInForce};
 
     fn summary(exchange: &mut Exchange, body: Body) -> Summary {
         Summary::of(exchange.send(body).view())

@@ -5,13 +5,13 @@ use super::balances::OF_ACCOUNT;
 use super::records::{Account, Asset, Balance};
 use super::slots::{Keyed, List};
 use super::transfers::OF_DEBTOR;
-use crate::core::command::{CreateAccount, CreateAsset, SetAccountAsset, SetAccountState};
-use crate::core::event::{Effects, EventBody};
-use crate::core::rejection::Rejection;
-use crate::core::state::Table;
-use crate::core::table::Slot;
-use crate::core::trading::OF_OWNER;
-use crate::core::types::{AccountId, AccountState, Amount, AssetId, CancelReason};
+use crate::command::{CreateAccount, CreateAsset, SetAccountAsset, SetAccountState};
+use crate::event::{Effects, EventBody};
+use crate::rejection::Rejection;
+use crate::state::Table;
+use crate::table::Slot;
+use crate::trading::OF_OWNER;
+use crate::types::{AccountId, AccountState, Amount, AssetId, CancelReason};
 
 /// An account in memory, with what belongs to it.
 #[derive(Debug)]
@@ -148,17 +148,17 @@ impl Ledger {
     }
 
     /// The slot of an asset.
-    pub(in crate::core) fn known_asset(&self, id: AssetId) -> Result<Slot, Rejection> {
+    pub(crate) fn known_asset(&self, id: AssetId) -> Result<Slot, Rejection> {
         self.assets.slot(id).ok_or(Rejection::UnknownAsset)
     }
 
     /// The slot of an account, whatever its state.
-    pub(in crate::core) fn known_account(&self, id: AccountId) -> Result<Slot, Rejection> {
+    pub(crate) fn known_account(&self, id: AccountId) -> Result<Slot, Rejection> {
         self.accounts.slot(id).ok_or(Rejection::UnknownAccount)
     }
 
     /// The slot of an account that may be used.
-    pub(in crate::core) fn active_account(&self, id: AccountId) -> Result<Slot, Rejection> {
+    pub(crate) fn active_account(&self, id: AccountId) -> Result<Slot, Rejection> {
         let slot = self.known_account(id)?;
         match self.accounts[slot].account.state {
             AccountState::Active => Ok(slot),
@@ -168,7 +168,7 @@ impl Ledger {
     }
 
     /// Refuses an asset that a restricted account may not receive.
-    pub(in crate::core) fn check_allowed(&self, owner: Slot, asset: AssetId) -> Result<(), Rejection> {
+    pub(crate) fn check_allowed(&self, owner: Slot, asset: AssetId) -> Result<(), Rejection> {
         let account = &self.accounts[owner].account;
         if !account.restricted || self.balance(account.id, asset).is_some_and(|balance| balance.allowed) {
             return Ok(());
@@ -177,14 +177,14 @@ impl Ledger {
     }
 
     /// Refuses to let an account give or reserve more than it may; see [`super::balances`].
-    pub(in crate::core) fn check_spend(&self, owner: Slot, asset: Slot, amount: i64) -> Result<(), Rejection> {
+    pub(crate) fn check_spend(&self, owner: Slot, asset: Slot, amount: i64) -> Result<(), Rejection> {
         let account = &self.accounts[owner].account;
         let balance = self.balances.entries.slot((account.id, self.assets[asset].id));
         self.balances.check_spend(balance, asset, amount, account.issuer)
     }
 
     /// The slot of an account's balance of an asset, which is added when it is not there yet.
-    pub(in crate::core) fn balance_slot(&mut self, owner: Slot, asset: Slot) -> Slot {
+    pub(crate) fn balance_slot(&mut self, owner: Slot, asset: Slot) -> Slot {
         let key = (self.accounts[owner].account.id, self.assets[asset].id);
         if let Some(slot) = self.balances.entries.slot(key) {
             return slot;
@@ -206,7 +206,7 @@ impl Ledger {
 
     /// Changes a balance, as a posting of the event that is emitted next.
     #[inline]
-    pub(in crate::core) fn post(&mut self, balance: Slot, amount: i64, hold: i64, effects: &mut Effects) {
+    pub(crate) fn post(&mut self, balance: Slot, amount: i64, hold: i64, effects: &mut Effects) {
         let posting = self.balances.change(balance, amount, hold);
         self.changes.mark(Table::Balance, balance);
         effects.push_posting(posting);
@@ -215,11 +215,11 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use crate::core::command::{Body, CreateAccount, SetAccountAsset, SetAccountState};
-    use crate::core::event::EventBody;
-    use crate::core::fixture::{ANN, BOB, BOLT, Exchange, FEES, FUNDS, ISSUER, USD, limit, transfer};
-    use crate::core::rejection::Rejection;
-    use crate::core::types::{AccountId, AccountState, Amount, AssetId, CancelReason, Side};
+    use crate::command::{Body, CreateAccount, SetAccountAsset, SetAccountState};
+    use crate::event::EventBody;
+    use crate::fixture::{ANN, BOB, BOLT, Exchange, FEES, FUNDS, ISSUER, USD, limit, transfer};
+    use crate::rejection::Rejection;
+    use crate::types::{AccountId, AccountState, Amount, AssetId, CancelReason, Side};
 
     const EVE: AccountId = AccountId(7);
 

@@ -14,10 +14,10 @@
 //! - `reserved` grows only when it is asked for, where its own sum is checked.
 
 use super::slots::{Directory, Keyed, Linked, Links};
-use crate::core::event::Posting;
-use crate::core::rejection::Rejection;
-use crate::core::table::{HashSeed, Slot};
-use crate::core::types::{AccountId, Amount, AssetId};
+use crate::event::Posting;
+use crate::rejection::Rejection;
+use crate::table::{HashSeed, Slot};
+use crate::types::{AccountId, Amount, AssetId};
 
 use super::records::Balance;
 

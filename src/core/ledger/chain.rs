@@ -5,13 +5,13 @@
 
 use super::Ledger;
 use super::transfers::PendingEntry;
-use crate::core::command::{Body, Command};
-use crate::core::event::{Effects, EffectsMark, Origin, Outcome};
-use crate::core::planted::{self, Mistake};
-use crate::core::rejection::Rejection;
-use crate::core::state::{History, Table};
-use crate::core::table::Slot;
-use crate::core::types::{CommandId, Stamp};
+use crate::command::{Body, Command};
+use crate::event::{Effects, EffectsMark, Origin, Outcome};
+use crate::planted::{self, Mistake};
+use crate::rejection::Rejection;
+use crate::state::{History, Table};
+use crate::table::Slot;
+use crate::types::{CommandId, Stamp};
 
 /// What a chain changed besides amounts, while one is carried out.
 #[derive(Debug, Default)]
@@ -170,11 +170,11 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use crate::core::command::{Body, Command, PostPending, Proposal, VoidPending};
-    use crate::core::event::{EventBody, Outcome};
-    use crate::core::fixture::{ANN, BOB, BOLT, Exchange, FEES, FUNDS, USD, pending, transfer};
-    use crate::core::rejection::Rejection;
-    use crate::core::types::{CommandId, Sequence, Timestamp};
+    use crate::command::{Body, Command, PostPending, Proposal, VoidPending};
+    use crate::event::{EventBody, Outcome};
+    use crate::fixture::{ANN, BOB, BOLT, Exchange, FEES, FUNDS, USD, pending, transfer};
+    use crate::rejection::Rejection;
+    use crate::types::{CommandId, Sequence, Timestamp};
 
     fn reasons(exchange: &mut Exchange, bodies: Vec<Body>) -> Vec<Option<Rejection>> {
         let records = exchange.propose(true, bodies);

@@ -1,7 +1,7 @@
 //! Which records changed since the last time somebody asked.
 
-use crate::core::state::{RecordKey, Table};
-use crate::core::table::Slot;
+use crate::state::{RecordKey, Table};
+use crate::table::Slot;
 
 /// The places of changed records, each once.
 #[derive(Debug, Default)]

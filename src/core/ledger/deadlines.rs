@@ -1,8 +1,8 @@
 //! What time brings about: orders and pending transfers that end by themselves.
 
 use super::Ledger;
-use crate::core::event::Effects;
-use crate::core::types::{CancelReason, CommandId, OrderId, Stamp, Timestamp};
+use crate::event::Effects;
+use crate::types::{CancelReason, CommandId, OrderId, Stamp, Timestamp};
 
 /// Something that ends at a time. Things due at one time end in the order of this type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

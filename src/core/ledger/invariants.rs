@@ -2,10 +2,10 @@
 
 use super::accounts::AccountEntry;
 use super::{HEADER_SLOT, Ledger};
-use crate::core::state::{RecordKey, Table};
-use crate::core::table::Slot;
-use crate::core::trading::{OrderEntry, reservation};
-use crate::core::types::{AccountState, Amount, Quantity, Side};
+use crate::state::{RecordKey, Table};
+use crate::table::Slot;
+use crate::trading::{OrderEntry, reservation};
+use crate::types::{AccountState, Amount, Quantity, Side};
 
 /// An invariant that does not hold: the state is not one that the ledger could have made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,9 +209,9 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::command::{Body, Pricing};
-    use crate::core::fixture::{ANN, BOB, Exchange, USD, limit, pending};
-    use crate::core::types::{OrderId, Price, Sequence, Timestamp};
+    use crate::command::{Body, Pricing};
+    use crate::fixture::{ANN, BOB, Exchange, USD, limit, pending};
+    use crate::types::{OrderId, Price, Sequence, Timestamp};
 
     /// A state with two orders on each side and a pending transfer, broken in one way.
     fn check_after(breakage: impl Fn(&mut Ledger)) -> String {

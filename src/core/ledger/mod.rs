@@ -2,7 +2,7 @@
 //!
 //! What is asked is first checked to the end, then done: a command that is refused has changed
 //! nothing. Balances change in one place (`balances.rs`), whoever asks: transfers here, trading in
-//! [`crate::core::trading`].
+//! [`crate::trading`].
 
 mod accounts;
 mod balances;
@@ -13,7 +13,7 @@ mod invariants;
 mod persist;
 mod query;
 pub mod records;
-pub(in crate::core) mod slots;
+pub(crate) mod slots;
 mod transfers;
 
 use std::collections::BTreeSet;
@@ -26,33 +26,33 @@ use records::{Asset, Header, TicketInTerm};
 use slots::Directory;
 use transfers::Pendings;
 
-use crate::core::codec::Encode;
-use crate::core::command::{Body, Command, Proposal};
-use crate::core::digest::hash64;
-use crate::core::event::{Effects, EventBody, Origin, Outcome};
-use crate::core::planted::{self, Mistake};
-use crate::core::rejection::Rejection;
-use crate::core::state::{History, RecordKey, Table, Used};
-use crate::core::table::{HashSeed, Slot};
-use crate::core::trading::{MarketEntry, Orders};
-use crate::core::types::{Sequence, Stamp, Timestamp};
+use crate::codec::Encode;
+use crate::command::{Body, Command, Proposal};
+use crate::digest::hash64;
+use crate::event::{Effects, EventBody, Origin, Outcome};
+use crate::planted::{self, Mistake};
+use crate::rejection::Rejection;
+use crate::state::{History, RecordKey, Table, Used};
+use crate::table::{HashSeed, Slot};
+use crate::trading::{MarketEntry, Orders};
+use crate::types::{Sequence, Stamp, Timestamp};
 
-pub(in crate::core) use deadlines::{Deadline, Due};
+pub(crate) use deadlines::{Deadline, Due};
 pub use invariants::BrokenInvariant;
 pub use query::Hold;
 
 /// The whole live state, in memory.
 #[derive(Debug)]
 pub struct Ledger {
-    pub(in crate::core) header: Header,
-    pub(in crate::core) assets: Directory<Asset>,
-    pub(in crate::core) accounts: Directory<AccountEntry>,
-    pub(in crate::core) balances: Balances,
-    pub(in crate::core) markets: Directory<MarketEntry>,
-    pub(in crate::core) orders: Orders,
+    pub(crate) header: Header,
+    pub(crate) assets: Directory<Asset>,
+    pub(crate) accounts: Directory<AccountEntry>,
+    pub(crate) balances: Balances,
+    pub(crate) markets: Directory<MarketEntry>,
+    pub(crate) orders: Orders,
     pendings: Pendings,
-    pub(in crate::core) deadlines: BTreeSet<Deadline>,
-    pub(in crate::core) changes: Changes,
+    pub(crate) deadlines: BTreeSet<Deadline>,
+    pub(crate) changes: Changes,
     undo: Undo,
     /// Kept between commands, so that the hot path does not allocate.
     scratch: Vec<u8>,
@@ -176,13 +176,13 @@ impl Ledger {
     }
 
     /// The number of the event that is emitted next.
-    pub(in crate::core) fn next_sequence(&self) -> Sequence {
+    pub(crate) fn next_sequence(&self) -> Sequence {
         self.header.sequence.plus(1)
     }
 
     /// Adds an event, with the postings since the one before.
     #[inline]
-    pub(in crate::core) fn emit(&mut self, body: EventBody, effects: &mut Effects) {
+    pub(crate) fn emit(&mut self, body: EventBody, effects: &mut Effects) {
         self.header.sequence = self.next_sequence();
         effects.push_event(body);
     }

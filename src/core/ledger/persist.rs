@@ -7,17 +7,17 @@ use super::accounts::AccountEntry;
 use super::records::{Account, Asset, Balance, Header, Market, Order, Pending};
 use super::transfers::{PendingEntry, Pendings};
 use super::{HEADER_SLOT, Ledger};
-use crate::core::codec::{Decode, Encode, Reader};
-use crate::core::command::{CreateAsset, Pricing};
-use crate::core::state::{RecordKey, RestoreError, Table};
-use crate::core::table::{HashSeed, Slot};
-use crate::core::trading::{OrderEntry, Orders};
+use crate::codec::{Decode, Encode, Reader};
+use crate::command::{CreateAsset, Pricing};
+use crate::state::{RecordKey, RestoreError, Table};
+use crate::table::{HashSeed, Slot};
+use crate::trading::{OrderEntry, Orders};
 
 /// The format of every record here.
 const RECORD_VERSION: u8 = 1;
 
 impl Ledger {
-    /// Appends the bytes of one record: [`Table::record_len`](crate::core::Table::record_len) of
+    /// Appends the bytes of one record: [`Table::record_len`](crate::Table::record_len) of
     /// them, all zero when the slot is empty.
     pub fn encode_record(&self, key: RecordKey, out: &mut Vec<u8>) {
         let start = out.len();
@@ -283,9 +283,9 @@ fn dense<T>(table: Table, rows: Vec<(Slot, T)>) -> Result<Vec<(Slot, T)>, Restor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::command::Body;
-    use crate::core::fixture::{ANN, BOB, BOLT_USD, Exchange, USD, limit, pending};
-    use crate::core::types::Side;
+    use crate::command::Body;
+    use crate::fixture::{ANN, BOB, BOLT_USD, Exchange, USD, limit, pending};
+    use crate::types::Side;
 
     type Stored = Vec<(RecordKey, Vec<u8>)>;
 

@@ -2,8 +2,8 @@
 
 use super::Ledger;
 use super::records::{Account, Asset, Balance, Market, Order, Pending};
-use crate::core::trading::BookView;
-use crate::core::types::{AccountId, Amount, AssetId, CommandId, MarketId, OrderId, Side, Timestamp};
+use crate::trading::BookView;
+use crate::types::{AccountId, Amount, AssetId, CommandId, MarketId, OrderId, Side, Timestamp};
 
 /// What holds a part of a reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

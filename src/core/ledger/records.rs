@@ -1,8 +1,8 @@
 //! The records of the state's tables, as they are in memory and on disk.
 
-use crate::core::codec::record;
-use crate::core::command::{Pricing, Ticket};
-use crate::core::types::{
+use crate::codec::record;
+use crate::command::{Pricing, Ticket};
+use crate::types::{
     AccountId, AccountState, Amount, AssetId, AssetKind, Code, CommandId, FeeRate, MarketId, OrderId, Phase, Price,
     Quantity, SelfTradePrevention, Sequence, Side, Term, TimeInForce, Timestamp,
 };

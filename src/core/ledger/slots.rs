@@ -3,7 +3,7 @@
 
 use std::ops::{Index as At, IndexMut as AtMut};
 
-use crate::core::table::{HashSeed, Index, Key, NO_SLOT, Slot};
+use crate::table::{HashSeed, Index, Key, NO_SLOT, Slot};
 
 /// A record that is found by a key.
 pub trait Keyed {

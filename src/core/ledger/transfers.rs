@@ -4,12 +4,12 @@ use super::Ledger;
 use super::deadlines::{Deadline, Due};
 use super::records::Pending;
 use super::slots::{Linked, Links, Slab};
-use crate::core::command::{CommandKey, PostPending, Scope, Transfer, TransferMode, VoidPending};
-use crate::core::event::{Effects, EventBody, PendingEnded, PendingPosted, Transferred};
-use crate::core::rejection::Rejection;
-use crate::core::state::{History, Table};
-use crate::core::table::{HashSeed, Index, Slot};
-use crate::core::types::{AccountId, Amount, CommandId, Timestamp};
+use crate::command::{CommandKey, PostPending, Scope, Transfer, TransferMode, VoidPending};
+use crate::event::{Effects, EventBody, PendingEnded, PendingPosted, Transferred};
+use crate::rejection::Rejection;
+use crate::state::{History, Table};
+use crate::table::{HashSeed, Index, Slot};
+use crate::types::{AccountId, Amount, CommandId, Timestamp};
 
 /// The list of the pending transfers that one account is to give.
 pub const OF_DEBTOR: u8 = 2;
@@ -160,7 +160,7 @@ impl Ledger {
     }
 
     /// Refuses a time that is not after now.
-    pub(in crate::core) fn check_future(&self, at: Timestamp) -> Result<(), Rejection> {
+    pub(crate) fn check_future(&self, at: Timestamp) -> Result<(), Rejection> {
         if at <= self.header.time { Err(Rejection::AlreadyExpired) } else { Ok(()) }
     }
 
@@ -230,11 +230,11 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use crate::core::command::{Body, PostPending, SetAccountState, VoidPending};
-    use crate::core::event::EventBody;
-    use crate::core::fixture::{ANN, BOB, Exchange, FUNDS, ISSUER, USD, pending, transfer};
-    use crate::core::rejection::Rejection;
-    use crate::core::types::{AccountState, Amount, CommandId, Timestamp};
+    use crate::command::{Body, PostPending, SetAccountState, VoidPending};
+    use crate::event::EventBody;
+    use crate::fixture::{ANN, BOB, Exchange, FUNDS, ISSUER, USD, pending, transfer};
+    use crate::rejection::Rejection;
+    use crate::types::{AccountState, Amount, CommandId, Timestamp};
 
     fn reserve(exchange: &mut Exchange, amount: i64, expires_at: Option<u64>) -> CommandId {
         let record = exchange.send(Body::Transfer(pending(ANN, BOB, USD, amount, expires_at)));

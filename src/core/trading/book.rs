@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use super::orders::{OF_LEVEL, OrderEntry};
-use crate::core::ledger::records::Order;
-use crate::core::ledger::slots::{List, Slab};
-use crate::core::table::Slot;
-use crate::core::types::{Price, Quantity, Side};
+use crate::ledger::records::Order;
+use crate::ledger::slots::{List, Slab};
+use crate::table::Slot;
+use crate::types::{Price, Quantity, Side};
 
 /// One price of a book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,7 +250,7 @@ pub struct BookView<'a> {
 }
 
 impl<'a> BookView<'a> {
-    pub(in crate::core) fn new(book: &'a Book, orders: &'a Slab<OrderEntry>) -> Self {
+    pub(crate) fn new(book: &'a Book, orders: &'a Slab<OrderEntry>) -> Self {
         Self { book, orders }
     }
 

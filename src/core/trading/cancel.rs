@@ -1,19 +1,19 @@
 //! The end of orders before they are filled, and the books' bookkeeping for all that come and go.
 
 use super::orders::OrderEntry;
-use crate::core::command::{CancelOrder, CommandKey, MassCancel, OrderRef, Scope};
-use crate::core::event::{Effects, EventBody, MassCancelled, OrderCancelled};
-use crate::core::ledger::Ledger;
-use crate::core::ledger::records::Order;
-use crate::core::planted::{self, Mistake};
-use crate::core::rejection::Rejection;
-use crate::core::state::{History, Table};
-use crate::core::table::Slot;
-use crate::core::types::{AccountId, Amount, CancelReason, OrderId, Quantity};
+use crate::command::{CancelOrder, CommandKey, MassCancel, OrderRef, Scope};
+use crate::event::{Effects, EventBody, MassCancelled, OrderCancelled};
+use crate::ledger::Ledger;
+use crate::ledger::records::Order;
+use crate::planted::{self, Mistake};
+use crate::rejection::Rejection;
+use crate::state::{History, Table};
+use crate::table::Slot;
+use crate::types::{AccountId, Amount, CancelReason, OrderId, Quantity};
 
 impl Ledger {
     /// Goes on in every phase of the market.
-    pub(in crate::core) fn cancel_order(
+    pub(crate) fn cancel_order(
         &mut self,
         cancel: &CancelOrder,
         history: &impl History,
@@ -26,7 +26,7 @@ impl Ledger {
     }
 
     /// Cancels in the order of the order ids.
-    pub(in crate::core) fn mass_cancel(&mut self, cancel: &MassCancel, effects: &mut Effects) -> Result<(), Rejection> {
+    pub(crate) fn mass_cancel(&mut self, cancel: &MassCancel, effects: &mut Effects) -> Result<(), Rejection> {
         let owner = self.known_account(cancel.account)?;
         if cancel.market.is_some_and(|market| self.markets.slot(market).is_none()) {
             return Err(Rejection::UnknownMarket);
@@ -42,7 +42,7 @@ impl Ledger {
     }
 
     /// Cancels an account's open orders that `is_named`, by order id; answers how many.
-    pub(in crate::core) fn cancel_all(
+    pub(crate) fn cancel_all(
         &mut self,
         owner: Slot,
         is_named: impl Fn(&Order) -> bool,
@@ -58,7 +58,7 @@ impl Ledger {
     }
 
     /// Takes an order out of the book and ends it.
-    pub(in crate::core) fn cancel_resting(&mut self, slot: Slot, reason: CancelReason, effects: &mut Effects) {
+    pub(crate) fn cancel_resting(&mut self, slot: Slot, reason: CancelReason, effects: &mut Effects) {
         let market = self.markets.slot(self.orders.entries[slot].order.market).expect("markets stay for ever");
         let mut entry = self.delist(market, slot);
         self.end_order(&mut entry, reason, effects);

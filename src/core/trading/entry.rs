@@ -7,24 +7,19 @@
 
 use super::markets::MarketEntry;
 use super::orders::{OrderEntry, reservation};
-use crate::core::command::{NewOrder, Pricing};
-use crate::core::event::{Effects, EventBody, OrderAccepted};
-use crate::core::ledger::Ledger;
-use crate::core::ledger::records::Order;
-use crate::core::rejection::Rejection;
-use crate::core::types::{Amount, CommandId, OrderId, Quantity, Side, TimeInForce};
+use crate::command::{NewOrder, Pricing};
+use crate::event::{Effects, EventBody, OrderAccepted};
+use crate::ledger::Ledger;
+use crate::ledger::records::Order;
+use crate::rejection::Rejection;
+use crate::types::{Amount, CommandId, OrderId, Quantity, Side, TimeInForce};
 
 /// Open orders that one account may have. A mass cancel ends them all in one record, which has to stay
 /// of a size that can be stored and sent.
 pub const OPEN_ORDERS_MAX: u32 = 1 << 16;
 
 impl Ledger {
-    pub(in crate::core) fn new_order(
-        &mut self,
-        id: CommandId,
-        new: &NewOrder,
-        effects: &mut Effects,
-    ) -> Result<(), Rejection> {
+    pub(crate) fn new_order(&mut self, id: CommandId, new: &NewOrder, effects: &mut Effects) -> Result<(), Rejection> {
         let owner = self.active_account(new.account)?;
         let market = self.open_market(new.market)?;
         let entry = &self.markets[market];
@@ -133,10 +128,10 @@ pub(super) fn check_room(entry: &MarketEntry, order: &Order, resting: Quantity) 
 
 #[cfg(test)]
 mod tests {
-    use crate::core::command::{Body, CreateMarket, MassCancel, NewOrder, Pricing, SetMarketPhase, Transfer};
-    use crate::core::fixture::{ANN, BOB, BOLT, BOLT_USD, Exchange, FEES, FUNDS, ISSUER, USD, limit, transfer};
-    use crate::core::rejection::Rejection;
-    use crate::core::types::{
+    use crate::command::{Body, CreateMarket, MassCancel, NewOrder, Pricing, SetMarketPhase, Transfer};
+    use crate::fixture::{ANN, BOB, BOLT, BOLT_USD, Exchange, FEES, FUNDS, ISSUER, USD, limit, transfer};
+    use crate::rejection::Rejection;
+    use crate::types::{
         AccountId, Amount, Code, FeeRate, MarketId, Phase, Price, Quantity, Side, TimeInForce, Timestamp,
     };
 

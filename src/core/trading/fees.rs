@@ -7,8 +7,8 @@
 //! A maker's rebate is paid out of what the taker pays in the same trade and is limited to it; the
 //! rest stays accrued and lowers the order's later fees. The fee account never pays.
 
-use crate::core::ledger::records::{Market, Order};
-use crate::core::types::{Amount, FeeRate};
+use crate::ledger::records::{Market, Order};
+use crate::types::{Amount, FeeRate};
 
 /// What one side of a trade pays, and has accrued then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 use super::fees;
 use super::markets::MarketEntry;
 use super::matching::{MATCHES_MAX, fill_quantity};
-use crate::core::ledger::Ledger;
-use crate::core::ledger::records::Order;
-use crate::core::types::{Quantity, SelfTradePrevention};
+use crate::ledger::Ledger;
+use crate::ledger::records::Order;
+use crate::types::{Quantity, SelfTradePrevention};
 
 impl Ledger {
     /// Goes through the book as matching would. Meeting an order of its own account ends it, except

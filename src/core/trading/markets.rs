@@ -1,15 +1,15 @@
 //! Markets: their creation, their phases, their exact products.
 
 use super::book::Book;
-use crate::core::command::{CreateMarket, SetMarketPhase};
-use crate::core::event::{Effects, EventBody};
-use crate::core::ledger::Ledger;
-use crate::core::ledger::records::Market;
-use crate::core::ledger::slots::Keyed;
-use crate::core::rejection::Rejection;
-use crate::core::state::Table;
-use crate::core::table::Slot;
-use crate::core::types::{AssetId, FeeRate, MarketId, Phase, Price, Quantity, Side};
+use crate::command::{CreateMarket, SetMarketPhase};
+use crate::event::{Effects, EventBody};
+use crate::ledger::Ledger;
+use crate::ledger::records::Market;
+use crate::ledger::slots::Keyed;
+use crate::rejection::Rejection;
+use crate::state::Table;
+use crate::table::Slot;
+use crate::types::{AssetId, FeeRate, MarketId, Phase, Price, Quantity, Side};
 
 /// A market in memory.
 #[derive(Debug)]
@@ -81,11 +81,7 @@ fn check_fees(maker: FeeRate, taker: FeeRate) -> Result<(), Rejection> {
 }
 
 impl Ledger {
-    pub(in crate::core) fn create_market(
-        &mut self,
-        new: &CreateMarket,
-        effects: &mut Effects,
-    ) -> Result<(), Rejection> {
+    pub(crate) fn create_market(&mut self, new: &CreateMarket, effects: &mut Effects) -> Result<(), Rejection> {
         let slot = self.add_market(Market {
             id: new.market,
             symbol: new.symbol,
@@ -107,7 +103,7 @@ impl Ledger {
     }
 
     /// Adds a market, with an empty book, if it is one that can be.
-    pub(in crate::core) fn add_market(&mut self, market: Market) -> Result<Slot, Rejection> {
+    pub(crate) fn add_market(&mut self, market: Market) -> Result<Slot, Rejection> {
         let is_taken = |entry: &MarketEntry| entry.market.id == market.id || entry.market.symbol == market.symbol;
         if self.markets.iter().any(is_taken) {
             return Err(Rejection::MarketExists);
@@ -130,11 +126,7 @@ impl Ledger {
 
     /// Any phase can follow any other. Orders stay; in a phase that does not trade they can only be
     /// cancelled or expire.
-    pub(in crate::core) fn set_market_phase(
-        &mut self,
-        set: &SetMarketPhase,
-        effects: &mut Effects,
-    ) -> Result<(), Rejection> {
+    pub(crate) fn set_market_phase(&mut self, set: &SetMarketPhase, effects: &mut Effects) -> Result<(), Rejection> {
         let slot = self.markets.slot(set.market).ok_or(Rejection::UnknownMarket)?;
         self.markets[slot].market.phase = set.phase;
         self.changes.mark(Table::Market, slot);

@@ -2,13 +2,13 @@
 
 use super::markets::MarketEntry;
 use super::orders::{OrderEntry, reservation};
-use crate::core::command::Pricing;
-use crate::core::event::{Effects, EventBody, OrderReduced};
-use crate::core::ledger::Ledger;
-use crate::core::ledger::records::Order;
-use crate::core::state::Table;
-use crate::core::table::Slot;
-use crate::core::types::{CancelReason, Price, Quantity, SelfTradePrevention};
+use crate::command::Pricing;
+use crate::event::{Effects, EventBody, OrderReduced};
+use crate::ledger::Ledger;
+use crate::ledger::records::Order;
+use crate::state::Table;
+use crate::table::Slot;
+use crate::types::{CancelReason, Price, Quantity, SelfTradePrevention};
 
 /// Resting orders that one incoming order may meet: what it does is one record, which has to stay of a
 /// size that can be stored and sent.
@@ -135,11 +135,11 @@ pub(super) fn fill_quantity(entry: &MarketEntry, taker: &Order, price: Price, ma
 
 #[cfg(test)]
 mod tests {
-    use crate::core::command::{Body, NewOrder, Pricing};
-    use crate::core::event::EventBody;
-    use crate::core::fixture::{ANN, BOB, BOLT, BOLT_USD, Exchange, FUNDS, ISSUER, USD, limit};
-    use crate::core::rejection::Rejection;
-    use crate::core::types::{Amount, CancelReason, OrderId, Price, Quantity, SelfTradePrevention, Side, TimeInForce};
+    use crate::command::{Body, NewOrder, Pricing};
+    use crate::event::EventBody;
+    use crate::fixture::{ANN, BOB, BOLT, BOLT_USD, Exchange, FUNDS, ISSUER, USD, limit};
+    use crate::rejection::Rejection;
+    use crate::types::{Amount, CancelReason, OrderId, Price, Quantity, SelfTradePrevention, Side, TimeInForce};
 
     fn budget(quantity: u64, budget: i64) -> NewOrder {
         let pricing = Pricing::MarketForBudget(Amount(budget));

@@ -16,5 +16,5 @@ mod replace;
 mod settle;
 
 pub use book::{BookLevel, BookView};
-pub(in crate::core) use markets::MarketEntry;
-pub(in crate::core) use orders::{OF_OWNER, OrderEntry, Orders, reservation};
+pub(crate) use markets::MarketEntry;
+pub(crate) use orders::{OF_OWNER, OrderEntry, Orders, reservation};

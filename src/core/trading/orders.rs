@@ -3,12 +3,12 @@
 
 use super::fees;
 use super::markets::MarketEntry;
-use crate::core::command::Pricing;
-use crate::core::ledger::records::Order;
-use crate::core::ledger::slots::{Linked, Links, Slab};
-use crate::core::ledger::{Deadline, Due};
-use crate::core::table::{HashSeed, Index, NO_SLOT, Slot};
-use crate::core::types::{AccountId, Amount, CommandId, OrderId, Price, Quantity, Side, TimeInForce};
+use crate::command::Pricing;
+use crate::ledger::records::Order;
+use crate::ledger::slots::{Linked, Links, Slab};
+use crate::ledger::{Deadline, Due};
+use crate::table::{HashSeed, Index, NO_SLOT, Slot};
+use crate::types::{AccountId, Amount, CommandId, OrderId, Price, Quantity, Side, TimeInForce};
 
 /// The list of one account's open orders.
 pub const OF_OWNER: u8 = 3;
@@ -176,9 +176,9 @@ impl Orders {
 
 #[cfg(test)]
 mod tests {
-    use crate::core::command::{Body, OrderRef, ReplaceOrder};
-    use crate::core::fixture::{ANN, BOB, BOLT, Exchange, FEES, FUNDS, USD, limit};
-    use crate::core::types::{Amount, Price, Quantity, Side};
+    use crate::command::{Body, OrderRef, ReplaceOrder};
+    use crate::fixture::{ANN, BOB, BOLT, Exchange, FEES, FUNDS, USD, limit};
+    use crate::types::{Amount, Price, Quantity, Side};
 
     #[test]
     fn a_buy_holds_its_cost_at_the_higher_rate_and_ends_holding_nothing() {

@@ -2,20 +2,20 @@
 
 use super::entry::{check_room, check_terms};
 use super::orders::OrderEntry;
-use crate::core::command::{Pricing, ReplaceOrder};
-use crate::core::event::{Effects, EventBody, OrderReplaced};
-use crate::core::ledger::Ledger;
-use crate::core::ledger::records::Order;
-use crate::core::rejection::Rejection;
-use crate::core::state::{History, Table};
-use crate::core::table::Slot;
-use crate::core::types::{CancelReason, Quantity};
+use crate::command::{Pricing, ReplaceOrder};
+use crate::event::{Effects, EventBody, OrderReplaced};
+use crate::ledger::Ledger;
+use crate::ledger::records::Order;
+use crate::rejection::Rejection;
+use crate::state::{History, Table};
+use crate::table::Slot;
+use crate::types::{CancelReason, Quantity};
 
 impl Ledger {
     /// The quantity asked for is the new total: what is filled already is part of it, so that a fill
     /// on the way never makes the order larger than its owner meant. When nothing is left to be
     /// open, the order is cancelled.
-    pub(in crate::core) fn replace_order(
+    pub(crate) fn replace_order(
         &mut self,
         replace: &ReplaceOrder,
         history: &impl History,
@@ -96,11 +96,11 @@ fn replaced(order: &Order, priority_kept: bool) -> EventBody {
 
 #[cfg(test)]
 mod tests {
-    use crate::core::command::{Body, CancelOrder, NewOrder, OrderRef, ReplaceOrder};
-    use crate::core::event::{EventBody, OrderReplaced};
-    use crate::core::fixture::{ANN, BOB, BOLT_USD, Exchange, FUNDS, USD, limit};
-    use crate::core::rejection::Rejection;
-    use crate::core::types::{AccountId, CancelReason, CommandId, OrderId, Price, Quantity, Side};
+    use crate::command::{Body, CancelOrder, NewOrder, OrderRef, ReplaceOrder};
+    use crate::event::{EventBody, OrderReplaced};
+    use crate::fixture::{ANN, BOB, BOLT_USD, Exchange, FUNDS, USD, limit};
+    use crate::rejection::Rejection;
+    use crate::types::{AccountId, CancelReason, CommandId, OrderId, Price, Quantity, Side};
 
     fn replace(account: AccountId, order: OrderId, quantity: u64, price: Option<u64>) -> Body {
         let (order, price) = (OrderRef::OrderId(order), price.map(Price));

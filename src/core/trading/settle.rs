@@ -1,17 +1,17 @@
 //! A trade, and its settlement in the same event.
 //!
 //! Debits are posted before credits, and each settles what was reserved: see
-//! [`crate::core::ledger`]'s balances for why nothing here can overflow or fall short.
+//! [`crate::ledger`]'s balances for why nothing here can overflow or fall short.
 
 use super::fees::{self, Fee};
 use super::markets::MarketEntry;
 use super::orders::OrderEntry;
-use crate::core::event::{Effects, EventBody, Trade};
-use crate::core::ledger::Ledger;
-use crate::core::ledger::records::{Market, Order};
-use crate::core::state::Table;
-use crate::core::table::Slot;
-use crate::core::types::{Amount, FeeRate, Price, Quantity, Side};
+use crate::event::{Effects, EventBody, Trade};
+use crate::ledger::Ledger;
+use crate::ledger::records::{Market, Order};
+use crate::state::Table;
+use crate::table::Slot;
+use crate::types::{Amount, FeeRate, Price, Quantity, Side};
 
 /// One side's part in a trade.
 struct Leg {

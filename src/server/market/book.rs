@@ -274,11 +274,11 @@ impl Resting {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::exchange::{ANN, BOB, BOLT_USD, Exchange};
     use super::*;
     use crate::core::Ledger;
     use crate::core::command::{Body, CancelOrder, MassCancel, NewOrder, OrderRef, ReplaceOrder, SetMarketPhase};
     use crate::core::event::{Event, OrderCancelled, Record};
-    use crate::core::fixture::{ANN, BOB, BOLT_USD, Exchange};
     use crate::core::types::{CancelReason, LogIndex, SelfTradePrevention, Stamp, Term, TimeInForce, Timestamp};
 
     /// A book as a client keeps it from the snapshot and the changes alone.

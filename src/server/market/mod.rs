@@ -4,6 +4,8 @@
 //! it, so that it has no gap and every node serves it alike.
 
 mod book;
+#[cfg(test)]
+mod exchange;
 mod streams;
 
 use std::sync::Arc;

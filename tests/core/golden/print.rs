@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use counterfoil::core::Table;
-use counterfoil::core::command::{Pricing, TransferMode};
-use counterfoil::core::decimal::format as decimal;
-use counterfoil::core::event::{EventBody, Posting, Record};
-use counterfoil::core::ledger::records;
-use counterfoil::core::types::{AccountId, CommandId, MarketId, OrderId, Quantity, Side};
+use counterfoil_core::Table;
+use counterfoil_core::command::{Pricing, TransferMode};
+use counterfoil_core::decimal::format as decimal;
+use counterfoil_core::event::{EventBody, Posting, Record};
+use counterfoil_core::ledger::records;
+use counterfoil_core::types::{AccountId, CommandId, MarketId, OrderId, Quantity, Side};
 
 use crate::names::Names;
 use crate::support::bench::Bench;

@@ -7,10 +7,10 @@ mod support;
 
 use std::cell::RefCell;
 
-use counterfoil::core::command::Proposal;
-use counterfoil::core::event::{Effects, EventBody, Outcome, Record};
-use counterfoil::core::types::Timestamp;
-use counterfoil::core::{Decode, Encode, HashSeed, Ledger, RecordKey, Rejection, StateDigest, Table};
+use counterfoil_core::command::Proposal;
+use counterfoil_core::event::{Effects, EventBody, Outcome, Record};
+use counterfoil_core::types::Timestamp;
+use counterfoil_core::{Decode, Encode, HashSeed, Ledger, RecordKey, Rejection, StateDigest, Table};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 

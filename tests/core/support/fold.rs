@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use counterfoil::core::command::{Command, CreateAsset, CreateMarket, Pricing, TransferMode};
-use counterfoil::core::event::{EventBody, Posting, Record, Trade};
-use counterfoil::core::types::{
+use counterfoil_core::command::{Command, CreateAsset, CreateMarket, Pricing, TransferMode};
+use counterfoil_core::event::{EventBody, Posting, Record, Trade};
+use counterfoil_core::types::{
     AccountId, AccountState, Amount, AssetId, CancelReason, CommandId, FeeRate, MarketId, OrderId, Phase, Price,
     Quantity, Sequence, Side, Timestamp, notional,
 };

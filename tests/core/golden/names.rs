@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use counterfoil::core::types::{AccountId, AssetId, CommandId, MarketId};
+use counterfoil_core::types::{AccountId, AssetId, CommandId, MarketId};
 
 /// An asset's id and decimal places.
 #[derive(Debug, Clone, Copy)]

@@ -1,10 +1,10 @@
 //! Commands that collide: few accounts, prices close together, ids sent again, ids nobody has.
 
-use counterfoil::core::command::{
+use counterfoil_core::command::{
     Body, CancelOrder, Command, CreateAccount, CreateAsset, CreateMarket, MassCancel, NewOrder, OrderRef, PostPending,
     Pricing, ReplaceOrder, SetAccountAsset, SetAccountState, SetMarketPhase, Transfer, TransferMode, VoidPending,
 };
-use counterfoil::core::types::{
+use counterfoil_core::types::{
     AccountId, AccountState, Amount, AssetId, AssetKind, Code, CommandId, FeeRate, MarketId, OrderId, Phase, Price,
     Quantity, SelfTradePrevention, Side, TimeInForce, Timestamp,
 };

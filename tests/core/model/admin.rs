@@ -1,9 +1,9 @@
 //! Assets, accounts, markets.
 
-use counterfoil::core::Rejection;
-use counterfoil::core::command::{Body, Command, CreateAsset, CreateMarket, SetAccountAsset, SetAccountState};
-use counterfoil::core::event::EventBody;
-use counterfoil::core::types::{AccountState, CancelReason, OrderId};
+use counterfoil_core::Rejection;
+use counterfoil_core::command::{Body, Command, CreateAsset, CreateMarket, SetAccountAsset, SetAccountState};
+use counterfoil_core::event::EventBody;
+use counterfoil_core::types::{AccountState, CancelReason, OrderId};
 
 use super::{Account, Model};
 

@@ -1,11 +1,11 @@
 //! One line of a transcript as a command. README.md beside this file shows the notation.
 
-use counterfoil::core::command::{
+use counterfoil_core::command::{
     Body, CancelOrder, Command, CreateAccount, CreateAsset, CreateMarket, MassCancel, NewOrder, OrderRef, PostPending,
     Pricing, ReplaceOrder, SetAccountAsset, SetAccountState, SetMarketPhase, Transfer, TransferMode, VoidPending,
 };
-use counterfoil::core::decimal;
-use counterfoil::core::types::{
+use counterfoil_core::decimal;
+use counterfoil_core::types::{
     AccountId, AccountState, Amount, AssetKind, Code, CommandId, FeeRate, OrderId, Phase, Price, Quantity,
     SelfTradePrevention, Side, TimeInForce, Timestamp,
 };

@@ -4,12 +4,10 @@
 //! Leaving kinds of commands out of a sequence finds more than mixing all of them in every one
 //! (Groce et al., "Swarm testing", 2012).
 
-use counterfoil::core::command::{
+use counterfoil_core::command::{
     Body, CreateAccount, CreateAsset, CreateMarket, SetAccountAsset, Transfer, TransferMode,
 };
-use counterfoil::core::types::{
-    AccountId, Amount, AssetId, AssetKind, Code, FeeRate, MarketId, Phase, Price, Quantity,
-};
+use counterfoil_core::types::{AccountId, Amount, AssetId, AssetKind, Code, FeeRate, MarketId, Phase, Price, Quantity};
 
 use super::rng::Rng;
 

@@ -9,12 +9,12 @@ mod trading;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use counterfoil::core::Rejection;
-use counterfoil::core::command::{
+use counterfoil_core::Rejection;
+use counterfoil_core::command::{
     Body, Command, CommandKey, CreateAsset, CreateMarket, OrderRef, PostPending, Transfer, TransferMode,
 };
-use counterfoil::core::event::{EventBody, PendingEnded, PendingPosted, Transferred};
-use counterfoil::core::types::{
+use counterfoil_core::event::{EventBody, PendingEnded, PendingPosted, Transferred};
+use counterfoil_core::types::{
     AccountId, AccountState, Amount, AssetId, CancelReason, CommandId, MarketId, OrderId, Phase, Quantity, Sequence,
     Timestamp,
 };

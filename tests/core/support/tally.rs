@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use counterfoil::core::event::{EventBody, Outcome, Record};
-use counterfoil::core::types::CancelReason;
+use counterfoil_core::event::{EventBody, Outcome, Record};
+use counterfoil_core::types::CancelReason;
 
 /// How often each thing was seen.
 #[derive(Debug, Clone, Default)]

@@ -1,4 +1,4 @@
-//! The core against the slow and obvious model of tests/model, step by step on generated commands:
+//! The core against the slow and obvious model of tests/core/model, step by step on generated commands:
 //! the same events, the same refusals, the same balances and the same reservations.
 
 mod model;
@@ -6,9 +6,9 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use counterfoil::core::command::Command;
-use counterfoil::core::event::{EventBody, Outcome, Record};
-use counterfoil::core::types::Timestamp;
+use counterfoil_core::command::Command;
+use counterfoil_core::event::{EventBody, Outcome, Record};
+use counterfoil_core::types::Timestamp;
 
 use model::{Expected, Model};
 use support::bench::Bench;

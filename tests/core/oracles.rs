@@ -10,13 +10,13 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use counterfoil::core::command::{
+use counterfoil_core::command::{
     Body, CancelOrder, Command, CreateAccount, CreateAsset, CreateMarket, NewOrder, OrderRef, Pricing, Proposal,
     ReplaceOrder,
 };
-use counterfoil::core::event::{Effects, EventBody};
-use counterfoil::core::ledger::Ledger;
-use counterfoil::core::types::{
+use counterfoil_core::event::{Effects, EventBody};
+use counterfoil_core::ledger::Ledger;
+use counterfoil_core::types::{
     AccountId, Amount, AssetId, AssetKind, Code, CommandId, FeeRate, LogIndex, MarketId, OrderId, Phase, Price,
     Quantity, SelfTradePrevention, Side, Stamp, Term, TimeInForce, Timestamp,
 };

@@ -1,4 +1,4 @@
-//! Runs the transcripts of tests/golden: each is a story of commands and the events they must cause.
+//! Runs the transcripts of tests/core/golden: each is a story of commands and the events they must cause.
 //!
 //! `UPDATE_GOLDEN=1` rewrites the files with what the ledger says now. Read every changed line.
 
@@ -16,10 +16,10 @@ mod support;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use counterfoil::core::RecordKey;
-use counterfoil::core::command::Command;
-use counterfoil::core::event::{EventBody, Outcome};
-use counterfoil::core::types::Timestamp;
+use counterfoil_core::RecordKey;
+use counterfoil_core::command::Command;
+use counterfoil_core::event::{EventBody, Outcome};
+use counterfoil_core::types::Timestamp;
 
 use names::Names;
 use support::bench::Bench;
@@ -138,7 +138,7 @@ impl Transcript {
         let rejected = |place: usize| matches!(self.bench.records[place].events[0].body, EventBody::Rejected(_));
         let nothing_done = (first..self.bench.records.len()).all(rejected);
         if nothing_done && !outcomes.is_empty() {
-            let header = |key: &RecordKey| key.table == counterfoil::core::Table::Header;
+            let header = |key: &RecordKey| key.table == counterfoil_core::Table::Header;
             assert!(self.bench.changed().iter().all(header), "a refused command changes nothing but its own record");
         }
     }
@@ -174,7 +174,7 @@ fn difference(wanted: &str, got: &str) -> String {
 
 #[test]
 fn every_transcript_comes_true() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/core/golden");
     let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     files.sort();

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use counterfoil::core::Ledger;
-use counterfoil::core::command::Pricing;
-use counterfoil::core::ledger::Hold;
-use counterfoil::core::types::{AccountId, AssetId, OrderId, Price, Side};
+use counterfoil_core::Ledger;
+use counterfoil_core::command::Pricing;
+use counterfoil_core::ledger::Hold;
+use counterfoil_core::types::{AccountId, AssetId, OrderId, Price, Side};
 
 use super::fold::Fold;
 

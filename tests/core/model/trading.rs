@@ -1,11 +1,11 @@
 //! Orders. The book is a list; the next maker is found by looking at all of it.
 
-use counterfoil::core::Rejection;
-use counterfoil::core::command::{CreateMarket, MassCancel, NewOrder, Pricing, ReplaceOrder};
-use counterfoil::core::event::{
+use counterfoil_core::Rejection;
+use counterfoil_core::command::{CreateMarket, MassCancel, NewOrder, Pricing, ReplaceOrder};
+use counterfoil_core::event::{
     EventBody, MassCancelled, OrderAccepted, OrderCancelled, OrderReduced, OrderReplaced, Trade,
 };
-use counterfoil::core::types::{Phase, Price, SelfTradePrevention, Side, TimeInForce};
+use counterfoil_core::types::{Phase, Price, SelfTradePrevention, Side, TimeInForce};
 
 use super::{AccountId, Amount, AssetId, CancelReason, CommandId, Model, OrderId, OrderRef, Quantity, Sequence};
 

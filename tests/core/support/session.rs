@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use counterfoil::core::Table;
-use counterfoil::core::command::Command;
-use counterfoil::core::event::Outcome;
-use counterfoil::core::ledger::records;
-use counterfoil::core::types::{OrderId, Timestamp};
+use counterfoil_core::Table;
+use counterfoil_core::command::Command;
+use counterfoil_core::event::Outcome;
+use counterfoil_core::ledger::records;
+use counterfoil_core::types::{OrderId, Timestamp};
 
 use super::bench::Bench;
 use super::fold::{Fold, Held};

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use counterfoil::core::command::{Command, CommandKey, Proposal};
-use counterfoil::core::event::{Effects, Outcome, Record};
-use counterfoil::core::types::{LogIndex, Stamp, Term, Timestamp};
-use counterfoil::core::{Decode, HashSeed, History, Ledger, Reader, RecordKey, StateDigest, Table, Used};
+use counterfoil_core::command::{Command, CommandKey, Proposal};
+use counterfoil_core::event::{Effects, Outcome, Record};
+use counterfoil_core::types::{LogIndex, Stamp, Term, Timestamp};
+use counterfoil_core::{Decode, HashSeed, History, Ledger, Reader, RecordKey, StateDigest, Table, Used};
 
 /// The ids used, in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
