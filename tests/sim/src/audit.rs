@@ -1,6 +1,5 @@
 //! The end of a run: when all is well, every node is asked for everything, and must say the same.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use counterfoil::checker::{Moment, NodeState, Read, ReadKind, ReadLevel};
 use counterfoil::client::{Client, ClientError, api};
 use counterfoil::core::types::{LogIndex, Sequence};
 
+use crate::operator::Desk;
 use crate::workload::{accounts, client};
 
 /// What the nodes say in the end.
@@ -28,15 +28,12 @@ pub struct Audit {
 /// Between two looks, while the nodes are not equal yet.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// The auditor: waits until it is told to go, then until the nodes are equal, then reads all there is.
+/// The auditor: waits until the members are equal, then reads all there is.
 ///
 /// # Errors
 /// When a node refuses what it must answer.
-pub async fn audit(nodes: u64, go: Arc<AtomicBool>, found: Arc<Mutex<Option<Audit>>>) -> turmoil::Result {
-    while !go.load(Ordering::Relaxed) {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    let clients = (1..=nodes).map(|id| client(&[id])).collect::<Result<Vec<_>, _>>()?;
+pub async fn audit(desk: Arc<Desk>, found: Arc<Mutex<Option<Audit>>>) -> turmoil::Result {
+    let clients = desk.members().iter().map(|id| client(&[*id])).collect::<Result<Vec<_>, _>>()?;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         match look(&clients).await {
