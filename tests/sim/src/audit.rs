@@ -36,7 +36,7 @@ pub async fn audit(desk: Arc<Desk>, found: Arc<Mutex<Option<Audit>>>) -> turmoil
     let clients = desk.members().iter().map(|id| client(&[*id])).collect::<Result<Vec<_>, _>>()?;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        match look(&clients).await {
+        match look(&clients, &desk.members()).await {
             Ok(Some(audit)) => {
                 *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(audit);
                 return Ok(());
@@ -48,7 +48,7 @@ pub async fn audit(desk: Arc<Desk>, found: Arc<Mutex<Option<Audit>>>) -> turmoil
 }
 
 /// Everything, if the nodes are equal and stay so meanwhile.
-async fn look(clients: &[Client]) -> Result<Option<Audit>, ClientError> {
+async fn look(clients: &[Client], expected: &[u64]) -> Result<Option<Audit>, ClientError> {
     let before = states(clients).await?;
     let place = |state: &NodeState| (state.applied, state.sequence);
     if before.iter().any(|state| place(state) != place(&before[0])) {
@@ -71,6 +71,13 @@ async fn look(clients: &[Client]) -> Result<Option<Audit>, ClientError> {
             audit.reads.push(Read { level, sent: moment, answered: moment, saw: ReadKind::Account(saw) });
         }
     }
+    let mut members = Vec::new();
+    for client in clients {
+        members.push(voters(client).await?);
+    }
+    if let Some(other) = members.iter().find(|members| members != &expected) {
+        audit.wrong.push(format!("a node says that the voters are {other:?}; they are {expected:?}"));
+    }
     audit.nodes = states(clients).await?;
     if audit.nodes.iter().any(|state| place(state) != place(&before[0])) {
         // Somebody still works.
@@ -92,6 +99,15 @@ async fn states(clients: &[Client]) -> Result<Vec<NodeState>, ClientError> {
         });
     }
     Ok(states)
+}
+
+/// Who votes, as a node sees it; it has to be every member.
+async fn voters(client: &Client) -> Result<Vec<u64>, ClientError> {
+    let status = client.get_status(api::GetStatusRequest::default()).await?;
+    let mut voters: Vec<u64> =
+        status.members.iter().filter(|member| member.voter).map(|member| member.node_id).collect();
+    voters.sort_unstable();
+    Ok(voters)
 }
 
 async fn records(client: &Client, end: u64) -> Result<Vec<api::Record>, ClientError> {

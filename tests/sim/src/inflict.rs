@@ -6,7 +6,7 @@ use crate::faults::{Kind, Planned};
 use crate::host::Host;
 use crate::network_faults::Wrong;
 use crate::operator::Order;
-use crate::world::{Later, World};
+use crate::world::{Later, Loss, World};
 
 /// A cluster is not made smaller than that.
 const MEMBERS_MIN: usize = 3;
@@ -51,7 +51,7 @@ impl World<'_> {
         let others: Vec<usize> = (0..self.links.count()).filter(|at| *at != victim).collect();
         let each = |wrong: &dyn Fn(usize) -> Vec<Wrong>| others.iter().flat_map(|at| wrong(*at)).collect::<Vec<_>>();
         let wrong = match kind {
-            Kind::Isolate => each(&|at| vec![Wrong::Cut(victim, at), Wrong::Cut(at, victim)]),
+            Kind::Isolate => self.cut_off(victim),
             Kind::PartPartition => vec![Wrong::Cut(victim, other), Wrong::Cut(other, victim)],
             Kind::OneWay if dice.below(2) == 0 => each(&|at| vec![Wrong::Cut(victim, at)]),
             Kind::OneWay => each(&|at| vec![Wrong::Cut(at, victim)]),
@@ -107,7 +107,7 @@ impl World<'_> {
             Kind::Transfer => return self.transfer(),
             Kind::Lapse => return self.lapse(dice),
             Kind::Membership => return self.change_membership(victim, dice),
-            Kind::LostDisk => return self.lose_disk(victim, dice),
+            Kind::LostDisk => return self.lose_disk(victim, until, dice),
             _ => return false,
         }
         true
@@ -145,8 +145,11 @@ impl World<'_> {
         first.filter(|_| spares.count() >= keep)
     }
 
-    /// The victim if it belongs to the cluster, or else one that does.
+    /// The victim if it belongs to the cluster, or else one that does; unless a change is under way.
     fn member(&self, victim: usize, dice: &mut Random) -> Option<usize> {
+        if self.losing || !self.desk.is_free() {
+            return None;
+        }
         let members = self.desk.members();
         let any = members[dice.below(members.len() as u64) as usize];
         let id = self.hosts[victim].id;
@@ -157,7 +160,7 @@ impl World<'_> {
     /// A node is added, removed, or gives its place to a new one, while the others go on.
     fn change_membership(&mut self, victim: usize, dice: &mut Random) -> bool {
         let members = self.desk.members();
-        let Some(victim) = self.member(victim, dice).filter(|_| self.desk.is_free()) else { return false };
+        let Some(victim) = self.member(victim, dice) else { return false };
         // A lost disk needs a node to take its node's place.
         let spare = self.spare(1);
         let removable = members.len() > MEMBERS_MIN;
@@ -175,21 +178,54 @@ impl World<'_> {
         true
     }
 
-    /// A node's disk is gone, for good. The node comes back with an empty one, which nobody may take for
-    /// the old one; a new node takes its place.
-    fn lose_disk(&mut self, victim: usize, dice: &mut Random) -> bool {
+    /// A node's disk is going to be gone, for good. The node comes back with an empty one, which nobody may
+    /// take for the old one; a new node takes its place. It hurts most when of those that are left one
+    /// lags behind and the other is away: then the two could elect, if the one were counted.
+    fn lose_disk(&mut self, victim: usize, until: u64, dice: &mut Random) -> bool {
         let spare = self.spare(0);
-        let Some(victim) = self.member(victim, dice).filter(|_| self.desk.is_free() && spare.is_some()) else {
-            return false;
-        };
-        self.crash(victim);
+        let Some(victim) = self.member(victim, dice).filter(|_| spare.is_some()) else { return false };
+        let mut others: Vec<usize> = (0..self.hosts.len()).filter(|at| *at != victim && !self.lots[*at].down).collect();
+        let mut loss = Loss { victim, behind: None, absent: None, away_ms: dice.below(LOST_MS_MAX) };
+        if dice.below(2) == 0 && others.len() > 1 {
+            let behind = others.swap_remove(dice.below(others.len() as u64) as usize);
+            let absent = others[dice.below(others.len() as u64) as usize];
+            let wrong = self.cut_off(behind);
+            loss.behind = Some(self.links.begin(&mut self.sim, wrong));
+            loss.absent = Some((absent, LOST_MS_MAX + dice.below(LOST_MS_MAX)));
+            loss.away_ms /= 4;
+        }
+        self.losing = true;
+        self.later.push((until, Later::LoseDisk(loss)));
+        true
+    }
+
+    /// The disk is gone now.
+    pub fn lose_disk_now(&mut self, loss: Loss) {
+        let Loss { victim, behind, absent, away_ms } = loss;
+        self.losing = false;
+        if let Some(behind) = behind {
+            self.links.end(&mut self.sim, behind);
+        }
+        if let Some((absent, for_ms)) = absent {
+            let wrong = self.cut_off(absent);
+            let begun = self.links.begin(&mut self.sim, wrong);
+            self.later.push((self.now_ms() + for_ms, Later::EndLinks(begun)));
+        }
+        if !self.lots[victim].down {
+            self.crash(victim);
+        }
         if let Err(error) = self.hosts[victim].disk.lose() {
             self.wrong.push(format!("the simulation's own disk: {error}"));
         }
         self.lots[victim].excused = &[OTHER_DISK, REMOVED];
-        self.later.push((self.now_ms() + dice.below(LOST_MS_MAX), Later::Start(victim)));
-        self.give_order(spare, Some(victim));
-        true
+        self.later.push((self.now_ms() + away_ms, Later::Start(victim)));
+        self.give_order(self.spare(0), Some(victim));
+    }
+
+    /// What cuts a node off from everybody.
+    fn cut_off(&self, at: usize) -> Vec<Wrong> {
+        let others = (0..self.links.count()).filter(|other| *other != at);
+        others.flat_map(|other| [Wrong::Cut(at, other), Wrong::Cut(other, at)]).collect()
     }
 
     fn give_order(&mut self, joins: Option<usize>, leaves: Option<usize>) {

@@ -72,6 +72,20 @@ pub enum Later {
     EndLinks(u64),
     Start(usize),
     FastDisk(usize),
+    LoseDisk(Loss),
+}
+
+/// A disk that is about to be lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Loss {
+    /// Whose.
+    pub victim: usize,
+    /// Lags behind meanwhile: what cuts it off, if one does.
+    pub behind: Option<u64>,
+    /// Is cut off when the other one is back, for so long, in milliseconds.
+    pub absent: Option<(usize, u64)>,
+    /// Until the victim comes back, in milliseconds.
+    pub away_ms: u64,
 }
 
 /// What is with a host.
@@ -111,6 +125,8 @@ pub struct World<'a> {
     pub leader: Option<(u64, u64)>,
     pub seen: Seen,
     pub wrong: Vec<String>,
+    /// A disk is about to be lost, so that the membership must not change otherwise.
+    pub losing: bool,
     /// Faults whose victim was not there.
     postponed: Vec<Planned>,
     /// The auditor has begun.
@@ -195,6 +211,7 @@ pub fn run(options: Options, lockstep: &Arc<Lockstep>) -> Outcome {
         leader: None,
         seen: Seen::default(),
         wrong: Vec::new(),
+        losing: false,
         postponed: Vec::new(),
         audited: false,
         found: Arc::default(),
@@ -377,6 +394,7 @@ impl World<'_> {
                 Later::EndLinks(begun) => self.links.end(&mut self.sim, begun),
                 Later::FastDisk(at) => self.hosts[at].disk.set_sync_us(SYNC_US),
                 Later::Start(at) => self.start(at),
+                Later::LoseDisk(loss) => self.lose_disk_now(loss),
             }
         }
     }
