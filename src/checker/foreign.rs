@@ -55,11 +55,98 @@ fn by_itself(event: &Event) -> Option<Body> {
         Event::MassCancelled(it) => {
             Body::MassCancel(api::MassCancel { account_id: it.account_id, market_id: it.market_id, side: it.side })
         }
+        Event::PlantDefined(it) => Body::DefinePlant(it),
+        Event::CalendarSet(it) => Body::SetCalendar(it),
+        Event::ItemDefined(it) => Body::DefineItem(it),
+        Event::BomDefined(it) => Body::DefineBom(it),
+        Event::StockMoved(it) => return stock(it),
+        Event::WorkOrderCreated(it) => create_work_order(it.work_order?),
+        Event::WorkOrderReleased(it) => {
+            // What was reserved whole could have been reserved beyond what there is, by a credit limit.
+            let partial = it.lines.iter().any(|line| line.issued + line.reserved < line.required);
+            Body::ReleaseWorkOrder(api::ReleaseWorkOrder { work_order_id: it.work_order?.work_order_id, partial })
+        }
+        Event::WorkOrderChanged(it) => {
+            Body::SetWorkOrder(api::SetWorkOrder { work_order_id: it.work_order?.work_order_id, change: it.change })
+        }
+        Event::MaterialsIssued(it) => Body::IssueMaterials(api::IssueMaterials {
+            work_order_id: it.work_order?.work_order_id,
+            materials: it.materials.into_iter().map(material).collect(),
+        }),
+        Event::MaterialsReturned(it) => Body::ReturnMaterials(api::ReturnMaterials {
+            work_order_id: it.work_order?.work_order_id,
+            material: it.material.map(material),
+        }),
+        Event::OperationReported(it) => Body::ReportOperation(api::ReportOperation {
+            work_order_id: it.work_order?.work_order_id,
+            operation: it.operation,
+            good: it.good,
+            scrap: it.scrap,
+        }),
+        Event::WorkOrderCompleted(it) => Body::CompleteWorkOrder(api::CompleteWorkOrder {
+            work_order_id: it.work_order?.work_order_id,
+            good: it.good,
+            scrap: it.scrap,
+            loss: it.loss,
+            lot: it.lot,
+        }),
         Event::Rejected(_)
+        | Event::LotsMoved(_)
         | Event::PendingExpired(_)
         | Event::Trade(_)
         | Event::OrderReduced(_)
         | Event::OrderCancelled(_) => return None,
+    })
+}
+
+fn material(moved: api::MaterialMoved) -> api::Material {
+    api::Material { component_id: moved.component_id, quantity: moved.quantity, lot: moved.lot }
+}
+
+fn create_work_order(order: api::WorkOrder) -> Body {
+    Body::CreateWorkOrder(api::CreateWorkOrder {
+        plant_id: order.plant_id,
+        product_id: order.product_id,
+        quantity: order.quantity,
+        version: Some(order.version),
+        location_id: order.location_id,
+        output_id: order.output_id,
+        start_day: order.start_day,
+        due_day: order.due_day,
+        backflush: order.backflush,
+        optional: order.optional,
+        over_issue: order.over_issue,
+    })
+}
+
+/// The command that moved this stock.
+fn stock(moved: api::StockMoved) -> Option<Body> {
+    use api::StockMoveKind as Kind;
+    let api::StockMoved { location_id, asset_id, quantity, lot, reason, .. } = moved;
+    Some(match Kind::try_from(moved.kind).ok()? {
+        Kind::Receipt => {
+            let from_account_id = moved.from_account_id;
+            Body::ReceiveStock(api::ReceiveStock { location_id, asset_id, quantity, from_account_id, lot })
+        }
+        Kind::Issue => {
+            let to_account_id = moved.to_account_id;
+            Body::IssueStock(api::IssueStock { location_id, asset_id, quantity, to_account_id, lot })
+        }
+        Kind::Adjustment => {
+            let amount = i64::try_from(quantity).ok()?;
+            let difference = if moved.to_account_id == location_id { amount } else { -amount };
+            Body::AdjustStock(api::AdjustStock { location_id, asset_id, difference, lot, reason })
+        }
+        Kind::Count => {
+            let counted = moved.counted;
+            Body::CountStock(api::CountStock { location_id, asset_id, counted, lot, reason })
+        }
+        Kind::Scrap => Body::ScrapStock(api::ScrapStock { location_id, asset_id, quantity, lot, reason }),
+        Kind::Move => {
+            let (from_location_id, to_location_id) = (moved.from_account_id, moved.to_account_id);
+            Body::MoveStock(api::MoveStock { from_location_id, to_location_id, asset_id, quantity, lot })
+        }
+        Kind::Unspecified => return None,
     })
 }
 

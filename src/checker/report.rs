@@ -261,5 +261,18 @@ fn name(body: &EventBody) -> &'static str {
         EventBody::OrderReduced(_) => "order_reduced",
         EventBody::OrderCancelled(_) => "order_cancelled",
         EventBody::MassCancelled(_) => "mass_cancelled",
+        EventBody::PlantDefined(_) => "plant_defined",
+        EventBody::CalendarSet(_) => "calendar_set",
+        EventBody::ItemDefined(_) => "item_defined",
+        EventBody::BomDefined(_) => "bom_defined",
+        EventBody::StockMoved(_) => "stock_moved",
+        EventBody::LotsMoved(_) => "lots_moved",
+        EventBody::WorkOrderCreated(_) => "work_order_created",
+        EventBody::WorkOrderReleased(_) => "work_order_released",
+        EventBody::WorkOrderChanged(_) => "work_order_changed",
+        EventBody::MaterialsIssued(_) => "materials_issued",
+        EventBody::MaterialsReturned(_) => "materials_returned",
+        EventBody::OperationReported(_) => "operation_reported",
+        EventBody::WorkOrderCompleted(_) => "work_order_completed",
     }
 }

@@ -4,11 +4,19 @@
 //! all: the service's conversion checks the shape. What depends on the state is the ledger's to
 //! refuse, as a [`Rejection`](super::Rejection).
 
+mod production;
+
 use super::codec::{Encode, numbered, record, tagged};
 use super::digest::hash64;
 use super::types::{
     AccountId, AccountState, Amount, AssetId, AssetKind, Code, CommandId, FeeRate, MarketId, OrderId, Phase, Price,
     Quantity, SelfTradePrevention, Side, Term, TimeInForce, Timestamp,
+};
+
+pub use production::{
+    AdjustStock, BomLine, ByProduct, CompleteWorkOrder, CountStock, CreateWorkOrder, DefineBom, DefineItem,
+    DefinePlant, IssueMaterials, IssueStock, Material, MoveStock, Operation, ReceiveStock, ReleaseWorkOrder,
+    ReportOperation, ReturnMaterials, ScrapStock, SetCalendar, SetWorkOrder,
 };
 
 record! {
@@ -53,6 +61,40 @@ tagged! {
         22 => CancelOrder(CancelOrder),
         /// Cancels open orders of an account (FIX OrderMassCancelRequest).
         23 => MassCancel(MassCancel),
+        /// Defines a plant.
+        30 => DefinePlant(DefinePlant),
+        /// Sets the days on which a plant works.
+        31 => SetCalendar(SetCalendar),
+        /// Defines how an asset is planned.
+        32 => DefineItem(DefineItem),
+        /// Adds a version of a bill of materials.
+        33 => DefineBom(DefineBom),
+        /// Takes goods in.
+        40 => ReceiveStock(ReceiveStock),
+        /// Gives goods out.
+        41 => IssueStock(IssueStock),
+        /// Books a known difference.
+        42 => AdjustStock(AdjustStock),
+        /// Books the difference to what was counted.
+        43 => CountStock(CountStock),
+        /// Throws goods away.
+        44 => ScrapStock(ScrapStock),
+        /// Moves goods between locations.
+        45 => MoveStock(MoveStock),
+        /// Adds a work order.
+        50 => CreateWorkOrder(CreateWorkOrder),
+        /// Reserves a work order's materials.
+        51 => ReleaseWorkOrder(ReleaseWorkOrder),
+        /// Starts, holds, resumes or ends a work order.
+        52 => SetWorkOrder(SetWorkOrder),
+        /// Issues materials to a work order.
+        53 => IssueMaterials(IssueMaterials),
+        /// Takes materials of a work order back.
+        54 => ReturnMaterials(ReturnMaterials),
+        /// Reports work on an operation.
+        55 => ReportOperation(ReportOperation),
+        /// Completes products of a work order.
+        56 => CompleteWorkOrder(CompleteWorkOrder),
     }
 }
 
@@ -320,6 +362,8 @@ numbered! {
         Transfer = 2,
         /// Orders, replaces and cancels of one account.
         Trading = 3,
+        /// Plants, items, bills of materials, stock, work orders.
+        Production = 4,
     }
 }
 
@@ -352,6 +396,23 @@ impl Command {
             Body::ReplaceOrder(replace) => (Scope::Trading, replace.account),
             Body::CancelOrder(cancel) => (Scope::Trading, cancel.account),
             Body::MassCancel(cancel) => (Scope::Trading, cancel.account),
+            Body::DefinePlant(_)
+            | Body::SetCalendar(_)
+            | Body::DefineItem(_)
+            | Body::DefineBom(_)
+            | Body::ReceiveStock(_)
+            | Body::IssueStock(_)
+            | Body::AdjustStock(_)
+            | Body::CountStock(_)
+            | Body::ScrapStock(_)
+            | Body::MoveStock(_)
+            | Body::CreateWorkOrder(_)
+            | Body::ReleaseWorkOrder(_)
+            | Body::SetWorkOrder(_)
+            | Body::IssueMaterials(_)
+            | Body::ReturnMaterials(_)
+            | Body::ReportOperation(_)
+            | Body::CompleteWorkOrder(_) => (Scope::Production, AccountId(0)),
         };
         CommandKey { scope, account, id: self.id }
     }

@@ -4,14 +4,21 @@
 //! balance is a [`Posting`] of the event that caused it, with the balance it left, so that the
 //! state is a fold over records, and any balance at any past sequence can be read from one posting.
 
+mod production;
+
 use super::codec::{Decode, DecodeError, Encode, Reader, record, tagged};
 use super::command::{
-    CommandKey, CreateAccount, CreateAsset, CreateMarket, NewOrder, SetAccountAsset, SetAccountState, SetMarketPhase,
-    Transfer,
+    CommandKey, CreateAccount, CreateAsset, CreateMarket, DefineBom, DefineItem, DefinePlant, NewOrder,
+    SetAccountAsset, SetAccountState, SetCalendar, SetMarketPhase, Transfer,
 };
 use super::rejection::Rejection;
 use super::types::{
     AccountId, Amount, AssetId, CancelReason, CommandId, MarketId, OrderId, Price, Quantity, Sequence, Side, Stamp,
+};
+
+pub use production::{
+    LotMove, LotsMoved, MaterialMoved, MaterialsIssued, MaterialsReturned, OperationReported, StockMoved,
+    WorkOrderChanged, WorkOrderCompleted, WorkOrderCreated, WorkOrderReleased,
 };
 
 record! {
@@ -70,6 +77,32 @@ tagged! {
         24 => OrderCancelled(OrderCancelled),
         /// A mass cancel was carried out; the orders' own events stand before it.
         25 => MassCancelled(MassCancelled),
+        /// A plant was defined.
+        30 => PlantDefined(DefinePlant),
+        /// A plant's calendar was set.
+        31 => CalendarSet(SetCalendar),
+        /// An item was defined.
+        32 => ItemDefined(DefineItem),
+        /// A version of a bill of materials was added.
+        33 => BomDefined(DefineBom),
+        /// Stock was received, issued, adjusted, counted, scrapped or moved.
+        40 => StockMoved(StockMoved),
+        /// The event before moved these lots.
+        41 => LotsMoved(LotsMoved),
+        /// A work order was added; the event's sequence is its id.
+        50 => WorkOrderCreated(WorkOrderCreated),
+        /// A work order's materials were reserved.
+        51 => WorkOrderReleased(WorkOrderReleased),
+        /// A work order was started, held, resumed or ended.
+        52 => WorkOrderChanged(WorkOrderChanged),
+        /// Materials were issued to a work order.
+        53 => MaterialsIssued(MaterialsIssued),
+        /// Material came back from a work order.
+        54 => MaterialsReturned(MaterialsReturned),
+        /// Work on an operation was reported.
+        55 => OperationReported(OperationReported),
+        /// Products of a work order were completed.
+        56 => WorkOrderCompleted(WorkOrderCompleted),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The product: matching, the ledger, its rules. Pure and deterministic.
+//! The product: matching, production, the ledger, its rules. Pure and deterministic.
 //!
 //! There is no clock, no randomness, no I/O, no async and no iteration in hash order here; time and
 //! ids come in with the command. The same commands at the same stamps give the same events, bit for
@@ -30,3 +30,5 @@ pub use table::HashSeed;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+pub(crate) mod shop;

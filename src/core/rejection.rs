@@ -78,6 +78,67 @@ numbered! {
         OrderNotOpen = 57,
         /// The account has as many open orders as one may have.
         OpenOrdersAboveMax = 58,
+
+        /// No such plant.
+        UnknownPlant = 70,
+        /// Goods that are consumed, scrapped or adjusted go to an issuer, and this account is none.
+        NotAnIssuer = 71,
+        /// The account is an issuer, and cannot be a place of stock.
+        IssuerAsLocation = 72,
+        /// The account is another plant's location, or one that this plant would lose.
+        LocationInUse = 73,
+        /// The account is no location, or none of this plant.
+        NotALocation = 74,
+        /// The asset has no planning data.
+        UnknownItem = 75,
+        /// The currency of an item and the tracking of its lots stay as they are.
+        ItemFixed = 76,
+        /// Somebody has had of the asset already, of no lot.
+        AssetInUse = 77,
+        /// The asset's lots are not tracked.
+        NotLotTracked = 78,
+        /// There is less of the lot than the command needs.
+        LotTooSmall = 79,
+
+        /// No such version of the bill of materials, or none in effect.
+        UnknownBom = 80,
+        /// The product has a version of this number.
+        BomExists = 81,
+        /// The product would be a component of itself.
+        BomCycle = 82,
+        /// There would be more levels below a product than there may be.
+        BomTooDeep = 83,
+        /// More lines, by-products or operations than one order can have.
+        BomTooLarge = 84,
+        /// A component's cost is counted in another currency than the product's.
+        CurrencyDiffers = 85,
+        /// The end lies before the beginning.
+        DatesReversed = 86,
+        /// Another version of the bill of materials begins on that day.
+        BomDateTaken = 87,
+
+        /// No such work order.
+        UnknownWorkOrder = 90,
+        /// The work order is closed or cancelled.
+        WorkOrderNotOpen = 91,
+        /// The work order is held up.
+        WorkOrderOnHold = 92,
+        /// The work order is not in a state in which this can be done.
+        WorkOrderInOtherState = 93,
+        /// The work order does not require the component.
+        UnknownComponent = 94,
+        /// The command names a component twice.
+        ComponentTwice = 95,
+        /// More than the work order requires.
+        OverIssue = 96,
+        /// More comes back than was issued.
+        ReturnAboveIssued = 97,
+        /// The work order has no such operation.
+        UnknownOperation = 98,
+        /// More units than reached the operation, or than came through the last one.
+        OperationOutOfOrder = 99,
+        /// More units than the work order has left to make.
+        QuantityAboveOrder = 100,
     }
 }
 

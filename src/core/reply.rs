@@ -5,6 +5,7 @@
 
 use super::command::Scope;
 use super::event::{EventBody, OrderCancelled, Posting, RecordView, Trade};
+use super::production::records::WorkOrder;
 use super::rejection::Rejection;
 use super::types::{AccountId, Amount, AssetId, OrderId, OrderStatus, Quantity, Sequence, Stamp};
 
@@ -21,8 +22,10 @@ pub struct Summary {
     pub order: Option<OrderSummary>,
     /// How many orders a mass cancel ended.
     pub cancelled_count: Option<u32>,
+    /// What the command's work order is after it.
+    pub work_order: Option<WorkOrder>,
     /// What the command left in the balances it touched: of the trading account alone for an order,
-    /// of both accounts for a transfer.
+    /// of every account for a transfer, a movement of stock or a work order.
     pub balances: Vec<BalanceLeft>,
 }
 
@@ -72,6 +75,7 @@ impl Summary {
             rejection: None,
             order: None,
             cancelled_count: None,
+            work_order: None,
             balances: balances_left(record.postings(), trader),
         };
         let mut own = None;
@@ -80,13 +84,28 @@ impl Summary {
                 EventBody::Rejected(reason) => summary.rejection = Some(*reason),
                 EventBody::MassCancelled(mass) => summary.cancelled_count = Some(mass.count),
                 _ if trader.is_some() => OwnOrder::follow(&mut own, sequence, body),
-                _ => {}
+                _ => summary.work_order = work_order_of(body).copied().or(summary.work_order),
             }
         }
         if summary.cancelled_count.is_none() {
             summary.order = own.map(|own: OwnOrder| own.summary);
         }
         summary
+    }
+}
+
+/// What an event says that a work order is after it.
+#[must_use]
+pub fn work_order_of(body: &EventBody) -> Option<&WorkOrder> {
+    match body {
+        EventBody::WorkOrderCreated(event) => Some(&event.order),
+        EventBody::WorkOrderReleased(event) => Some(&event.order),
+        EventBody::WorkOrderChanged(event) => Some(&event.order),
+        EventBody::MaterialsIssued(event) => Some(&event.order),
+        EventBody::MaterialsReturned(event) => Some(&event.order),
+        EventBody::OperationReported(event) => Some(&event.order),
+        EventBody::WorkOrderCompleted(event) => Some(&event.order),
+        _ => None,
     }
 }
 

@@ -24,6 +24,22 @@ numbered! {
         Order = 6,
         /// Pending transfers; an ended one's slot is used again.
         Pending = 7,
+        /// Plants, in the order of definition.
+        Plant = 8,
+        /// Calendars, each in the slot of its plant.
+        Calendar = 9,
+        /// Items, in the order of definition.
+        Item = 10,
+        /// Versions of bills of materials, in the order of definition.
+        Bom = 11,
+        /// Their parts, version by version.
+        BomPart = 12,
+        /// Lots; an empty one's slot is used again.
+        Lot = 13,
+        /// Work orders that have not ended; an ended one's slot is used again.
+        WorkOrder = 14,
+        /// Their parts; an ended order's slots are used again.
+        WorkOrderPart = 15,
     }
 }
 
@@ -49,6 +65,14 @@ impl Table {
             Self::Market => 128,
             Self::Order => 160,
             Self::Pending => 96,
+            Self::Plant => 320,
+            Self::Calendar => 1_480,
+            Self::Item => 64,
+            Self::Bom => 32,
+            Self::BomPart => 64,
+            Self::Lot => 56,
+            Self::WorkOrder => 128,
+            Self::WorkOrderPart => 64,
         }
     }
 }

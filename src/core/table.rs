@@ -6,7 +6,7 @@
 //! search one after another. Replicas agree whatever their seeds.
 
 use super::digest::{SECRETS, fold};
-use super::types::{AccountId, AssetId, CommandId, MarketId, OrderId};
+use super::types::{AccountId, AssetId, BomVersion, CommandId, MarketId, OrderId, PlantId};
 
 /// The place of a record in its table.
 pub type Slot = u32;
@@ -46,6 +46,18 @@ impl Key for AssetId {
 impl Key for MarketId {
     fn hash(self, seed: HashSeed) -> u32 {
         seed.words(u64::from(self.0), 0)
+    }
+}
+
+impl Key for PlantId {
+    fn hash(self, seed: HashSeed) -> u32 {
+        seed.words(u64::from(self.0), 0)
+    }
+}
+
+impl Key for (AssetId, BomVersion) {
+    fn hash(self, seed: HashSeed) -> u32 {
+        seed.words(u64::from(self.0.0), u64::from(self.1.0))
     }
 }
 

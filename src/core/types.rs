@@ -2,7 +2,14 @@
 //!
 //! All numbers are integers in the smallest unit of what they count; there is no floating point.
 
+mod production;
+
 use super::codec::{Decode, DecodeError, Encode, Reader, newtype, numbered, record};
+
+pub use production::{
+    Attrition, BomVersion, Day, LotRule, OverIssue, PlantId, Source, StockMoveKind, WorkOrderChange, WorkOrderId,
+    WorkOrderState,
+};
 
 newtype! {
     /// An account, numbered by the client that creates it. Never zero.
@@ -94,6 +101,16 @@ pub struct Code([u8; Code::LEN_MAX]);
 impl Code {
     /// The longest code, in bytes.
     pub const LEN_MAX: usize = 24;
+
+    /// Before every code in their order.
+    pub(crate) const FIRST: Self = Self([0; Self::LEN_MAX]);
+    /// Behind every code in their order.
+    pub(crate) const LAST: Self = Self([0xff; Self::LEN_MAX]);
+
+    /// The lot number of goods that came in without one: `L` and the number of the event.
+    pub(crate) fn numbered(sequence: Sequence) -> Self {
+        Self::new(&format!("L{sequence}")).expect("a number has at most 20 digits")
+    }
 
     /// The code with this text, or `None` when it is empty, too long, or not printable ASCII.
     #[must_use]

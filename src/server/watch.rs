@@ -18,6 +18,7 @@ use super::stream::AnswerStream;
 use crate::core::Record;
 use crate::core::command::Transfer;
 use crate::core::event::EventBody;
+use crate::core::production::records::WorkOrder;
 use crate::core::types::{AccountId, AssetId, MarketId, Sequence};
 use crate::proto::v1 as pb;
 
@@ -111,6 +112,11 @@ impl Filter {
     }
 }
 
+fn of_work_order(order: &WorkOrder) -> Subjects {
+    let accounts = [Some(order.location), Some(order.output)];
+    Subjects { accounts, assets: [Some(order.product), None], market: None }
+}
+
 fn subjects(body: &EventBody) -> Subjects {
     let of_account = |account| Subjects { accounts: [Some(account), None], ..Subjects::default() };
     let of_order = |account, market| Subjects { market: Some(market), ..of_account(account) };
@@ -136,8 +142,23 @@ fn subjects(body: &EventBody) -> Subjects {
         EventBody::OrderReduced(it) => of_order(it.account, it.market),
         EventBody::OrderCancelled(it) => of_order(it.account, it.market),
         EventBody::MassCancelled(it) => Subjects { market: it.market, ..of_account(it.account) },
+        EventBody::ItemDefined(it) => Subjects { assets: [Some(it.asset), None], ..Subjects::default() },
+        EventBody::BomDefined(it) => Subjects { assets: [Some(it.product), None], ..Subjects::default() },
+        EventBody::StockMoved(it) => {
+            Subjects { accounts: [Some(it.from), Some(it.to)], assets: [Some(it.asset), None], market: None }
+        }
+        EventBody::WorkOrderCreated(it) => of_work_order(&it.order),
+        EventBody::WorkOrderReleased(it) => of_work_order(&it.order),
+        EventBody::WorkOrderChanged(it) => of_work_order(&it.order),
+        EventBody::MaterialsIssued(it) => of_work_order(&it.order),
+        EventBody::MaterialsReturned(it) => of_work_order(&it.order),
+        EventBody::OperationReported(it) => of_work_order(&it.order),
+        EventBody::WorkOrderCompleted(it) => of_work_order(&it.order),
         // These change balances, or nothing: their postings and their command say whose.
         EventBody::Rejected(_)
+        | EventBody::PlantDefined(_)
+        | EventBody::CalendarSet(_)
+        | EventBody::LotsMoved(_)
         | EventBody::PendingPosted(_)
         | EventBody::PendingVoided(_)
         | EventBody::PendingExpired(_) => Subjects::default(),

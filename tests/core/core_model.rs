@@ -102,6 +102,7 @@ fn bodies(record: &Record) -> Vec<EventBody> {
 
 fn run(seed: u64) -> Tally {
     let mut generator = Generator::new(seed);
+    generator.swarm.without_production();
     if generator.swarm.huge {
         return Tally::default(); // The model counts without bounds; core_properties.rs looks at them.
     }

@@ -9,8 +9,12 @@
 mod names;
 #[path = "golden/parse.rs"]
 mod parse;
+#[path = "golden/parse_production.rs"]
+mod parse_production;
 #[path = "golden/print.rs"]
 mod print;
+#[path = "golden/print_production.rs"]
+mod print_production;
 mod support;
 
 use std::fmt::Write;
@@ -129,6 +133,11 @@ impl Transcript {
         let record = self.bench.records[place].clone();
         self.fold.add(&record, command);
         self.fold.check_limits();
+        for event in &record.events {
+            if let EventBody::WorkOrderCreated(created) = &event.body {
+                self.names.add_work_order(created.order.command, created.order.id);
+            }
+        }
         print::record(&record, &self.names, &mut self.orders, &mut self.out);
     }
 
@@ -148,7 +157,23 @@ impl Transcript {
             Some(("book", symbol)) => print::book(&self.bench, symbol, &self.names, &mut self.out),
             Some(("last", symbol)) => print::last(&self.bench, symbol, &self.names, &mut self.out),
             Some(("balance", account)) => print::balances(&self.bench, account, &self.names, &mut self.out),
-            _ => return Err("? book MARKET, ? last MARKET or ? balance ACCOUNT".to_owned()),
+            Some((what, name)) => return self.question_of_production(what, name),
+            None => return Err(format!("what of it: {line}")),
+        }
+        Ok(())
+    }
+
+    fn question_of_production(&mut self, what: &str, name: &str) -> Result<(), String> {
+        let (ledger, names, out) = (&self.bench.ledger, &mut self.names, &mut self.out);
+        match what {
+            "work-order" => {
+                let command = names.label(name);
+                print_production::work_order(ledger, names.work_order(command), names, out);
+            }
+            "lots" => print_production::lots(ledger, names.account(name), names, out),
+            "reorder" => print_production::reorder(ledger, name, names, out),
+            "where-used" => print_production::where_used(ledger, names.asset(name).id, names, out),
+            _ => return Err("? book MARKET, last MARKET, balance ACCOUNT, work-order ORDER …".to_owned()),
         }
         Ok(())
     }

@@ -139,6 +139,7 @@ async fn get(context: &mut Context, account_id: u64, fresh: Fresh) -> Result<(),
         let holder = match &hold.holder {
             Some(api::hold::Holder::OrderId(order)) => format!("order {order}"),
             Some(api::hold::Holder::TransferId(transfer)) => format!("transfer {}", id_to_hex(transfer)),
+            Some(api::hold::Holder::WorkOrderId(order)) => format!("work order {order}"),
             None => String::new(),
         };
         rows.push(vec![asset.code.clone(), amount(hold.amount, asset.scale), holder]);

@@ -210,6 +210,9 @@ impl Ledger {
         let posting = self.balances.change(balance, amount, hold);
         self.changes.mark(Table::Balance, balance);
         effects.push_posting(posting);
+        if amount != 0 && self.balances.entries[balance].tracks_lots {
+            self.move_lots(balance, &posting);
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct BalanceEntry {
     pub balance: Balance,
     /// Its asset's slot.
     pub asset: Slot,
+    /// Whether its asset's lots are tracked.
+    pub tracks_lots: bool,
     links: Links,
 }
 
@@ -58,6 +60,8 @@ pub struct Balances {
     pub entries: Directory<BalanceEntry>,
     /// Per asset; see the module's text.
     debts: Vec<u64>,
+    /// Per asset: whether its lots are tracked, and how many balances of it there are.
+    lots: Vec<(bool, u32)>,
 }
 
 /// What a balance takes part in its asset's debt.
@@ -71,12 +75,25 @@ impl Balances {
 
     /// No balances.
     pub fn new(seed: HashSeed) -> Self {
-        Self { entries: Directory::new(seed), debts: Vec::new() }
+        Self { entries: Directory::new(seed), debts: Vec::new(), lots: Vec::new() }
     }
 
     /// Makes room for one more asset.
     pub fn add_asset(&mut self) {
         self.debts.push(0);
+        self.lots.push((false, 0));
+    }
+
+    /// Tracks the lots of an asset from now on. Answers whether it does: not when there are balances.
+    pub fn track_lots(&mut self, asset: Slot) -> bool {
+        let (tracked, balances) = &mut self.lots[asset as usize];
+        *tracked |= *balances == 0;
+        *tracked
+    }
+
+    /// Whether the lots of an asset are tracked.
+    pub fn tracks_lots(&self, asset: Slot) -> bool {
+        self.lots[asset as usize].0
     }
 
     /// Adds a balance that is not there yet; `None` when it is out of range.
@@ -87,7 +104,16 @@ impl Balances {
             return None;
         }
         self.debts[asset as usize] = debt;
-        Some(self.entries.push(BalanceEntry { balance, asset, links: Links::default() }))
+        let (tracks_lots, balances) = &mut self.lots[asset as usize];
+        *balances += 1;
+        Some(self.entries.push(BalanceEntry { balance, asset, tracks_lots: *tracks_lots, links: Links::default() }))
+    }
+
+    /// Takes the balance that was added last, and has nothing, back.
+    pub fn pop(&mut self) {
+        if let Some(last) = self.entries.pop() {
+            self.lots[last.asset as usize].1 -= 1;
+        }
     }
 
     /// The debt of an asset.

@@ -8,10 +8,11 @@ use super::transfers::PendingEntry;
 use crate::command::{Body, Command};
 use crate::event::{Effects, EffectsMark, Origin, Outcome};
 use crate::planted::{self, Mistake};
+use crate::production::records::Lot;
 use crate::rejection::Rejection;
 use crate::state::{History, Table};
 use crate::table::Slot;
-use crate::types::{CommandId, Stamp};
+use crate::types::{CommandId, Quantity, Stamp};
 
 /// What a chain changed besides amounts, while one is carried out.
 #[derive(Debug, Default)]
@@ -25,6 +26,9 @@ enum Step {
     BalanceAdded { owner: Slot },
     PendingAdded { slot: Slot },
     PendingRemoved { slot: Slot, entry: PendingEntry },
+    LotAdded { balance: Slot, slot: Slot },
+    LotChanged { slot: Slot, before: Quantity },
+    LotRemoved { balance: Slot, slot: Slot, lot: Lot },
 }
 
 impl Undo {
@@ -47,6 +51,21 @@ impl Undo {
     /// Notes an ended pending transfer.
     pub fn pending_removed(&mut self, slot: Slot, entry: &PendingEntry) {
         self.push(Step::PendingRemoved { slot, entry: *entry });
+    }
+
+    /// Notes a new lot of this balance.
+    pub fn lot_added(&mut self, balance: Slot, slot: Slot) {
+        self.push(Step::LotAdded { balance, slot });
+    }
+
+    /// Notes that a lot is of another quantity now.
+    pub fn lot_changed(&mut self, slot: Slot, before: Quantity) {
+        self.push(Step::LotChanged { slot, before });
+    }
+
+    /// Notes a lot of this balance that is used up.
+    pub fn lot_removed(&mut self, balance: Slot, slot: Slot, lot: Lot) {
+        self.push(Step::LotRemoved { balance, slot, lot });
     }
 
     /// Whether the chain has ended this pending transfer.
@@ -138,13 +157,18 @@ impl Ledger {
                 Step::BalanceAdded { owner } => {
                     let last = self.balances.entries.len() - 1;
                     self.accounts[owner].balances.remove(&mut self.balances.entries, last);
-                    self.balances.entries.pop();
+                    self.balances.pop();
                     self.changes.mark(Table::Balance, last);
                 }
                 Step::PendingAdded { slot } => {
                     self.remove_pending(slot);
                 }
                 Step::PendingRemoved { slot, entry } => self.put_pending_back(slot, entry),
+                Step::LotAdded { balance, slot } => {
+                    self.production.lots.remove(balance, slot);
+                }
+                Step::LotChanged { slot, before } => self.production.lots.entries[slot].quantity = before,
+                Step::LotRemoved { balance, slot, lot } => self.production.lots.put_back(balance, slot, lot),
             }
         }
     }

@@ -24,7 +24,7 @@ impl std::fmt::Display for BrokenInvariant {
 
 impl std::error::Error for BrokenInvariant {}
 
-fn broken(table: Table, slot: Slot, reason: impl Into<String>) -> BrokenInvariant {
+pub fn broken(table: Table, slot: Slot, reason: impl Into<String>) -> BrokenInvariant {
     BrokenInvariant { key: RecordKey { table, slot }, reason: reason.into() }
 }
 
@@ -32,20 +32,22 @@ fn broken(table: Table, slot: Slot, reason: impl Into<String>) -> BrokenInvarian
 macro_rules! ensure {
     ($condition:expr, $table:ident, $slot:expr, $($reason:tt)+) => {
         if !$condition {
-            return Err(broken(Table::$table, $slot, format!($($reason)+)));
+            return Err($crate::ledger::broken($crate::Table::$table, $slot, format!($($reason)+)));
         }
     };
 }
+pub(crate) use ensure;
 
 impl Ledger {
     /// Checks the whole state; takes time in proportion to its size.
     ///
     /// - every asset sums to zero, and its debt is what its balances say and in range;
-    /// - `reserved` is the sum of what open orders and pending transfers hold;
+    /// - `reserved` is the sum of what open orders, pending transfers and work orders hold;
     /// - no account is further below zero than its credit limit, but issuers;
     /// - no book is crossed, every queue is in the order of priority, every sum is that of the orders;
     /// - an order holds exactly what it must; filled and open do not exceed what was ordered;
     /// - frozen and closed accounts have no open orders, closed ones no balances;
+    /// - production is in order, see [`Self::check_production`];
     /// - deadlines are those of the open orders and pending transfers, and lie ahead.
     ///
     /// # Errors
@@ -54,6 +56,7 @@ impl Ledger {
         let mut held = vec![0_i128; self.balances.entries.len() as usize];
         self.check_orders(&mut held)?;
         self.check_pendings(&mut held)?;
+        self.check_production(&mut held)?;
         self.check_balances(&held)?;
         self.check_sums()?;
         self.check_accounts()?;
@@ -93,6 +96,9 @@ impl Ledger {
             slot,
             "is on no tick"
         );
+        let rate_max = market.market.maker_fee.0.unsigned_abs().max(market.market.taker_fee.0.unsigned_abs());
+        let accrued_max = u128::from(order.filled_notional.0.unsigned_abs()) * u128::from(rate_max);
+        ensure!(order.fee_accrued.unsigned_abs() <= accrued_max, Order, slot, "owes more than fees of its fills");
         let needed = reservation(order, market);
         ensure!(Some(order.reserved) == needed, Order, slot, "holds {}, needs {needed:?}", order.reserved);
         ensure!(order.reserved > Amount(0), Order, slot, "holds nothing");

@@ -2,7 +2,7 @@
 //!
 //! What is asked is first checked to the end, then done: a command that is refused has changed
 //! nothing. Balances change in one place (`balances.rs`), whoever asks: transfers here, trading in
-//! [`crate::trading`].
+//! [`crate::trading`], stock and work orders in [`crate::production`].
 
 mod accounts;
 mod balances;
@@ -10,7 +10,7 @@ mod chain;
 mod changes;
 mod deadlines;
 mod invariants;
-mod persist;
+pub(crate) mod persist;
 mod query;
 pub mod records;
 pub(crate) mod slots;
@@ -31,6 +31,7 @@ use crate::command::{Body, Command, Proposal};
 use crate::digest::hash64;
 use crate::event::{Effects, EventBody, Origin, Outcome};
 use crate::planted::{self, Mistake};
+use crate::production::Production;
 use crate::rejection::Rejection;
 use crate::state::{History, RecordKey, Table, Used};
 use crate::table::{HashSeed, Slot};
@@ -39,6 +40,7 @@ use crate::types::{Sequence, Stamp, Timestamp};
 
 pub(crate) use deadlines::{Deadline, Due};
 pub use invariants::BrokenInvariant;
+pub(crate) use invariants::{broken, ensure};
 pub use query::Hold;
 
 /// The whole live state, in memory.
@@ -51,9 +53,10 @@ pub struct Ledger {
     pub(crate) markets: Directory<MarketEntry>,
     pub(crate) orders: Orders,
     pendings: Pendings,
+    pub(crate) production: Production,
     pub(crate) deadlines: BTreeSet<Deadline>,
     pub(crate) changes: Changes,
-    undo: Undo,
+    pub(crate) undo: Undo,
     /// Kept between commands, so that the hot path does not allocate.
     scratch: Vec<u8>,
 }
@@ -90,6 +93,7 @@ impl Ledger {
             markets: Directory::new(seed),
             orders: Orders::with_rows(std::iter::empty(), seed),
             pendings: Pendings::with_rows(std::iter::empty(), seed),
+            production: Production::new(seed),
             deadlines: BTreeSet::new(),
             changes: Changes::default(),
             undo: Undo::default(),
@@ -172,6 +176,23 @@ impl Ledger {
             Body::ReplaceOrder(replace) => self.replace_order(replace, history, effects),
             Body::CancelOrder(cancel) => self.cancel_order(cancel, history, effects),
             Body::MassCancel(cancel) => self.mass_cancel(cancel, effects),
+            Body::DefinePlant(new) => self.define_plant(new, effects),
+            Body::SetCalendar(set) => self.set_calendar(set, effects),
+            Body::DefineItem(new) => self.define_item(new, effects),
+            Body::DefineBom(new) => self.define_bom(new, effects),
+            Body::ReceiveStock(receive) => self.receive_stock(receive, effects),
+            Body::IssueStock(issue) => self.issue_stock(issue, effects),
+            Body::AdjustStock(adjust) => self.adjust_stock(adjust, effects),
+            Body::CountStock(count) => self.count_stock(count, effects),
+            Body::ScrapStock(scrap) => self.scrap_stock(scrap, effects),
+            Body::MoveStock(moved) => self.move_stock(moved, effects),
+            Body::CreateWorkOrder(new) => self.create_work_order(command.id, new, effects),
+            Body::ReleaseWorkOrder(release) => self.release_work_order(release, effects),
+            Body::SetWorkOrder(set) => self.set_work_order(set, effects),
+            Body::IssueMaterials(issue) => self.issue_materials(issue, effects),
+            Body::ReturnMaterials(give) => self.return_materials(give, effects),
+            Body::ReportOperation(report) => self.report_operation(report, effects),
+            Body::CompleteWorkOrder(complete) => self.complete_work_order(complete, effects),
         }
     }
 
@@ -185,6 +206,9 @@ impl Ledger {
     pub(crate) fn emit(&mut self, body: EventBody, effects: &mut Effects) {
         self.header.sequence = self.next_sequence();
         effects.push_event(body);
+        if self.production.lots.have_moved() {
+            self.tell_lots(effects);
+        }
     }
 
     fn reject(&mut self, reason: Rejection, effects: &mut Effects) {

@@ -9,6 +9,7 @@ use super::transfers::{PendingEntry, Pendings};
 use super::{HEADER_SLOT, Ledger};
 use crate::codec::{Decode, Encode, Reader};
 use crate::command::{CreateAsset, Pricing};
+use crate::production;
 use crate::state::{RecordKey, RestoreError, Table};
 use crate::table::{HashSeed, Slot};
 use crate::trading::{OrderEntry, Orders};
@@ -30,6 +31,7 @@ impl Ledger {
             Table::Market => put(self.markets.get(slot).map(|entry| &entry.market), out),
             Table::Order => put(self.orders.entries.get(slot).map(|entry| &entry.order), out),
             Table::Pending => put(self.pendings.entries.get(slot).map(|entry| &entry.pending), out),
+            _ => self.encode_production(key, out),
         }
         let end = start + key.table.record_len();
         assert!(out.len() <= end, "a record is longer than its table allows");
@@ -48,6 +50,7 @@ impl Ledger {
             .chain((0..self.markets.len()).map(in_table(Table::Market)))
             .chain(orders.map(in_table(Table::Order)))
             .chain(pendings.map(in_table(Table::Pending)))
+            .chain(self.production_records())
     }
 
     /// Builds the state from its records, in any order; empty slots may be left out. The header is
@@ -68,10 +71,12 @@ impl Ledger {
         ledger.restore_header(rows.headers)?;
         ledger.restore_assets(rows.assets)?;
         ledger.restore_accounts(rows.accounts)?;
+        ledger.restore_items(&mut rows.production)?;
         ledger.restore_balances(rows.balances)?;
         ledger.restore_markets(rows.markets)?;
         ledger.restore_orders(rows.orders, seed)?;
         ledger.restore_pendings(rows.pendings, seed)?;
+        ledger.restore_production(rows.production)?;
         let broken = |broken: super::BrokenInvariant| RestoreError { key: broken.key, reason: broken.reason };
         ledger.check_invariants().map_err(broken)?;
         Ok(ledger)
@@ -203,14 +208,14 @@ impl Ledger {
     }
 }
 
-fn put(record: Option<&impl Encode>, out: &mut Vec<u8>) {
+pub fn put(record: Option<&impl Encode>, out: &mut Vec<u8>) {
     if let Some(record) = record {
         out.push(RECORD_VERSION);
         record.encode(out);
     }
 }
 
-fn wrong(table: Table, slot: Slot, reason: impl Into<String>) -> RestoreError {
+pub fn wrong(table: Table, slot: Slot, reason: impl Into<String>) -> RestoreError {
     RestoreError { key: RecordKey { table, slot }, reason: reason.into() }
 }
 
@@ -224,6 +229,7 @@ struct Rows {
     markets: Vec<(Slot, Market)>,
     orders: Vec<(Slot, Order)>,
     pendings: Vec<(Slot, Pending)>,
+    production: production::Rows,
 }
 
 impl Rows {
@@ -236,11 +242,12 @@ impl Rows {
             Table::Market => read_into(&mut self.markets, key, bytes),
             Table::Order => read_into(&mut self.orders, key, bytes),
             Table::Pending => read_into(&mut self.pendings, key, bytes),
+            _ => self.production.read(key, bytes),
         }
     }
 }
 
-fn read_into<T: Decode>(rows: &mut Vec<(Slot, T)>, key: RecordKey, bytes: &[u8]) -> Result<(), RestoreError> {
+pub fn read_into<T: Decode>(rows: &mut Vec<(Slot, T)>, key: RecordKey, bytes: &[u8]) -> Result<(), RestoreError> {
     let RecordKey { table, slot } = key;
     if bytes.len() != table.record_len() {
         return Err(wrong(table, slot, format!("is {} bytes long", bytes.len())));
@@ -263,7 +270,7 @@ fn read_into<T: Decode>(rows: &mut Vec<(Slot, T)>, key: RecordKey, bytes: &[u8])
 }
 
 /// The rows by slot, each slot once.
-fn in_order<T>(table: Table, mut rows: Vec<(Slot, T)>) -> Result<Vec<(Slot, T)>, RestoreError> {
+pub fn in_order<T>(table: Table, mut rows: Vec<(Slot, T)>) -> Result<Vec<(Slot, T)>, RestoreError> {
     rows.sort_by_key(|(slot, _)| *slot);
     match rows.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         Some(pair) => Err(wrong(table, pair[0].0, "stands twice")),
@@ -272,7 +279,7 @@ fn in_order<T>(table: Table, mut rows: Vec<(Slot, T)>) -> Result<Vec<(Slot, T)>,
 }
 
 /// The rows by slot, without a gap.
-fn dense<T>(table: Table, rows: Vec<(Slot, T)>) -> Result<Vec<(Slot, T)>, RestoreError> {
+pub fn dense<T>(table: Table, rows: Vec<(Slot, T)>) -> Result<Vec<(Slot, T)>, RestoreError> {
     let rows = in_order(table, rows)?;
     match (0..).zip(&rows).find(|(expected, (slot, _))| expected != slot) {
         Some((expected, _)) => Err(wrong(table, expected, "is missing")),

@@ -2,6 +2,7 @@
 
 use super::Ledger;
 use super::records::{Account, Asset, Balance, Market, Order, Pending};
+use crate::production::records::WorkOrder;
 use crate::trading::BookView;
 use crate::types::{AccountId, Amount, AssetId, CommandId, MarketId, OrderId, Side, Timestamp};
 
@@ -12,6 +13,8 @@ pub enum Hold<'a> {
     Order(&'a Order),
     /// A pending transfer.
     Pending(&'a Pending),
+    /// A released work order.
+    WorkOrder(&'a WorkOrder),
 }
 
 impl Ledger {
@@ -161,13 +164,16 @@ impl Ledger {
     }
 
     /// What holds an account's reservations, each with its asset and amount: its open orders, then
-    /// its pending transfers, oldest first. Per asset the amounts add up to the balance's `reserved`.
+    /// its pending transfers, then the work orders that its stock is reserved for, oldest first. Per asset the amounts add up to the balance's `reserved`.
     pub fn holds(&self, account: AccountId) -> impl Iterator<Item = (Hold<'_>, AssetId, Amount)> {
         let orders = self.orders(account).filter_map(|order| {
             let market = self.market(order.market)?;
             let asset = if order.side == Side::Buy { market.quote } else { market.base };
             Some((Hold::Order(order), asset, order.reserved))
         });
-        orders.chain(self.pendings(account).map(|pending| (Hold::Pending(pending), pending.asset, pending.amount)))
+        let pendings = self.pendings(account).map(|pending| (Hold::Pending(pending), pending.asset, pending.amount));
+        let work_orders = self.work_order_holds(account);
+        let work_orders = work_orders.map(|(order, asset, amount)| (Hold::WorkOrder(order), asset, amount));
+        orders.chain(pendings).chain(work_orders)
     }
 }

@@ -8,6 +8,9 @@ use crate::ledger::Ledger;
 use crate::ledger::records::Order;
 use crate::types::{Quantity, SelfTradePrevention};
 
+/// Lots of which a trade takes a part, one of each side.
+const LOTS_SPLIT: u32 = 2;
+
 impl Ledger {
     /// Goes through the book as matching would. Meeting an order of its own account ends it, except
     /// when that one is to be cancelled and the incoming goes on.
@@ -19,8 +22,21 @@ impl Ledger {
             return false;
         }
         let mut taker = *order;
-        for slot in others.slots(&self.orders.entries).take(MATCHES_MAX as usize) {
-            let maker = &self.orders.entries[slot].order;
+        // At most what matching will count, lots included: it does not stop before the order is filled.
+        let tracked = [market.base, market.quote].into_iter().any(|asset| self.balances.tracks_lots(asset));
+        let given = self.assets[market.given(order.side)].id;
+        let own = self.balances.entries.slot((order.account, given));
+        let mut met = own.filter(|_| tracked).map_or(0, |balance| self.production.lots.count(balance));
+        for slot in others.slots(&self.orders.entries) {
+            let entry = &self.orders.entries[slot];
+            met += 1;
+            if tracked {
+                met += LOTS_SPLIT + self.production.lots.count(entry.held_in);
+            }
+            if met > MATCHES_MAX {
+                return false;
+            }
+            let maker = &entry.order;
             let Some(price) = maker.limit().filter(|&price| taker.accepts(price)) else {
                 return false;
             };

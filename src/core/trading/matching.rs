@@ -10,8 +10,8 @@ use crate::state::Table;
 use crate::table::Slot;
 use crate::types::{CancelReason, Price, Quantity, SelfTradePrevention};
 
-/// Resting orders that one incoming order may meet: what it does is one record, which has to stay of a
-/// size that can be stored and sent.
+/// Resting orders that one incoming order may meet, and lots that its trades may move: what it does is
+/// one record, which has to stay of a size that can be stored and sent.
 pub(super) const MATCHES_MAX: u32 = 1 << 16;
 
 impl Ledger {
@@ -41,7 +41,7 @@ impl Ledger {
                 self.prevent_self_trade(market, taker, slot, effects);
                 continue;
             }
-            self.trade(market, taker, slot, quantity, effects);
+            matches += self.trade(market, taker, slot, quantity, effects);
         }
         if taker.order.open > Quantity(0) && !taker.order.rests() {
             self.end_order(taker, CancelReason::NotFilled, effects);

@@ -23,7 +23,8 @@ struct Leg {
 }
 
 impl Ledger {
-    /// Trades at the maker's price and settles. A maker that is filled leaves the book.
+    /// Trades at the maker's price and settles. A maker that is filled leaves the book. Answers how many
+    /// lots the settlement moved.
     pub(super) fn trade(
         &mut self,
         market: Slot,
@@ -31,7 +32,7 @@ impl Ledger {
         maker_slot: Slot,
         quantity: Quantity,
         effects: &mut Effects,
-    ) {
+    ) -> u32 {
         let entry = &mut self.markets[market];
         let maker = &mut self.orders.entries[maker_slot];
         let price = maker.order.limit().expect("an order that rests has a limit");
@@ -51,10 +52,12 @@ impl Ledger {
             Side::Sell => (maker_leg, taker_leg),
         };
         self.settle(market, &buyer, &seller, quantity, notional, effects);
+        let lots = self.production.lots.moved_count();
         self.emit(EventBody::Trade(trade), effects);
         if maker_is_filled {
             self.delist(market, maker_slot);
         }
+        lots
     }
 
     fn settle(

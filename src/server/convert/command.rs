@@ -4,7 +4,7 @@ use super::shape::{
     account, amount, amount_or_zero, asset, choice, chosen, code, command_id, market, order, price, quantity, time,
     user_data,
 };
-use super::{Invalid, Reason};
+use super::{Invalid, Reason, production};
 use crate::core::command::{
     Body, CancelOrder, Command, CreateAccount, CreateAsset, CreateMarket, MassCancel, NewOrder, OrderRef, PostPending,
     Pricing, ReplaceOrder, SetAccountAsset, SetAccountState, SetMarketPhase, Transfer, TransferMode, VoidPending,
@@ -51,6 +51,45 @@ fn body(wire: &pb::command::Body) -> Checked<Body> {
         Wire::ReplaceOrder(it) => replace_order(it).map(Body::ReplaceOrder).map_err(|e| e.within("replace_order")),
         Wire::CancelOrder(it) => cancel_order(it).map(Body::CancelOrder).map_err(|e| e.within("cancel_order")),
         Wire::MassCancel(it) => mass_cancel(it).map(Body::MassCancel).map_err(|e| e.within("mass_cancel")),
+        Wire::DefinePlant(it) => {
+            production::define_plant(it).map(Body::DefinePlant).map_err(|e| e.within("define_plant"))
+        }
+        Wire::SetCalendar(it) => {
+            production::set_calendar(it).map(Body::SetCalendar).map_err(|e| e.within("set_calendar"))
+        }
+        Wire::DefineItem(it) => production::define_item(it).map(Body::DefineItem).map_err(|e| e.within("define_item")),
+        Wire::DefineBom(it) => production::define_bom(it).map(Body::DefineBom).map_err(|e| e.within("define_bom")),
+        Wire::ReceiveStock(it) => {
+            production::receive_stock(it).map(Body::ReceiveStock).map_err(|e| e.within("receive_stock"))
+        }
+        Wire::IssueStock(it) => production::issue_stock(it).map(Body::IssueStock).map_err(|e| e.within("issue_stock")),
+        Wire::AdjustStock(it) => {
+            production::adjust_stock(it).map(Body::AdjustStock).map_err(|e| e.within("adjust_stock"))
+        }
+        Wire::CountStock(it) => production::count_stock(it).map(Body::CountStock).map_err(|e| e.within("count_stock")),
+        Wire::ScrapStock(it) => production::scrap_stock(it).map(Body::ScrapStock).map_err(|e| e.within("scrap_stock")),
+        Wire::MoveStock(it) => production::move_stock(it).map(Body::MoveStock).map_err(|e| e.within("move_stock")),
+        Wire::CreateWorkOrder(it) => {
+            production::create_work_order(it).map(Body::CreateWorkOrder).map_err(|e| e.within("create_work_order"))
+        }
+        Wire::ReleaseWorkOrder(it) => {
+            production::release_work_order(it).map(Body::ReleaseWorkOrder).map_err(|e| e.within("release_work_order"))
+        }
+        Wire::SetWorkOrder(it) => {
+            production::set_work_order(it).map(Body::SetWorkOrder).map_err(|e| e.within("set_work_order"))
+        }
+        Wire::IssueMaterials(it) => {
+            production::issue_materials(it).map(Body::IssueMaterials).map_err(|e| e.within("issue_materials"))
+        }
+        Wire::ReturnMaterials(it) => {
+            production::return_materials(it).map(Body::ReturnMaterials).map_err(|e| e.within("return_materials"))
+        }
+        Wire::ReportOperation(it) => {
+            production::report_operation(it).map(Body::ReportOperation).map_err(|e| e.within("report_operation"))
+        }
+        Wire::CompleteWorkOrder(it) => production::complete_work_order(it)
+            .map(Body::CompleteWorkOrder)
+            .map_err(|e| e.within("complete_work_order")),
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{id_bytes, user_data_bytes, wire_number};
+use super::{id_bytes, production_event as production, user_data_bytes, wire_number};
 use crate::core::command::{
     CreateAccount, CreateAsset, CreateMarket, NewOrder, Pricing, SetAccountAsset, SetAccountState, SetMarketPhase,
     Transfer, TransferMode,
@@ -99,6 +99,19 @@ fn event(sequence: Sequence, time: Timestamp, body: &EventBody, postings: &[Post
         EventBody::OrderReduced(it) => Wire::OrderReduced(order_reduced(it)),
         EventBody::OrderCancelled(it) => Wire::OrderCancelled(order_cancelled(it)),
         EventBody::MassCancelled(it) => Wire::MassCancelled(mass_cancelled(it)),
+        EventBody::PlantDefined(it) => Wire::PlantDefined(production::define_plant(it)),
+        EventBody::CalendarSet(it) => Wire::CalendarSet(production::set_calendar(it)),
+        EventBody::ItemDefined(it) => Wire::ItemDefined(production::define_item(it)),
+        EventBody::BomDefined(it) => Wire::BomDefined(production::define_bom(it)),
+        EventBody::StockMoved(it) => Wire::StockMoved(production::stock_moved(it)),
+        EventBody::LotsMoved(it) => Wire::LotsMoved(production::lots_moved(it)),
+        EventBody::WorkOrderCreated(it) => Wire::WorkOrderCreated(production::created(it)),
+        EventBody::WorkOrderReleased(it) => Wire::WorkOrderReleased(production::released(it)),
+        EventBody::WorkOrderChanged(it) => Wire::WorkOrderChanged(production::changed(it)),
+        EventBody::MaterialsIssued(it) => Wire::MaterialsIssued(production::issued(it)),
+        EventBody::MaterialsReturned(it) => Wire::MaterialsReturned(production::returned(it)),
+        EventBody::OperationReported(it) => Wire::OperationReported(production::reported(it)),
+        EventBody::WorkOrderCompleted(it) => Wire::WorkOrderCompleted(production::completed(it)),
     };
     pb::Event { sequence: sequence.0, body: Some(body), postings: postings.iter().map(posting).collect() }
 }

@@ -6,6 +6,8 @@
 
 pub mod command;
 pub mod event;
+mod production;
+pub mod production_event;
 pub mod request;
 pub mod result;
 mod shape;
@@ -41,7 +43,8 @@ use wire_number;
 #[cfg(test)]
 mod words {
     use crate::core::types::{
-        AccountState, AssetKind, CancelReason, OrderStatus, Phase, SelfTradePrevention, Side, TimeInForce,
+        AccountState, AssetKind, CancelReason, OrderStatus, OverIssue, Phase, SelfTradePrevention, Side, Source,
+        StockMoveKind, TimeInForce, WorkOrderChange, WorkOrderState,
     };
     use crate::core::{Rejection, command::Scope};
     use crate::proto::v1 as pb;
@@ -82,5 +85,10 @@ mod words {
         same!(CancelReason, pb::CancelReason, "CANCEL_REASON");
         same!(Rejection, pb::Rejection, "REJECTION");
         same!(Scope, pb::CommandScope, "COMMAND_SCOPE");
+        same!(Source, pb::Source, "SOURCE");
+        same!(StockMoveKind, pb::StockMoveKind, "STOCK_MOVE_KIND");
+        same!(OverIssue, pb::OverIssue, "OVER_ISSUE");
+        same!(WorkOrderState, pb::WorkOrderState, "WORK_ORDER_STATE");
+        same!(WorkOrderChange, pb::WorkOrderChange, "WORK_ORDER_CHANGE");
     }
 }

@@ -69,7 +69,7 @@ pub fn single(wire: Option<pb::Command>, caller: &Caller) -> Result<(Batch, Vec<
 fn permission_of(command: &Command) -> Permission {
     match command.key().scope {
         Scope::Admin => Permission::Operate,
-        Scope::Transfer | Scope::Trading => Permission::Trade,
+        Scope::Transfer | Scope::Trading | Scope::Production => Permission::Trade,
     }
 }
 
@@ -169,10 +169,10 @@ pub fn command_key(wire: &pb::GetCommandResultRequest) -> Result<CommandKey, Inv
     let scope = shape::chosen(wire.scope, Scope::from_number, "scope")?;
     let account = match scope {
         Scope::Trading => shape::account(wire.account_id, "account_id")?,
-        Scope::Admin | Scope::Transfer if wire.account_id != 0 => {
+        Scope::Admin | Scope::Transfer | Scope::Production if wire.account_id != 0 => {
             return Err(Invalid::not_allowed("account_id", "is for the trading scope alone"));
         }
-        Scope::Admin | Scope::Transfer => AccountId(0),
+        Scope::Admin | Scope::Transfer | Scope::Production => AccountId(0),
     };
     Ok(CommandKey { scope, account, id: shape::command_id(&wire.id, "id")? })
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::event::{position, unsigned};
-use super::wire_number;
+use super::{production_event, wire_number};
 use crate::core::Rejection;
 use crate::core::reply::{BalanceLeft, OrderSummary, Summary};
 use crate::core::types::Sequence;
@@ -23,6 +23,7 @@ pub fn result(id: Bytes, summary: &Summary, duplicate: bool) -> pb::CommandResul
         cancelled_count: summary.cancelled_count.unwrap_or_default(),
         balances: summary.balances.iter().map(balance).collect(),
         conflicting_sequence: 0,
+        work_order: summary.work_order.as_ref().map(production_event::work_order),
     }
 }
 

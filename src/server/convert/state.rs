@@ -126,6 +126,7 @@ pub fn hold(hold: Hold<'_>, asset: AssetId, amount: Amount) -> pb::Hold {
         holder: Some(match hold {
             Hold::Order(order) => Holder::OrderId(order.id.0),
             Hold::Pending(pending) => Holder::TransferId(id_bytes(pending.id)),
+            Hold::WorkOrder(order) => Holder::WorkOrderId(order.id.0),
         }),
     }
 }

@@ -4,10 +4,14 @@
 //! endian)`. A key is a kind byte and fixed-width big-endian fields, so that entries of one key
 //! stand together, in the order of their sequences. A kind's number is part of the file format.
 
+use std::collections::BTreeSet;
+
 use crate::core::Used;
 use crate::core::command::CommandKey;
+use crate::core::digest::hash64;
 use crate::core::event::{EventBody, RecordView};
-use crate::core::types::{AccountId, AssetId, CommandId, MarketId, OrderId, Sequence};
+use crate::core::reply::work_order_of;
+use crate::core::types::{AccountId, AssetId, Code, CommandId, MarketId, OrderId, Sequence, WorkOrderId};
 
 /// The longest entry: a used command.
 pub const ENTRY_BYTES_MAX: usize = KEY_BYTES_MAX + SEQUENCE_BYTES + FINGERPRINT_BYTES;
@@ -39,6 +43,21 @@ pub enum HistoryKey {
     TradesOf(AccountId),
     /// The event that ended this pending transfer: a post, a void or its expiry.
     EndOf(CommandId),
+    /// Every event of a work order: creation, work, end.
+    WorkOrder(WorkOrderId),
+    /// The events that moved units of this lot, and few of other lots.
+    Lot(AssetId, LotDigest),
+}
+
+/// A lot number as the index knows it, since a key is shorter than a lot number. Two numbers of one
+/// digest stand in one list: who reads it looks at the events themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LotDigest(u64);
+
+impl From<Code> for LotDigest {
+    fn from(number: Code) -> Self {
+        Self(hash64(number.as_str().as_bytes()))
+    }
 }
 
 /// The bytes of a key, on the stack.
@@ -86,6 +105,8 @@ impl From<HistoryKey> for KeyBytes {
             HistoryKey::TradesIn(market) => Self::new(13).with(&market.0.to_be_bytes()),
             HistoryKey::TradesOf(account) => Self::new(14).with(&account.0.to_be_bytes()),
             HistoryKey::EndOf(transfer) => Self::new(15).with(&transfer.0.to_be_bytes()),
+            HistoryKey::WorkOrder(order) => Self::new(16).with(&order.0.to_be_bytes()),
+            HistoryKey::Lot(asset, number) => Self::new(17).with(&asset.0.to_be_bytes()).with(&number.0.to_be_bytes()),
         }
     }
 }
@@ -202,7 +223,28 @@ pub fn for_each_history(record: RecordView<'_>, mut note: impl FnMut(HistoryKey,
             EventBody::PendingVoided(ended) | EventBody::PendingExpired(ended) => {
                 note(HistoryKey::EndOf(ended.transfer), sequence);
             }
+            EventBody::LotsMoved(lots) => {
+                let lots = lots.moves.iter().map(|moved| (moved.asset, LotDigest::from(moved.lot)));
+                let lots: BTreeSet<_> = lots.collect();
+                lots.into_iter().for_each(|(asset, number)| note(HistoryKey::Lot(asset, number), sequence));
+            }
+            EventBody::WorkOrderCreated(_)
+            | EventBody::WorkOrderReleased(_)
+            | EventBody::WorkOrderChanged(_)
+            | EventBody::MaterialsIssued(_)
+            | EventBody::MaterialsReturned(_)
+            | EventBody::OperationReported(_)
+            | EventBody::WorkOrderCompleted(_) => {
+                if let Some(order) = work_order_of(body) {
+                    note(HistoryKey::WorkOrder(order.id), sequence);
+                }
+            }
             EventBody::Rejected(_)
+            | EventBody::PlantDefined(_)
+            | EventBody::CalendarSet(_)
+            | EventBody::ItemDefined(_)
+            | EventBody::BomDefined(_)
+            | EventBody::StockMoved(_)
             | EventBody::AssetCreated(_)
             | EventBody::AccountCreated(_)
             | EventBody::AccountStateSet(_)

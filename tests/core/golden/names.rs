@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use counterfoil_core::types::{AccountId, AssetId, CommandId, MarketId};
+use counterfoil_core::types::{AccountId, AssetId, CommandId, MarketId, PlantId, WorkOrderId};
 
 /// An asset's id and decimal places.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +25,9 @@ pub struct Names {
     assets: BTreeMap<String, Asset>,
     accounts: BTreeMap<String, AccountId>,
     markets: BTreeMap<String, Market>,
+    plants: BTreeMap<String, PlantId>,
     labels: BTreeMap<String, CommandId>,
+    work_orders: BTreeMap<CommandId, WorkOrderId>,
     next_command: u128,
 }
 
@@ -63,6 +65,29 @@ impl Names {
         let id = MarketId(self.markets.len() as u32 + 1);
         let market = Market { id, base: self.asset(base), quote: self.asset(quote) };
         Ok(*self.markets.entry(symbol.to_owned()).or_insert(market))
+    }
+
+    pub fn plant(&self, name: &str) -> PlantId {
+        self.plants.get(name).copied().unwrap_or(PlantId(999))
+    }
+
+    pub fn add_plant(&mut self, name: &str) -> PlantId {
+        let id = PlantId(self.plants.len() as u32 + 1);
+        *self.plants.entry(name.to_owned()).or_insert(id)
+    }
+
+    pub fn plant_name(&self, id: PlantId) -> String {
+        let found = self.plants.iter().find(|(_, plant)| **plant == id);
+        found.map_or(format!("plant-{id}"), |(name, _)| name.clone())
+    }
+
+    /// The work order that the command of this id created.
+    pub fn work_order(&self, command: CommandId) -> WorkOrderId {
+        self.work_orders.get(&command).copied().unwrap_or(WorkOrderId(u64::MAX))
+    }
+
+    pub fn add_work_order(&mut self, command: CommandId, id: WorkOrderId) {
+        self.work_orders.insert(command, id);
     }
 
     /// The id behind a label: a new one when the label is new.

@@ -12,7 +12,7 @@ use counterfoil_core::types::{
 
 use crate::names::{Asset, Market, Names};
 
-type Result<T> = std::result::Result<T, String>;
+pub type Result<T> = std::result::Result<T, String>;
 
 /// Reads one command. Deadlines count from `start`.
 pub fn command(line: &str, names: &mut Names, start: Timestamp) -> Result<Command> {
@@ -34,42 +34,42 @@ pub fn command(line: &str, names: &mut Names, start: Timestamp) -> Result<Comman
     Ok(Command { id, linked, body })
 }
 
-struct Parser<'a, 'n> {
+pub struct Parser<'a, 'n> {
     words: Vec<&'a str>,
     at: usize,
-    names: &'n mut Names,
+    pub names: &'n mut Names,
     start: Timestamp,
     id: Option<CommandId>,
 }
 
 impl<'a> Parser<'a, '_> {
-    fn next(&mut self, what: &str) -> Result<&'a str> {
+    pub fn next(&mut self, what: &str) -> Result<&'a str> {
         let word = self.words.get(self.at).copied().ok_or(format!("{what} is missing"))?;
         self.at += 1;
         Ok(word)
     }
 
-    fn peek(&self) -> Option<&'a str> {
+    pub fn peek(&self) -> Option<&'a str> {
         self.words.get(self.at).copied()
     }
 
-    fn eat(&mut self, word: &str) -> bool {
+    pub fn eat(&mut self, word: &str) -> bool {
         let found = self.peek() == Some(word);
         self.at += usize::from(found);
         found
     }
 
-    fn label(&mut self) -> Result<CommandId> {
+    pub fn label(&mut self) -> Result<CommandId> {
         let label = self.next("a label")?;
         Ok(self.names.label(label))
     }
 
-    fn known_account(&mut self) -> Result<AccountId> {
+    pub fn known_account(&mut self) -> Result<AccountId> {
         let name = self.next("an account")?;
         Ok(self.names.account(name))
     }
 
-    fn known_asset(&mut self) -> Result<Asset> {
+    pub fn known_asset(&mut self) -> Result<Asset> {
         let code = self.next("an asset")?;
         Ok(self.names.asset(code))
     }
@@ -79,7 +79,7 @@ impl<'a> Parser<'a, '_> {
         Ok(self.names.market(symbol))
     }
 
-    fn decimal(&mut self, what: &str, scale: u8) -> Result<u64> {
+    pub fn decimal(&mut self, what: &str, scale: u8) -> Result<u64> {
         let text = self.next(what)?;
         number(text, scale)
     }
@@ -89,7 +89,7 @@ impl<'a> Parser<'a, '_> {
         decimal::parse_amount(text, scale).map_err(|error| format!("{text}: {error}"))
     }
 
-    fn keyed(&mut self, key: &str, scale: u8, default: u64) -> Result<u64> {
+    pub fn keyed(&mut self, key: &str, scale: u8, default: u64) -> Result<u64> {
         if self.eat(key) { self.decimal(key, scale) } else { Ok(default) }
     }
 
@@ -122,14 +122,16 @@ impl<'a> Parser<'a, '_> {
                 Ok(Body::CancelOrder(CancelOrder { account, order }))
             }
             "cancel-all" => self.mass_cancel(),
-            other => Err(format!("{other:?} is not a command")),
+            other => self.production(other).unwrap_or_else(|| Err(format!("{other:?} is not a command"))),
         }
     }
 
     fn asset(&mut self) -> Result<Body> {
         let code = self.next("a code")?;
         let scale = self.decimal("a scale", 0)? as u8;
-        let kind = if self.eat("security") { AssetKind::Security } else { AssetKind::Currency };
+        let kinds =
+            [("security", AssetKind::Security), ("material", AssetKind::Material), ("product", AssetKind::Product)];
+        let kind = kinds.into_iter().find(|(word, _)| self.eat(word)).map_or(AssetKind::Currency, |(_, kind)| kind);
         let asset = self.names.add_asset(code, scale);
         Ok(Body::CreateAsset(CreateAsset { asset, code: Code::new(code).ok_or("a bad code")?, scale, kind }))
     }
@@ -288,7 +290,7 @@ impl<'a> Parser<'a, '_> {
     }
 }
 
-fn number(text: &str, scale: u8) -> Result<u64> {
+pub fn number(text: &str, scale: u8) -> Result<u64> {
     decimal::parse(text, scale).map_err(|error| format!("{text}: {error}"))
 }
 

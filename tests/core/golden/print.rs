@@ -11,6 +11,7 @@ use counterfoil_core::ledger::records;
 use counterfoil_core::types::{AccountId, CommandId, MarketId, OrderId, Quantity, Side};
 
 use crate::names::Names;
+use crate::print_production as production;
 use crate::support::bench::Bench;
 
 /// Every order so far: whose, its client order id, where.
@@ -134,13 +135,13 @@ impl Printer<'_> {
                 self.quantity(cancelled.order, cancelled.open),
                 word(&cancelled.reason),
             ),
-            other => unreachable!("{other:?} is written above"),
+            other => production::event(other, self.names),
         }
     }
 }
 
 /// `NotFilled` as `not-filled`.
-fn word(value: &impl std::fmt::Debug) -> String {
+pub fn word(value: &impl std::fmt::Debug) -> String {
     let mut word = String::new();
     for letter in format!("{value:?}").chars() {
         if letter.is_ascii_uppercase() && !word.is_empty() {

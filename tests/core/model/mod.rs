@@ -184,6 +184,7 @@ impl Model {
                 let unknown = mass.market.is_some_and(|market| self.market(market).is_none());
                 no.extend(unknown.then_some(Rejection::UnknownMarket));
             }
+            other => unreachable!("the model knows nothing of {other:?}"),
         }
         no
     }

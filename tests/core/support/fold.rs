@@ -3,6 +3,8 @@
 //! The fold refuses (panics at) any record that does not add up, and says in the end what every
 //! balance, order and pending transfer must be.
 
+mod production;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use counterfoil_core::command::{Command, CreateAsset, CreateMarket, Pricing, TransferMode};
@@ -11,6 +13,8 @@ use counterfoil_core::types::{
     AccountId, AccountState, Amount, AssetId, CancelReason, CommandId, FeeRate, MarketId, OrderId, Phase, Price,
     Quantity, Sequence, Side, Timestamp, notional,
 };
+
+pub use production::{OpenOrder, Production};
 
 /// A balance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,6 +101,8 @@ pub struct Fold {
     pub open: BTreeSet<OrderId>,
     /// Pending transfers: debit account, asset, amount, deadline.
     pub pending: BTreeMap<CommandId, (AccountId, AssetId, i64, Option<Timestamp>)>,
+    /// Plants, items, bills of materials, lots, work orders.
+    pub production: Production,
     /// Balances that the last record touched.
     pub touched: BTreeSet<(AccountId, AssetId)>,
 }
@@ -118,8 +124,10 @@ impl Fold {
             if matches!(body, EventBody::Rejected(_)) {
                 assert!(record.events.len() == 1 && postings.is_empty(), "a rejection changes nothing: {record:?}");
             }
+            self.expect_lots(body, postings);
             self.event(sequence, body, postings);
         }
+        self.expect_all_told();
     }
 
     fn post(&mut self, postings: &[Posting]) {
@@ -203,7 +211,12 @@ impl Fold {
             | EventBody::PendingPosted(_)
             | EventBody::PendingVoided(_)
             | EventBody::PendingExpired(_) => self.transfer(body, postings),
-            _ => self.trading(sequence, body, postings),
+            EventBody::OrderAccepted(_)
+            | EventBody::Trade(_)
+            | EventBody::OrderReplaced(_)
+            | EventBody::OrderReduced(_)
+            | EventBody::OrderCancelled(_) => self.trading(sequence, body, postings),
+            _ => self.production_event(sequence, body, postings),
         }
     }
 
@@ -431,6 +444,7 @@ impl Fold {
         for (debit, asset, amount, _) in self.pending.values() {
             *holds.entry((*debit, *asset)).or_default() += amount;
         }
+        self.work_order_holds(&mut holds);
         for ((account, asset), held) in &self.balances {
             *sums.entry(*asset).or_default() += i128::from(held.posted);
             let expected = holds.remove(&(*account, *asset)).unwrap_or(0);
@@ -441,6 +455,7 @@ impl Fold {
         for market in self.markets.keys() {
             self.check_not_crossed(*market);
         }
+        self.check_lots();
     }
 
     fn check_not_crossed(&self, market: MarketId) {

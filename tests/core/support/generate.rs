@@ -1,5 +1,7 @@
 //! Commands that collide: few accounts, prices close together, ids sent again, ids nobody has.
 
+mod production;
+
 use counterfoil_core::command::{
     Body, CancelOrder, Command, CreateAccount, CreateAsset, CreateMarket, MassCancel, NewOrder, OrderRef, PostPending,
     Pricing, ReplaceOrder, SetAccountAsset, SetAccountState, SetMarketPhase, Transfer, TransferMode, VoidPending,
@@ -80,6 +82,15 @@ impl Generator {
             Kind::AccountAsset => self.account_asset(rng),
             Kind::Phase => self.phase(rng),
             Kind::Create => self.create(rng),
+            Kind::Define => self.define(rng),
+            Kind::Stock => self.stock(rng, fold),
+            Kind::NewWorkOrder => self.new_work_order(rng),
+            Kind::Release => self.release(rng, fold),
+            Kind::SetWorkOrder => self.set_work_order(rng, fold),
+            Kind::IssueMaterials => self.issue_materials(rng, fold),
+            Kind::ReturnMaterials => self.return_materials(rng, fold),
+            Kind::ReportOperation => self.report_operation(rng, fold),
+            Kind::Complete => self.complete(rng, fold),
             Kind::Tick => {
                 self.now.0 += rng.below(12);
                 return;

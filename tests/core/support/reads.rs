@@ -61,6 +61,11 @@ fn check_account(ledger: &Ledger, fold: &Fold, account: AccountId) {
         let expected = match hold {
             Hold::Order(order) => fold.orders[&order.id].held,
             Hold::Pending(pending) => fold.pending[&pending.id].2,
+            Hold::WorkOrder(order) => {
+                let lines = &fold.production.orders[&order.id].lines;
+                let line = lines.iter().find(|line| line.component == asset).expect("it holds a component");
+                line.reserved.0 as i64
+            }
         };
         assert_eq!(amount.0, expected);
         *holds.entry(asset).or_default() += amount.0;

@@ -6,6 +6,9 @@ use counterfoil_core::Table;
 use counterfoil_core::command::Command;
 use counterfoil_core::event::Outcome;
 use counterfoil_core::ledger::records;
+use counterfoil_core::production::records::{
+    Bom, BomPart, Item, Lot, OperationProgress, Plant, Progress, WorkOrder, WorkOrderPart,
+};
 use counterfoil_core::types::{OrderId, Timestamp};
 
 use super::bench::Bench;
@@ -152,7 +155,25 @@ impl Session {
                     let row: records::Account = self.bench.row(*key).expect("accounts stay");
                     assert_eq!(row.state, self.fold.accounts[&row.id].state);
                 }
+                Table::WorkOrder => {
+                    if let Some(row) = self.bench.row::<WorkOrder>(*key) {
+                        assert_eq!(self.fold.production.orders[&row.id].order, row);
+                    }
+                }
+                Table::WorkOrderPart => {
+                    if let Some(row) = self.bench.row(*key) {
+                        self.check_work_order_part(&row);
+                    }
+                }
+                Table::Lot => {
+                    if let Some(row) = self.bench.row::<Lot>(*key) {
+                        let lots = &self.fold.production.lots;
+                        assert_eq!(lots.get(&(row.account, row.asset, row.number)), Some(&row.quantity.0), "{row:?}");
+                    }
+                }
                 Table::Header | Table::Asset | Table::Pending => {}
+                // Checked at the end of a sequence.
+                Table::Plant | Table::Calendar | Table::Item | Table::Bom | Table::BomPart => {}
             }
         }
     }
@@ -172,6 +193,52 @@ impl Session {
         assert_eq!((row.quantity.0, row.filled.0, row.open.0), (order.quantity, order.filled, order.open));
         assert_eq!((row.reserved.0, row.priority), (order.held, order.priority), "{row:?}");
         assert_eq!((row.fee_paid.0, row.fee_accrued), (order.fee_paid, order.fee_exact), "{row:?}");
+    }
+
+    fn check_work_order_part(&self, row: &WorkOrderPart) {
+        let open = &self.fold.production.orders[&row.work_order];
+        let place = row.place as usize;
+        match row.part {
+            Progress::Line(line) => assert_eq!(open.lines[place], line),
+            Progress::Operation(OperationProgress { good, scrap }) => {
+                assert_eq!(open.operations[place - open.lines.len()], (good.0, scrap.0));
+            }
+        }
+    }
+
+    /// Production's stored state is what the fold says.
+    fn finish_production(&self) {
+        let production = &self.fold.production;
+        let plants: Vec<Plant> = self.bench.rows(Table::Plant);
+        assert_eq!(plants.len(), production.plants.len());
+        for plant in plants {
+            let folded = &production.plants[&plant.id];
+            let accounts = (folded.production, folded.scrap, folded.adjustment);
+            assert_eq!((plant.production, plant.scrap, plant.adjustment), accounts);
+            assert_eq!(plant.locations, folded.locations);
+        }
+        let items: Vec<Item> = self.bench.rows(Table::Item);
+        assert_eq!(items.len(), production.items.len());
+        for item in items {
+            let folded = &production.items[&item.asset];
+            assert_eq!((item.standard_cost, item.lot_tracked), (folded.standard_cost, folded.lot_tracked));
+        }
+        let boms: Vec<Bom> = self.bench.rows(Table::Bom);
+        assert_eq!(boms.len(), production.boms.len());
+        let parts: Vec<BomPart> = self.bench.rows(Table::BomPart);
+        for bom in boms {
+            let folded = &production.boms[&(bom.product, bom.version)];
+            let own = parts.iter().filter(|part| (part.product, part.version) == (bom.product, bom.version));
+            assert_eq!(own.count(), bom.parts as usize);
+            assert_eq!((bom.from, bom.output), (folded.from, folded.output));
+        }
+        assert_eq!(self.bench.rows::<Lot>(Table::Lot).len(), production.lots.len());
+        let orders: Vec<WorkOrder> = self.bench.rows(Table::WorkOrder);
+        assert_eq!(orders.len(), production.orders.len());
+        let parts: Vec<WorkOrderPart> = self.bench.rows(Table::WorkOrderPart);
+        let expected = production.orders.values().map(|open| open.lines.len() + open.operations.len());
+        assert_eq!(parts.len(), expected.sum::<usize>());
+        parts.iter().for_each(|row| self.check_work_order_part(row));
     }
 
     /// At the end of a sequence: the whole stored state is what the fold says, and is the ledger's.
@@ -201,6 +268,7 @@ impl Session {
         assert_eq!(stored, folded, "the stored pending transfers are the open ones");
         let header: Vec<records::Header> = self.bench.rows(Table::Header);
         assert_eq!((header[0].sequence.0, header[0].time), (self.fold.sequence, self.time));
+        self.finish_production();
         super::reads::check(&self.bench.ledger, &self.fold);
         self.bench.ledger.check_invariants().expect("the ledger's own check agrees");
     }

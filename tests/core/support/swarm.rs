@@ -47,6 +47,15 @@ pub enum Kind {
     ReuseId,
     Create,
     Tick,
+    Define,
+    Stock,
+    NewWorkOrder,
+    Release,
+    SetWorkOrder,
+    IssueMaterials,
+    ReturnMaterials,
+    ReportOperation,
+    Complete,
 }
 
 impl Kind {
@@ -70,6 +79,21 @@ impl Kind {
         (Self::Create, 2),
         (Self::Tick, 4),
     ];
+
+    /// The kinds of production, which half of the sequences have. Orders are made and released in all of
+    /// those: without them nothing else can be done.
+    const PRODUCTION: [(Self, u64); 9] = [
+        (Self::NewWorkOrder, 8),
+        (Self::Release, 20),
+        (Self::Define, 4),
+        (Self::Stock, 15),
+        (Self::SetWorkOrder, 8),
+        (Self::IssueMaterials, 12),
+        (Self::ReturnMaterials, 8),
+        (Self::ReportOperation, 20),
+        (Self::Complete, 30),
+    ];
+    const PRODUCTION_ALWAYS: usize = 2;
 }
 
 /// The make-up of one sequence.
@@ -93,6 +117,8 @@ pub struct Swarm {
     pub huge: bool,
     /// How often, of a hundred, an id is one that nobody has.
     pub typos: u64,
+    /// Sets up production, from this seed.
+    pub production: Option<u64>,
     /// The most commands in one proposal.
     pub batch_max: u64,
 }
@@ -103,7 +129,15 @@ impl Swarm {
         let rng = &mut Rng::new(seed);
         let huge = rng.chance(10);
         let mut weights = Kind::ALL.to_vec();
-        weights.retain(|(kind, _)| *kind == Kind::Limit || rng.chance(60));
+        let production = rng.chance(50).then(|| rng.next());
+        // Sequences are short: the more kinds, the less comes to its end.
+        let kept = if production.is_some() { 25 } else { 60 };
+        weights.retain(|(kind, _)| *kind == Kind::Limit || rng.chance(kept));
+        if production.is_some() {
+            let (always, others) = Kind::PRODUCTION.split_at(Kind::PRODUCTION_ALWAYS);
+            weights.extend(always);
+            weights.extend(others.iter().filter(|_| rng.chance(75)));
+        }
         let tick = *rng.pick(&[1, 1, 5]);
         let lot = *rng.pick(&[1, 1, 10]);
         let fees = [(0, 0), (0, 3_000), (1_000, 2_500), (-700, 1_500), (333_333, 333_333), (-1_000_000, 1_000_000)];
@@ -142,8 +176,15 @@ impl Swarm {
             wealth: if huge { 1 << 62 } else { *rng.pick(&[300, 3_000, 1_000_000]) },
             huge,
             typos: *rng.pick(&[0, 1, 4]),
+            production,
             batch_max: *rng.pick(&[1, 1, 5]),
         }
+    }
+
+    /// The same without production.
+    pub fn without_production(&mut self) {
+        self.production = None;
+        self.weights.retain(|(kind, _)| Kind::PRODUCTION.iter().all(|(other, _)| other != kind));
     }
 
     /// A kind, by weight.
@@ -175,11 +216,18 @@ impl Swarm {
             account(HOUSE, false, false),
             account(RESTRICTED, false, true),
         ];
+        let mut rng = Rng::new(self.production.unwrap_or_default());
+        if self.production.is_some() {
+            bodies.extend(self.production_items(&mut rng));
+        }
         let allow = |asset| SetAccountAsset { account: RESTRICTED, asset, allowed: true, credit_limit: Amount(50) };
         bodies.push(Body::SetAccountAsset(allow(USD)));
         bodies.extend(self.markets.iter().cloned().map(Body::CreateMarket));
         for trader in 0..self.traders {
             bodies.push(account(AccountId(FIRST_TRADER + trader), false, false));
+        }
+        if self.production.is_some() {
+            bodies.extend(self.production_plant(&mut rng));
         }
         for trader in 0..self.traders {
             for asset in [USD, AAPL, BTC] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use counterfoil_core::event::{EventBody, Outcome, Record};
-use counterfoil_core::types::CancelReason;
+use counterfoil_core::types::{CancelReason, StockMoveKind, WorkOrderChange};
 
 /// How often each thing was seen.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +32,30 @@ impl Tally {
                 EventBody::MarketPhaseSet(_) => self.see("MarketPhaseSet"),
                 EventBody::AssetCreated(_) | EventBody::AccountCreated(_) | EventBody::MarketCreated(_) => {
                     self.see("Created");
+                }
+                EventBody::PlantDefined(_)
+                | EventBody::CalendarSet(_)
+                | EventBody::ItemDefined(_)
+                | EventBody::BomDefined(_) => self.see("Defined"),
+                EventBody::StockMoved(event) => self.see(&format!("StockMoved {:?}", event.kind)),
+                EventBody::LotsMoved(_) => self.see("LotsMoved"),
+                EventBody::WorkOrderCreated(_) => self.see("WorkOrderCreated"),
+                EventBody::WorkOrderReleased(event) if event.lines.iter().any(|line| line.short() > 0) => {
+                    self.see("WorkOrderReleased short");
+                }
+                EventBody::WorkOrderReleased(_) => self.see("WorkOrderReleased"),
+                EventBody::WorkOrderChanged(event) => self.see(&format!("WorkOrderChanged {:?}", event.change)),
+                EventBody::MaterialsIssued(event) if event.materials.iter().any(|moved| moved.over.0 > 0) => {
+                    self.see("MaterialsIssued over");
+                }
+                EventBody::MaterialsIssued(_) => self.see("MaterialsIssued"),
+                EventBody::MaterialsReturned(_) => self.see("MaterialsReturned"),
+                EventBody::OperationReported(_) => self.see("OperationReported"),
+                EventBody::WorkOrderCompleted(event) => {
+                    let yields = if event.by_products.is_empty() { "" } else { " with a by-product" };
+                    let consumes = if event.materials.is_empty() { "" } else { ", backflushed" };
+                    self.see(&format!("WorkOrderCompleted{yields}{consumes}"));
+                    self.see(&format!("WorkOrderCompleted {:?}", event.order.state));
                 }
             }
         }
@@ -96,5 +120,30 @@ pub fn interesting() -> Vec<String> {
     // Nobody meets that many orders in a short sequence.
     let reasons = CancelReason::ALL.iter().filter(|reason| **reason != CancelReason::MatchLimit);
     names.extend(reasons.map(|reason| format!("OrderCancelled {reason:?}")));
+    names
+}
+
+/// The events of production that make a sequence worth running.
+pub fn interesting_in_production() -> Vec<String> {
+    let mut names: Vec<String> = [
+        "Defined",
+        "LotsMoved",
+        "WorkOrderCreated",
+        "WorkOrderReleased",
+        "WorkOrderReleased short",
+        "MaterialsIssued",
+        "MaterialsIssued over",
+        "MaterialsReturned",
+        "OperationReported",
+        "WorkOrderCompleted",
+        "WorkOrderCompleted, backflushed",
+        "WorkOrderCompleted with a by-product, backflushed",
+        "WorkOrderCompleted InProgress",
+        "WorkOrderCompleted Completed",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    names.extend(StockMoveKind::ALL.iter().map(|kind| format!("StockMoved {kind:?}")));
+    names.extend(WorkOrderChange::ALL.iter().map(|change| format!("WorkOrderChanged {change:?}")));
     names
 }

@@ -1,0 +1,271 @@
+//! What can be read of production. Every order of iteration is the same on every node.
+
+use std::collections::BTreeMap;
+
+use super::boms::BomEntry;
+use super::records::{Bom, Calendar, Item, Lot, OperationProgress, Plant, Requirement, WorkOrder};
+use super::work_orders::WorkOrderEntry;
+use crate::command::{BomLine, ByProduct, Operation};
+use crate::ledger::Ledger;
+use crate::types::{AccountId, Amount, AssetId, BomVersion, Code, Day, PlantId, Source, WorkOrderId};
+
+/// A version of a bill of materials.
+#[derive(Debug, Clone, Copy)]
+pub struct BomView<'a> {
+    /// The version.
+    pub bom: &'a Bom,
+    /// What one run needs.
+    pub lines: &'a [BomLine],
+    /// What one run yields besides.
+    pub by_products: &'a [ByProduct],
+    /// What is done, in order.
+    pub operations: &'a [Operation],
+}
+
+/// A work order that has not ended.
+#[derive(Debug, Clone)]
+pub struct WorkOrderView<'a> {
+    /// The order.
+    pub order: &'a WorkOrder,
+    /// What it requires, once it is released.
+    pub lines: Vec<&'a Requirement>,
+    /// How far its operations are, once it is released.
+    pub operations: Vec<&'a OperationProgress>,
+}
+
+/// What a plant has of one item in all its locations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ItemStock {
+    /// The item.
+    pub asset: AssetId,
+    /// Settled.
+    pub on_hand: i128,
+    /// Held by orders, pending transfers and work orders.
+    pub reserved: i128,
+    /// What open work orders of the plant still make of it.
+    pub on_order: i128,
+}
+
+impl ItemStock {
+    /// `on_hand - reserved`.
+    #[must_use]
+    pub const fn available(&self) -> i128 {
+        self.on_hand - self.reserved
+    }
+}
+
+/// A component that a work order requires and does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shortage {
+    /// The order.
+    pub work_order: WorkOrderId,
+    /// The component.
+    pub component: AssetId,
+    /// How much of it.
+    pub short: u64,
+}
+
+impl Ledger {
+    /// The plant with this id.
+    #[must_use]
+    pub fn plant(&self, id: PlantId) -> Option<&Plant> {
+        self.production.plants.find(id).map(|entry| &entry.plant)
+    }
+
+    /// Every plant, in the order of definition.
+    pub fn plants(&self) -> impl DoubleEndedIterator<Item = &Plant> + ExactSizeIterator {
+        self.production.plants.iter().map(|entry| &entry.plant)
+    }
+
+    /// The calendar of a plant.
+    #[must_use]
+    pub fn calendar(&self, plant: PlantId) -> Option<&Calendar> {
+        self.production.plants.find(plant).map(|entry| &entry.calendar)
+    }
+
+    /// The item of an asset.
+    #[must_use]
+    pub fn item(&self, asset: AssetId) -> Option<&Item> {
+        self.production.items.find(asset).map(|entry| &entry.item)
+    }
+
+    /// Every item, in the order of definition.
+    pub fn items(&self) -> impl DoubleEndedIterator<Item = &Item> + ExactSizeIterator {
+        self.production.items.iter().map(|entry| &entry.item)
+    }
+
+    /// A version of an item's bill of materials.
+    #[must_use]
+    pub fn bom(&self, product: AssetId, version: BomVersion) -> Option<BomView<'_>> {
+        self.production.boms.find((product, version)).map(view)
+    }
+
+    /// The version of an item's bill of materials that is in effect on a day.
+    #[must_use]
+    pub fn bom_on(&self, product: AssetId, day: Day) -> Option<BomView<'_>> {
+        let item = self.production.items.slot(product)?;
+        self.bom_in_effect(item, day).map(|slot| view(&self.production.boms[slot]))
+    }
+
+    /// The versions of an item's bill of materials, in the order of definition.
+    pub fn boms(&self, product: AssetId) -> impl Iterator<Item = BomView<'_>> {
+        let item = self.production.items.find(product).into_iter();
+        item.flat_map(|item| &item.boms).map(|&slot| view(&self.production.boms[slot]))
+    }
+
+    /// The lines that have an item as their component, each with its version, in the order of definition.
+    pub fn where_used(&self, component: AssetId) -> impl Iterator<Item = (&Bom, &BomLine)> {
+        let item = self.production.items.find(component).into_iter();
+        let boms = item.flat_map(|item| &item.used_in).map(|&slot| &self.production.boms[slot]);
+        boms.flat_map(move |entry| {
+            let lines = entry.lines.iter().filter(move |line| line.component == component);
+            lines.map(|line| (&entry.bom, line))
+        })
+    }
+
+    /// The lots of a balance, oldest first: in the order in which they go.
+    pub fn lots(&self, account: AccountId, asset: AssetId) -> impl Iterator<Item = &Lot> {
+        let balance = self.balances.entries.slot((account, asset)).into_iter();
+        let lots = &self.production.lots;
+        balance.flat_map(|balance| lots.of_balance(balance)).map(|slot| &lots.entries[slot])
+    }
+
+    /// Where units of a lot are, and how many; takes time in proportion to all lots.
+    pub fn lot_holders(&self, asset: AssetId, number: Code) -> impl Iterator<Item = &Lot> {
+        let lots = self.production.lots.entries.iter().map(|(_, lot)| lot);
+        let mut found: Vec<&Lot> = lots.filter(|lot| (lot.asset, lot.number) == (asset, number)).collect();
+        found.sort_unstable_by_key(|lot| lot.account);
+        found.into_iter()
+    }
+
+    /// The work order with this id, if it has not ended.
+    #[must_use]
+    pub fn work_order(&self, id: WorkOrderId) -> Option<WorkOrderView<'_>> {
+        let slot = *self.production.work_orders.by_id.get(&id)?;
+        Some(self.work_order_view(&self.production.work_orders.entries[slot]))
+    }
+
+    /// A plant's work orders that have not ended, by id.
+    pub fn work_orders(&self, plant: PlantId) -> impl Iterator<Item = WorkOrderView<'_>> {
+        let orders = &self.production.work_orders;
+        let entries = orders.by_id.values().map(|&slot| &orders.entries[slot]);
+        entries.filter(move |entry| entry.order.plant == plant).map(|entry| self.work_order_view(entry))
+    }
+
+    fn work_order_view<'a>(&'a self, entry: &'a WorkOrderEntry) -> WorkOrderView<'a> {
+        let orders = &self.production.work_orders;
+        let lines = entry.lines.iter().map(|&part| orders.line(part)).collect();
+        let operations = entry.operations.iter().map(|&part| orders.operation(part)).collect();
+        WorkOrderView { order: &entry.order, lines, operations }
+    }
+
+    /// What work orders hold of an account, by id, each with the component and amount.
+    pub(crate) fn work_order_holds(&self, account: AccountId) -> impl Iterator<Item = (&WorkOrder, AssetId, Amount)> {
+        let orders = &self.production.work_orders;
+        let of_account = (account, WorkOrderId(0))..=(account, WorkOrderId(u64::MAX));
+        let entries = orders.by_location.range(of_account).filter_map(|(_, id)| orders.by_id.get(id));
+        entries.map(|&slot| &orders.entries[slot]).flat_map(|entry| {
+            let lines = entry.lines.iter().map(|&part| orders.line(part));
+            let held = lines.filter(|line| line.reserved.0 > 0);
+            held.map(|line| (&entry.order, line.component, Amount(line.reserved.0 as i64)))
+        })
+    }
+
+    /// What a plant has of an item, and what its work orders still make of it.
+    #[must_use]
+    pub fn item_stock(&self, plant: PlantId, asset: AssetId) -> ItemStock {
+        self.stock_with(plant, asset, &self.on_order(plant))
+    }
+
+    fn stock_with(&self, plant: PlantId, asset: AssetId, on_order: &BTreeMap<AssetId, i128>) -> ItemStock {
+        let on_order = on_order.get(&asset).copied().unwrap_or(0);
+        let mut stock = ItemStock { asset, on_hand: 0, reserved: 0, on_order };
+        let locations = self.plant(plant).map_or(&[][..], |plant| &plant.locations);
+        for balance in locations.iter().filter_map(|location| self.balance(*location, asset)) {
+            stock.on_hand += i128::from(balance.posted.0);
+            stock.reserved += i128::from(balance.reserved.0);
+        }
+        stock
+    }
+
+    /// The items of which a plant has, available and on order, no more than their reorder point, in the
+    /// order of definition.
+    pub fn to_reorder(&self, plant: PlantId) -> impl Iterator<Item = (&Item, ItemStock)> {
+        let on_order = self.on_order(plant);
+        let points = self.items().filter(|item| item.reorder_point.0 > 0);
+        let stocks = points.map(move |item| (item, self.stock_with(plant, item.asset, &on_order)));
+        stocks.filter(|(item, stock)| stock.available() + stock.on_order <= i128::from(item.reorder_point.0))
+    }
+
+    /// What a plant's work orders still make, by product.
+    fn on_order(&self, plant: PlantId) -> BTreeMap<AssetId, i128> {
+        let mut on_order = BTreeMap::new();
+        for WorkOrderView { order, .. } in self.work_orders(plant) {
+            *on_order.entry(order.product).or_default() += i128::from(order.quantity.0 - order.done());
+        }
+        on_order
+    }
+
+    /// What a plant's released work orders require and do not hold, by work order.
+    pub fn shortages(&self, plant: PlantId) -> impl Iterator<Item = Shortage> {
+        self.work_orders(plant).flat_map(|view| {
+            let work_order = view.order.id;
+            let short = view.lines.into_iter().filter(|line| line.short() > 0);
+            short.map(move |line| Shortage { work_order, component: line.component, short: line.short() })
+        })
+    }
+
+    /// Whether an item is made by work orders.
+    #[must_use]
+    pub fn is_made(&self, asset: AssetId) -> bool {
+        self.item(asset).is_some_and(|item| item.source == Source::Make)
+    }
+}
+
+fn view(entry: &BomEntry) -> BomView<'_> {
+    BomView { bom: &entry.bom, lines: &entry.lines, by_products: &entry.by_products, operations: &entry.operations }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Body, DefineBom, DefineItem};
+    use crate::shop::{AXLE, BOX, CART, GLUE, PLANT, SHELF, Shop, WHEEL, bom, cart, item, line};
+    use crate::types::Quantity;
+
+    #[test]
+    fn a_component_knows_where_it_is_used() {
+        let mut shop = Shop::new();
+        shop.accept(Body::DefineBom(bom(BOX, vec![line(WHEEL, 1), line(AXLE, 1), line(WHEEL, 2)])));
+        shop.accept(Body::DefineBom(DefineBom {
+            version: BomVersion(2),
+            from: Day(2),
+            ..bom(CART, vec![line(AXLE, 1)])
+        }));
+        let used: Vec<_> = shop.ledger.where_used(WHEEL).map(|(bom, line)| (bom.product, line.quantity.0)).collect();
+        assert_eq!(used, [(CART, 4), (BOX, 1), (BOX, 2)]);
+        assert_eq!(shop.ledger.where_used(CART).count(), 0);
+    }
+
+    #[test]
+    fn what_falls_to_its_reorder_point_is_listed_until_it_is_on_order() {
+        let mut shop = Shop::stocked();
+        let point = |asset, point| Body::DefineItem(DefineItem { reorder_point: Quantity(point), ..item(asset) });
+        shop.accept(point(WHEEL, 12));
+        shop.accept(point(CART, 1));
+        let list = |shop: &Shop| shop.ledger.to_reorder(PLANT).map(|(item, _)| item.asset).collect::<Vec<_>>();
+        assert_eq!(list(&shop), [CART]);
+        shop.release(cart(2));
+        assert_eq!(list(&shop), [WHEEL], "two carts are on order, twelve wheels are available");
+        let stock = shop.ledger.item_stock(PLANT, WHEEL);
+        assert_eq!((stock.on_hand, stock.reserved, stock.available()), (20, 8, 12));
+    }
+
+    #[test]
+    fn a_lot_is_found_wherever_it_is() {
+        let shop = Shop::stocked();
+        let lot = shop.ledger.lots(SHELF, GLUE).next().copied().expect("there is glue");
+        let found: Vec<_> = shop.ledger.lot_holders(GLUE, lot.number).map(|lot| (lot.account, lot.quantity)).collect();
+        assert_eq!(found, [(SHELF, lot.quantity)]);
+    }
+}

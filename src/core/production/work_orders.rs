@@ -1,0 +1,328 @@
+//! Work orders in memory; their beginning, their holding up and their end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::items::fits;
+use super::records::{OperationProgress, Progress, Requirement, WorkOrder, WorkOrderPart};
+use crate::command::{CreateWorkOrder, SetWorkOrder};
+use crate::event::{Effects, EventBody, WorkOrderChanged, WorkOrderCreated};
+use crate::ledger::Ledger;
+use crate::ledger::slots::Slab;
+use crate::planted::{self, Mistake};
+use crate::rejection::Rejection;
+use crate::state::Table;
+use crate::table::Slot;
+use crate::types::{AccountId, CommandId, PlantId, Quantity, WorkOrderChange, WorkOrderId, WorkOrderState};
+
+/// A work order in memory.
+#[derive(Debug)]
+pub struct WorkOrderEntry {
+    /// The record.
+    pub order: WorkOrder,
+    /// Its version's slot.
+    pub bom: Slot,
+    /// The slots of what it requires, in order.
+    pub lines: Vec<Slot>,
+    /// The slots of its operations, in order.
+    pub operations: Vec<Slot>,
+}
+
+/// Every work order that has not ended.
+#[derive(Debug, Default)]
+pub struct WorkOrders {
+    /// The orders.
+    pub entries: Slab<WorkOrderEntry>,
+    /// Their parts.
+    pub parts: Slab<WorkOrderPart>,
+    /// By id.
+    pub by_id: BTreeMap<WorkOrderId, Slot>,
+    /// By the location whose stock they hold.
+    pub by_location: BTreeSet<(AccountId, WorkOrderId)>,
+}
+
+impl WorkOrders {
+    /// Adds an order without parts.
+    pub fn insert(&mut self, entry: WorkOrderEntry) -> Slot {
+        let (id, location) = (entry.order.id, entry.order.location);
+        let slot = self.entries.insert(entry);
+        self.by_id.insert(id, slot);
+        self.by_location.insert((location, id));
+        slot
+    }
+
+    /// What the order requires in the part of this slot.
+    ///
+    /// # Panics
+    /// When the part is not a line: the state is broken.
+    pub fn line(&self, part: Slot) -> &Requirement {
+        match &self.parts[part].part {
+            Progress::Line(line) => line,
+            Progress::Operation(_) => panic!("a line's slot holds an operation"),
+        }
+    }
+
+    /// The same, to change.
+    pub fn line_mut(&mut self, part: Slot) -> &mut Requirement {
+        match &mut self.parts[part].part {
+            Progress::Line(line) => line,
+            Progress::Operation(_) => panic!("a line's slot holds an operation"),
+        }
+    }
+
+    /// How far the operation in the part of this slot is.
+    ///
+    /// # Panics
+    /// When the part is not an operation: the state is broken.
+    pub fn operation(&self, part: Slot) -> &OperationProgress {
+        match &self.parts[part].part {
+            Progress::Operation(operation) => operation,
+            Progress::Line(_) => panic!("an operation's slot holds a line"),
+        }
+    }
+
+    /// The same, to change.
+    pub fn operation_mut(&mut self, part: Slot) -> &mut OperationProgress {
+        match &mut self.parts[part].part {
+            Progress::Operation(operation) => operation,
+            Progress::Line(_) => panic!("an operation's slot holds a line"),
+        }
+    }
+}
+
+impl Ledger {
+    /// An order keeps the version of its bill of materials that it is created with.
+    pub(crate) fn create_work_order(
+        &mut self,
+        command: CommandId,
+        new: &CreateWorkOrder,
+        effects: &mut Effects,
+    ) -> Result<(), Rejection> {
+        let bom = self.check_work_order(new)?;
+        let order = self.draft_work_order(command, new, bom);
+        self.add_work_order(order, bom, effects);
+        Ok(())
+    }
+
+    /// The version that a new order is made by, if the order is one that can be.
+    fn check_work_order(&self, new: &CreateWorkOrder) -> Result<Slot, Rejection> {
+        self.known_plant(new.plant)?;
+        for location in [new.location, new.output] {
+            self.check_location(new.plant, location)?;
+        }
+        let item = self.known_item(new.product)?;
+        let bom = match new.version {
+            Some(version) => self.production.boms.slot((new.product, version)),
+            None => self.bom_in_effect(item, new.due),
+        };
+        if new.quantity == Quantity(0) || !fits(new.quantity) {
+            return Err(Rejection::Overflow);
+        }
+        if new.due < new.start {
+            return Err(Rejection::DatesReversed);
+        }
+        bom.ok_or(Rejection::UnknownBom)
+    }
+
+    fn draft_work_order(&self, command: CommandId, new: &CreateWorkOrder, bom: Slot) -> WorkOrder {
+        WorkOrder {
+            id: WorkOrderId(self.next_sequence().0),
+            command,
+            plant: new.plant,
+            product: new.product,
+            version: self.production.boms[bom].bom.version,
+            location: new.location,
+            output: new.output,
+            quantity: new.quantity,
+            completed: Quantity(0),
+            scrapped: Quantity(0),
+            lost: Quantity(0),
+            start: new.start,
+            due: new.due,
+            backflush: new.backflush,
+            optional: new.optional,
+            over_issue: new.over_issue,
+            state: WorkOrderState::Planned,
+            held: false,
+            cost: 0,
+            parts: 0,
+        }
+    }
+
+    fn add_work_order(&mut self, order: WorkOrder, bom: Slot, effects: &mut Effects) {
+        let entry = WorkOrderEntry { order, bom, lines: Vec::new(), operations: Vec::new() };
+        let slot = self.production.work_orders.insert(entry);
+        self.changes.mark(Table::WorkOrder, slot);
+        self.emit(EventBody::WorkOrderCreated(WorkOrderCreated { order }), effects);
+    }
+
+    pub(super) fn check_location(&self, plant: PlantId, location: AccountId) -> Result<(), Rejection> {
+        let of = self.plant_of(location)?;
+        if of.id == plant { Ok(()) } else { Err(Rejection::NotALocation) }
+    }
+
+    /// Goes on for frozen accounts too, as nothing but a release of what is held is done.
+    pub(crate) fn set_work_order(&mut self, set: &SetWorkOrder, effects: &mut Effects) -> Result<(), Rejection> {
+        let slot = self.find_work_order(set.work_order)?;
+        let order = &self.production.work_orders.entries[slot].order;
+        let (state, held) = (order.state, order.held);
+        let (possible, next) = match set.change {
+            WorkOrderChange::Start => {
+                self.workable(slot, &[WorkOrderState::Released])?;
+                (true, WorkOrderState::InProgress)
+            }
+            WorkOrderChange::Hold if held => return Err(Rejection::WorkOrderOnHold),
+            WorkOrderChange::Hold => (true, state),
+            WorkOrderChange::Resume => (held, state),
+            WorkOrderChange::Close => {
+                let worked_on = matches!(state, WorkOrderState::InProgress | WorkOrderState::Completed);
+                (worked_on, WorkOrderState::Closed)
+            }
+            WorkOrderChange::Cancel => (state != WorkOrderState::Completed, WorkOrderState::Cancelled),
+        };
+        if !possible {
+            return Err(Rejection::WorkOrderInOtherState);
+        }
+
+        let ends = matches!(next, WorkOrderState::Closed | WorkOrderState::Cancelled);
+        if ends {
+            self.release_materials(slot, effects);
+        }
+        let order = &mut self.production.work_orders.entries[slot].order;
+        order.state = next;
+        order.held = match set.change {
+            WorkOrderChange::Hold => true,
+            WorkOrderChange::Resume => false,
+            _ => held,
+        };
+        let (order, change) = (*order, set.change);
+        self.changes.mark(Table::WorkOrder, slot);
+        if ends {
+            self.forget_work_order(slot);
+        }
+        self.emit(EventBody::WorkOrderChanged(WorkOrderChanged { order, change }), effects);
+        Ok(())
+    }
+
+    /// Gives back all that an order holds.
+    pub(super) fn release_materials(&mut self, slot: Slot, effects: &mut Effects) {
+        let location = self.production.work_orders.entries[slot].order.location;
+        for place in 0..self.production.work_orders.entries[slot].lines.len() {
+            let part = self.production.work_orders.entries[slot].lines[place];
+            let line = self.production.work_orders.line_mut(part);
+            let reserved = std::mem::take(&mut line.reserved);
+            if reserved == Quantity(0) {
+                continue;
+            }
+            let key = (location, line.component);
+            self.changes.mark(Table::WorkOrderPart, part);
+            if planted::is(Mistake::ReservationKept) {
+                continue;
+            }
+            let balance = self.balances.entries.slot(key).expect("what is reserved has a balance");
+            self.post(balance, 0, -(reserved.0 as i64), effects);
+        }
+    }
+
+    fn forget_work_order(&mut self, slot: Slot) {
+        let orders = &mut self.production.work_orders;
+        let entry = orders.entries.remove(slot);
+        orders.by_id.remove(&entry.order.id);
+        orders.by_location.remove(&(entry.order.location, entry.order.id));
+        for part in entry.lines.into_iter().chain(entry.operations) {
+            orders.parts.remove(part);
+            self.changes.mark(Table::WorkOrderPart, part);
+        }
+    }
+
+    /// The slot of a work order that has not ended.
+    ///
+    /// # Errors
+    /// [`Rejection::WorkOrderNotOpen`] for what was there once: the ledger keeps no ended orders, so any
+    /// event's number up to now counts as one. [`Rejection::UnknownWorkOrder`] otherwise.
+    pub(super) fn find_work_order(&self, id: WorkOrderId) -> Result<Slot, Rejection> {
+        let past = id > WorkOrderId(0) && id.0 <= self.sequence().0;
+        let missing = if past { Rejection::WorkOrderNotOpen } else { Rejection::UnknownWorkOrder };
+        self.production.work_orders.by_id.get(&id).copied().ok_or(missing)
+    }
+
+    /// Refuses work on an order that is held, or in none of these states.
+    pub(super) fn workable(&self, slot: Slot, states: &[WorkOrderState]) -> Result<WorkOrder, Rejection> {
+        let order = self.production.work_orders.entries[slot].order;
+        if order.held {
+            return Err(Rejection::WorkOrderOnHold);
+        }
+        if states.contains(&order.state) { Ok(order) } else { Err(Rejection::WorkOrderInOtherState) }
+    }
+}
+
+/// The states in which work is done on an order.
+pub const AT_WORK: [WorkOrderState; 2] = [WorkOrderState::Released, WorkOrderState::InProgress];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Body, SetAccountState};
+    use crate::fixture::ANN;
+    use crate::shop::{CART, PLANT, SHELF, Shop, WHEEL, cart};
+    use crate::types::{AccountState, AssetId, BomVersion, Day};
+
+    fn set(work_order: WorkOrderId, change: WorkOrderChange) -> Body {
+        Body::SetWorkOrder(SetWorkOrder { work_order, change })
+    }
+
+    #[test]
+    fn every_refusal_of_a_new_order_has_its_reason() {
+        let mut shop = Shop::new();
+        for (new, reason) in [
+            (CreateWorkOrder { plant: PlantId(9), ..cart(1) }, Rejection::UnknownPlant),
+            (CreateWorkOrder { location: ANN, ..cart(1) }, Rejection::NotALocation),
+            (CreateWorkOrder { output: AccountId(99), ..cart(1) }, Rejection::UnknownAccount),
+            (CreateWorkOrder { product: AssetId(99), ..cart(1) }, Rejection::UnknownItem),
+            (CreateWorkOrder { product: WHEEL, ..cart(1) }, Rejection::UnknownBom),
+            (CreateWorkOrder { version: Some(BomVersion(5)), ..cart(1) }, Rejection::UnknownBom),
+            (CreateWorkOrder { start: Day(5), due: Day(4), ..cart(1) }, Rejection::DatesReversed),
+            (cart(0), Rejection::Overflow),
+            (cart(1 << 63), Rejection::Overflow),
+        ] {
+            assert_eq!(shop.refuse(Body::CreateWorkOrder(new)), reason);
+        }
+        assert_eq!(shop.ledger.work_orders(PLANT).count(), 0);
+    }
+
+    #[test]
+    fn an_order_that_is_cancelled_gives_back_exactly_what_it_holds() {
+        let mut shop = Shop::stocked();
+        let before = shop.content();
+        let id = shop.release(cart(2));
+        assert_eq!((shop.balance(SHELF, WHEEL).1, shop.ledger.holds(SHELF).count()), (8, 3));
+        shop.accept(Body::SetAccountState(SetAccountState { account: SHELF, state: AccountState::Frozen }));
+        shop.accept(set(id, WorkOrderChange::Hold));
+        shop.accept(set(id, WorkOrderChange::Cancel));
+        shop.accept(Body::SetAccountState(SetAccountState { account: SHELF, state: AccountState::Active }));
+        assert_eq!(shop.content(), before);
+        assert_eq!(shop.refuse(set(id, WorkOrderChange::Cancel)), Rejection::WorkOrderNotOpen);
+        assert_eq!(shop.refuse(set(WorkOrderId(u64::MAX), WorkOrderChange::Cancel)), Rejection::UnknownWorkOrder);
+    }
+
+    #[test]
+    fn an_order_goes_through_its_states_and_no_other_way() {
+        let mut shop = Shop::stocked();
+        let other = Rejection::WorkOrderInOtherState;
+        let id = shop.create(cart(1));
+        for change in [WorkOrderChange::Start, WorkOrderChange::Close, WorkOrderChange::Resume] {
+            assert_eq!(shop.refuse(set(id, change)), other, "{change:?} of a planned one");
+        }
+        let id = shop.release(cart(1));
+        shop.accept(set(id, WorkOrderChange::Hold));
+        for change in [WorkOrderChange::Start, WorkOrderChange::Hold] {
+            assert_eq!(shop.refuse(set(id, change)), Rejection::WorkOrderOnHold);
+        }
+        shop.accept(set(id, WorkOrderChange::Resume));
+        shop.accept(set(id, WorkOrderChange::Start));
+        assert_eq!(shop.refuse(set(id, WorkOrderChange::Start)), other);
+        assert_eq!(shop.ledger.work_order(id).map(|view| view.order.state), Some(WorkOrderState::InProgress));
+        shop.accept(set(id, WorkOrderChange::Close));
+        assert_eq!(shop.balance(SHELF, WHEEL).1, 0);
+        assert_eq!(shop.ledger.work_orders(PLANT).map(|view| view.order.product).collect::<Vec<_>>(), [CART]);
+    }
+}
