@@ -47,7 +47,7 @@ impl Ledger {
     /// - no book is crossed, every queue is in the order of priority, every sum is that of the orders;
     /// - an order holds exactly what it must; filled and open do not exceed what was ordered;
     /// - frozen and closed accounts have no open orders, closed ones no balances;
-    /// - production is in order, see [`Self::check_production`];
+    /// - locations, lots and work orders are in order, as `production/invariants.rs` says;
     /// - deadlines are those of the open orders and pending transfers, and lie ahead.
     ///
     /// # Errors
