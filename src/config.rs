@@ -6,6 +6,7 @@
 
 mod backup;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -396,10 +397,25 @@ impl Config {
             key: RaftConfig::key_of(error.key).to_owned(),
             reason: error.reason,
         })?;
-        let metrics = &self.telemetry.metrics_listen;
-        require(metrics.is_empty() || metrics.parse::<SocketAddr>().is_ok(), "telemetry.metrics_listen", || {
-            format!("{metrics:?} is not an address such as 127.0.0.1:7600")
-        })
+        self.check_addresses()
+    }
+
+    /// No two of a node's services can listen on one address.
+    fn check_addresses(&self) -> Result<(), ConfigError> {
+        let metrics = match self.telemetry.metrics_listen.as_str() {
+            "" => None,
+            text => Some(text.parse::<SocketAddr>().map_err(|_| ConfigError::BadValue {
+                key: "telemetry.metrics_listen".to_owned(),
+                reason: format!("{text:?} is not an address such as 127.0.0.1:7600"),
+            })?),
+        };
+        let taken = |address: &SocketAddr, by: &[SocketAddr]| address.port() != 0 && by.contains(address);
+        let NodeConfig { client_listen, raft_listen, .. } = self.node;
+        require(!taken(&raft_listen, &[client_listen]), "node.raft_listen", || {
+            format!("{raft_listen} is where clients are served")
+        })?;
+        let is_free = metrics.is_none_or(|address| !taken(&address, &[client_listen, raft_listen]));
+        require(is_free, "telemetry.metrics_listen", || "clients or nodes are served there".to_owned())
     }
 
     /// Every number, with its key and what it may be. The most is far beyond what is of use: it keeps a slip
@@ -445,6 +461,9 @@ impl Config {
         require(self.cluster.join || ids.contains(&self.node.id), "cluster.members", || {
             format!("this node, {}, is not among them, and cluster.join is not set", self.node.id)
         })?;
+        let endpoints = members.iter().flat_map(|member| [&member.client_endpoint, &member.raft_endpoint]);
+        let different: BTreeSet<&String> = endpoints.collect();
+        require(different.len() == 2 * members.len(), "cluster.members", || "one endpoint is named twice".to_owned())?;
         for member in members {
             for endpoint in [&member.client_endpoint, &member.raft_endpoint] {
                 let good = endpoint.rsplit_once(':').is_some_and(|(host, port)| {

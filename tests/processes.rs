@@ -133,6 +133,64 @@ async fn a_clean_shutdown_moves_leadership_first() {
     assert!(log.contains("leadership moved"), "it did not move leadership\n{log}");
 }
 
+/// The library that lies to a process about the clock on its wall (Debian's libfaketime).
+fn faketime() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").ok()?.filter_map(Result::ok);
+    folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|library| library.exists())
+}
+
+/// Where a node's process reads how far its clock is off, at every look.
+fn clock_of(folder: &Path) -> PathBuf {
+    folder.with_extension("clock")
+}
+
+fn set_clock(folder: &Path, off_by: &str) {
+    // In one step: a process may look at any moment.
+    let fresh = folder.with_extension("clock-fresh");
+    std::fs::write(&fresh, off_by).expect("a file");
+    std::fs::rename(fresh, clock_of(folder)).expect("a file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_that_jump_lose_nothing_and_no_record_is_earlier_than_the_last() {
+    let Some(library) = faketime() else {
+        eprintln!("SKIPPED: libfaketime is not there; no process's clock jumped");
+        return;
+    };
+    let mut cluster = cluster::Cluster::start_in(3, SMALL, |folder| {
+        set_clock(folder, "+0");
+        let switch = || PathBuf::from("1");
+        vec![
+            ("LD_PRELOAD", library.clone()),
+            ("FAKETIME_TIMESTAMP_FILE", clock_of(folder)),
+            ("FAKETIME_NO_CACHE", switch()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", switch()),
+        ]
+    })
+    .await;
+    let channels: Vec<_> = cluster.endpoints().iter().map(|endpoint| cluster::channel(endpoint)).collect();
+    traffic::set_up(&channels).await;
+    let writers = Writers::start(&cluster.endpoints(), 8, 1);
+    for off_by in ["+7200", "-7200", "+30", "-86400"] {
+        writers.more(200).await;
+        let leader = cluster.leader().await;
+        set_clock(&cluster.members[leader].folder, off_by);
+        writers.more(200).await;
+        cluster.kill(&[leader]);
+        writers.more(200).await;
+        cluster.start_node(leader);
+    }
+    let answers = writers.stop().await;
+    let status = cluster.one_digest().await;
+    expect_kept(&channels[0], &answers).await;
+    expect_balance(&cluster, &channels[1], answers.len()).await;
+    let times: Vec<u64> =
+        records_through(&channels[2], status.sequence).await.iter().map(|record| record.time).collect();
+    assert!(times.is_sorted(), "time went back");
+    let jump = times.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(jump > Some(3_600_000_000_000), "no clock jumped: {jump:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_of_another_node_is_refused() {
     let (mut cluster, _) = cluster_of(3, "").await;

@@ -55,6 +55,24 @@ fn what_is_wrong_is_named() {
             &["telemetry.metrics_listen=here"],
             "`telemetry.metrics_listen`: \"here\" is not an address such as 127.0.0.1:7600",
         ),
+        (
+            "",
+            &[],
+            &["node.raft_listen=127.0.0.1:7400"],
+            "`node.raft_listen`: 127.0.0.1:7400 is where clients are served",
+        ),
+        (
+            "",
+            &[],
+            &["telemetry.metrics_listen=127.0.0.1:7500"],
+            "`telemetry.metrics_listen`: clients or nodes are served there",
+        ),
+        (
+            "[[cluster.members]]\nid = 1\nclient_endpoint = \"a:1\"\nraft_endpoint = \"a:1\"\n",
+            &[],
+            &[],
+            "`cluster.members`: one endpoint is named twice",
+        ),
         ("", &[], &["node.id"], "`node.id`: a flag is written --set section.key=value"),
     ];
     for (text, env, flags, expected) in cases {
@@ -97,7 +115,7 @@ fn what_is_checked_here_is_not_checked_otherwise_later() {
 #[test]
 fn members_are_read_and_checked() {
     let member = |id: u64, endpoint: &str| {
-        format!("[[cluster.members]]\nid = {id}\nclient_endpoint = \"{endpoint}\"\nraft_endpoint = \"b:2\"\n")
+        format!("[[cluster.members]]\nid = {id}\nclient_endpoint = \"{endpoint}\"\nraft_endpoint = \"b:{id}\"\n")
     };
     let config = load(&(member(1, "a:1") + &member(2, "c:1")), &[], &[]).unwrap();
     assert_eq!(config.cluster.members.len(), 2);

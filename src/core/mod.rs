@@ -11,6 +11,7 @@ pub mod digest;
 pub mod event;
 pub mod ledger;
 pub mod planted;
+pub mod production;
 pub mod rejection;
 pub mod reply;
 pub mod state;

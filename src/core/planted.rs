@@ -53,6 +53,18 @@ mistakes! {
     TicketUnchecked = "ticket-unchecked",
     /// Each node stamps records with its own clock.
     OwnClock = "own-clock",
+    /// A session goes on after one of its requests was refused.
+    SessionGoesOn = "session-goes-on",
+    /// A node that asks for votes claims a log that it does not have.
+    LogEndClaimed = "log-end-claimed",
+    /// A node that comes back without its disk is taken for the one it was.
+    DiskUnchecked = "disk-unchecked",
+    /// A snapshot is taken for safe before it is synced.
+    SnapshotNotSynced = "snapshot-not-synced",
+    /// The commands that come with a snapshot are not noted as used.
+    SnapshotIdsForgotten = "snapshot-ids-forgotten",
+    /// A node keeps the membership that it had when it installs a snapshot.
+    SnapshotMembershipForgotten = "snapshot-membership-forgotten",
 }
 
 /// The names of all of them.

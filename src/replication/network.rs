@@ -353,6 +353,7 @@ impl NetVote<TypeConfig> for Peer {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let rpc = super::planted::ballot(rpc);
         let request = pb::VoteRequest { header: Some(self.route().header()), ballot: Some(wire::ballot(&rpc)) };
         let ask = |mut client: Client| async move { client.vote(request).await };
         let response = self.ask(RPCTypes::Vote, &option, ask).await?;
@@ -364,6 +365,7 @@ impl NetVote<TypeConfig> for Peer {
         rpc: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let rpc = super::planted::ballot(rpc);
         let request = pb::PreVoteRequest { header: Some(self.route().header()), ballot: Some(wire::ballot(&rpc)) };
         let ask = |mut client: Client| async move { client.pre_vote(request).await };
         let response = self.ask(RPCTypes::Vote, &option, ask).await?;

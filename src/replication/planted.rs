@@ -3,9 +3,10 @@
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use openraft::errors::RPCError;
-use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use openraft::raft::{AppendEntriesRequest, StreamAppendResult, VoteRequest};
 
-use super::types::TypeConfig;
+use super::types::{LogId, TypeConfig};
+use crate::core::planted::{self, Mistake};
 use crate::machine;
 
 /// Of so many streams of entries one is not sent.
@@ -24,4 +25,13 @@ pub(super) fn has_everything<'s>(
         request.entries.last().map(|entry| entry.log_id).or(request.prev_log_id)
     };
     requests.map(move |request| Ok(Ok(last(request)))).boxed()
+}
+
+/// A request for a vote: as it is, or with a log that is longer than any.
+pub(super) fn ballot(request: VoteRequest<TypeConfig>) -> VoteRequest<TypeConfig> {
+    if planted::is(Mistake::LogEndClaimed) {
+        let last = request.last_log_id.map(|last| LogId { index: u64::MAX / 2, ..last });
+        return VoteRequest { last_log_id: last, ..request };
+    }
+    request
 }

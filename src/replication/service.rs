@@ -29,6 +29,7 @@ use super::replica::ReadError;
 use super::roster::{Stranger, still_has};
 use super::types::{NodeId, Raft, TypeConfig};
 use super::wire::{self, Route, check_header};
+use crate::core::planted::{self, Mistake};
 use crate::proto::raft::v1 as pb;
 use crate::proto::raft::v1::raft_service_server::{RaftService, RaftServiceServer};
 use crate::store::Position;
@@ -81,6 +82,9 @@ impl Service {
     fn check(&self, header: Option<&pb::Header>) -> Result<NodeId, Status> {
         let Route { source, source_disk, target_disk, .. } =
             check_header(header, self.peers.cluster(), self.peers.me())?;
+        if planted::is(Mistake::DiskUnchecked) {
+            return Ok(source);
+        }
         if let Some(known) = target_disk.filter(|disk| *disk != self.peers.disk()) {
             let reason = Stranger::OtherDisk { node: self.peers.me(), known, found: self.peers.disk() }.to_string();
             self.peers.faults().report(Fault::Expelled { by: source, reason: reason.clone() });

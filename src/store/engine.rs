@@ -487,7 +487,9 @@ impl Engine {
         self.ledger = ledger;
         self.image = image;
         self.position = checkpoint.position;
-        self.membership = checkpoint.membership;
+        if !planted::is(Mistake::SnapshotMembershipForgotten) {
+            self.membership = checkpoint.membership;
+        }
         self.link.wait_until(|| self.link.is_idle())?;
         self.hand_over_everything();
         if let Some(position) = self.position {
@@ -506,6 +508,9 @@ impl Engine {
             return Err(StoreError::RecordOutOfOrder { expected, found: record.sequence });
         }
         self.journal.append(record.view());
+        if planted::is(Mistake::SnapshotIdsForgotten) {
+            return self.bound_backlog();
+        }
         if let Some(full) = self.index.note_record(record.view()) {
             self.link.push(Job::Table(full));
         }

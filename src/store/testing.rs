@@ -158,6 +158,11 @@ impl SimDisk {
         self.lock_state().bytes_max = bytes_max;
     }
 
+    /// Everything is gone, as if another disk were in its place. Nothing may be open on it.
+    pub fn wipe(&self) {
+        *self.lock_state() = State::default();
+    }
+
     /// The power goes and comes back: of what was not synced any part is kept.
     pub fn power_cut(&self, random: &mut Random) {
         let mut state = self.lock_state();

@@ -46,6 +46,8 @@ pub struct Member {
     pub folder: PathBuf,
     pub client_endpoint: String,
     pub raft_endpoint: String,
+    /// What its process finds in its environment besides ours.
+    environment: Vec<(&'static str, PathBuf)>,
     birth: Birth,
     process: Option<Child>,
 }
@@ -54,7 +56,8 @@ impl Member {
     fn new(root: &Path, id: u64, birth: Birth) -> Self {
         let endpoint = || format!("127.0.0.1:{}", free_port());
         let folder = root.join(format!("node-{id}"));
-        Self { id, folder, client_endpoint: endpoint(), raft_endpoint: endpoint(), birth, process: None }
+        let (client_endpoint, raft_endpoint) = (endpoint(), endpoint());
+        Self { id, folder, client_endpoint, raft_endpoint, environment: Vec::new(), birth, process: None }
     }
 
     /// The id of its process.
@@ -80,7 +83,19 @@ pub struct Cluster {
 impl Cluster {
     /// Starts `count` nodes with `settings` (TOML sections) on top of the defaults, and waits for a leader.
     pub async fn start(count: u64, settings: &str) -> Self {
+        Self::start_in(count, settings, |_| Vec::new()).await
+    }
+
+    /// The same with an environment for each node, made of its folder.
+    pub async fn start_in(
+        count: u64,
+        settings: &str,
+        environment: impl Fn(&Path) -> Vec<(&'static str, PathBuf)>,
+    ) -> Self {
         let mut cluster = Self::prepare("test", count, settings);
+        for member in &mut cluster.members {
+            member.environment = environment(&member.folder);
+        }
         for place in 0..cluster.members.len() {
             cluster.start_node(place);
         }
@@ -157,6 +172,7 @@ impl Cluster {
         let child = Command::new(env!("CARGO_BIN_EXE_counterfoil"))
             .args(["serve", "--config"])
             .arg(self.config(place))
+            .envs(self.members[place].environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

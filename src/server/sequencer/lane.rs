@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::core::planted::{self, Mistake};
 use crate::core::types::Term;
 
 /// A session's place in the sequencer. Clones share it.
@@ -32,7 +33,7 @@ impl Lane {
 
     /// Lets nothing through any more.
     pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.closed.store(!planted::is(Mistake::SessionGoesOn), Ordering::Release);
     }
 }
 

@@ -1,6 +1,5 @@
 //! The end of a run: when all is well, every node is asked for everything, and must say the same.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use counterfoil::checker::{Moment, NodeState, Read, ReadKind, ReadLevel};
 use counterfoil::client::{Client, ClientError, api};
 use counterfoil::core::types::{LogIndex, Sequence};
 
+use crate::operator::Desk;
 use crate::workload::{accounts, client};
 
 /// What the nodes say in the end.
@@ -28,18 +28,15 @@ pub struct Audit {
 /// Between two looks, while the nodes are not equal yet.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// The auditor: waits until it is told to go, then until the nodes are equal, then reads all there is.
+/// The auditor: waits until the members are equal, then reads all there is.
 ///
 /// # Errors
 /// When a node refuses what it must answer.
-pub async fn audit(nodes: u64, go: Arc<AtomicBool>, found: Arc<Mutex<Option<Audit>>>) -> turmoil::Result {
-    while !go.load(Ordering::Relaxed) {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    let clients = (1..=nodes).map(|id| client(&[id])).collect::<Result<Vec<_>, _>>()?;
+pub async fn audit(desk: Arc<Desk>, found: Arc<Mutex<Option<Audit>>>) -> turmoil::Result {
+    let clients = desk.members().iter().map(|id| client(&[*id])).collect::<Result<Vec<_>, _>>()?;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        match look(&clients).await {
+        match look(&clients, &desk.members()).await {
             Ok(Some(audit)) => {
                 *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(audit);
                 return Ok(());
@@ -51,7 +48,7 @@ pub async fn audit(nodes: u64, go: Arc<AtomicBool>, found: Arc<Mutex<Option<Audi
 }
 
 /// Everything, if the nodes are equal and stay so meanwhile.
-async fn look(clients: &[Client]) -> Result<Option<Audit>, ClientError> {
+async fn look(clients: &[Client], expected: &[u64]) -> Result<Option<Audit>, ClientError> {
     let before = states(clients).await?;
     let place = |state: &NodeState| (state.applied, state.sequence);
     if before.iter().any(|state| place(state) != place(&before[0])) {
@@ -74,6 +71,13 @@ async fn look(clients: &[Client]) -> Result<Option<Audit>, ClientError> {
             audit.reads.push(Read { level, sent: moment, answered: moment, saw: ReadKind::Account(saw) });
         }
     }
+    let mut members = Vec::new();
+    for client in clients {
+        members.push(voters(client).await?);
+    }
+    if let Some(other) = members.iter().find(|members| members != &expected) {
+        audit.wrong.push(format!("a node says that the voters are {other:?}; they are {expected:?}"));
+    }
     audit.nodes = states(clients).await?;
     if audit.nodes.iter().any(|state| place(state) != place(&before[0])) {
         // Somebody still works.
@@ -95,6 +99,15 @@ async fn states(clients: &[Client]) -> Result<Vec<NodeState>, ClientError> {
         });
     }
     Ok(states)
+}
+
+/// Who votes, as a node sees it; it has to be every member.
+async fn voters(client: &Client) -> Result<Vec<u64>, ClientError> {
+    let status = client.get_status(api::GetStatusRequest::default()).await?;
+    let mut voters: Vec<u64> =
+        status.members.iter().filter(|member| member.voter).map(|member| member.node_id).collect();
+    voters.sort_unstable();
+    Ok(voters)
 }
 
 async fn records(client: &Client, end: u64) -> Result<Vec<api::Record>, ClientError> {

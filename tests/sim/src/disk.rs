@@ -126,6 +126,16 @@ impl HostDisk {
         }
     }
 
+    /// Everything is gone: another disk is in its place. No node runs on it.
+    ///
+    /// # Errors
+    /// When the real folder cannot be removed.
+    pub fn lose(&self) -> io::Result<()> {
+        self.memory.wipe();
+        remove(&self.split.state)?;
+        remove(&self.copy)
+    }
+
     /// Keeps a copy of sled's folder, for a power cut to come. No node runs on this disk.
     ///
     /// # Errors

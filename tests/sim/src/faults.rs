@@ -38,11 +38,17 @@ pub enum Kind {
     ClockJump,
     /// The leader is asked to hand its office over.
     Transfer,
+    /// The leader is not answered for about as long as its lease lasts, while all disks are slow.
+    Lapse,
+    /// A node is added, removed, or takes the place of another one.
+    Membership,
+    /// A disk is lost. Its node comes back with an empty one, and another node takes its place.
+    LostDisk,
 }
 
 impl Kind {
     /// All of them, with their weight in a mix.
-    const ALL: [(Self, u64); 15] = [
+    const ALL: [(Self, u64); 18] = [
         (Self::Isolate, 4),
         (Self::PartPartition, 3),
         (Self::OneWay, 4),
@@ -58,6 +64,9 @@ impl Kind {
         (Self::FullDisk, 1),
         (Self::ClockJump, 2),
         (Self::Transfer, 2),
+        (Self::Lapse, 4),
+        (Self::Membership, 2),
+        (Self::LostDisk, 1),
     ];
 
     /// Its name in reports.
@@ -78,6 +87,9 @@ impl Kind {
             Self::FullDisk => "full_disk",
             Self::ClockJump => "clock_jump",
             Self::Transfer => "transfer",
+            Self::Lapse => "lapse",
+            Self::Membership => "membership",
+            Self::LostDisk => "lost_disk",
         }
     }
 }

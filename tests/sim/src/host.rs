@@ -61,13 +61,14 @@ pub fn name(id: u64) -> String {
 }
 
 impl Host {
-    /// The host of node `id` of `count`, with an empty disk; its real files lie in `folder`.
+    /// The host of node `id`, with an empty disk; its real files lie in `folder`. The first `founders`
+    /// nodes form the cluster; others wait to be added.
     ///
     /// # Errors
     /// When the folder cannot be made.
     pub fn new(
         id: u64,
-        count: u64,
+        founders: u64,
         seed: u64,
         tuning: &Tuning,
         folder: &Path,
@@ -80,7 +81,8 @@ impl Host {
         config.node.data_dir = data;
         config.node.client_listen = ([0, 0, 0, 0], CLIENT_PORT).into();
         config.node.raft_listen = ([0, 0, 0, 0], RAFT_PORT).into();
-        config.cluster.members = (1..=count).map(member).collect();
+        config.cluster.join = id > founders;
+        config.cluster.members = (1..=founders).map(member).collect();
         config.raft.snapshot_entries = tuning.snapshot_entries;
         config.raft.kept_entries = tuning.kept_entries;
         config.store.log_segment_mib = 1;

@@ -207,6 +207,11 @@ pub fn elapsed_ms() -> u64 {
     ELAPSED_MS.load(Ordering::Relaxed)
 }
 
+/// What a wall clock shows that is right, since the Unix epoch.
+pub fn true_time() -> Duration {
+    Duration::from_secs(EPOCH_SECONDS) + Duration::from_millis(elapsed_ms())
+}
+
 /// Says how much simulated time has passed.
 pub fn set_elapsed(elapsed: Duration) {
     ELAPSED_MS.store(elapsed.as_millis() as u64, Ordering::Relaxed);
@@ -241,7 +246,7 @@ impl Machine for Shared {
 
     fn time_of_day(&self) -> SystemTime {
         let off_ms = lock(&self.0.clocks).get(&Handle::current().id()).map_or(0, |off| off.load(Ordering::Relaxed));
-        let true_ms = EPOCH_SECONDS * 1_000 + elapsed_ms();
+        let true_ms = true_time().as_millis() as u64;
         UNIX_EPOCH + Duration::from_millis(true_ms.saturating_add_signed(off_ms))
     }
 

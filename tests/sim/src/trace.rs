@@ -72,9 +72,11 @@ where
 {
     fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, Registry>) -> bool {
         match metadata.target() {
-            "turmoil" => self.messages || metadata.is_span(),
-            target if target.starts_with("openraft") => metadata.is_event() && *metadata.level() <= Level::WARN,
-            target => is_ours(target) && metadata.is_event() && *metadata.level() <= Level::DEBUG,
+            // Spans say nothing that the events do not.
+            _ if metadata.is_span() => false,
+            "turmoil" => self.messages,
+            target if target.starts_with("openraft") => *metadata.level() <= Level::WARN,
+            target => is_ours(target) && *metadata.level() <= Level::DEBUG,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What clients do: they move money, trade, read, send again what they sent before, and write
 //! everything down for the checker.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,9 @@ use counterfoil::store::testing::Random;
 use api::command::Body;
 
 use crate::host::{CLIENT_PORT, name};
+use crate::lockstep;
 use crate::network::dial;
+use crate::operator::Desk;
 
 /// Where value comes from.
 const ISSUER: u64 = 1;
@@ -96,6 +99,10 @@ pub struct Habits {
     pub resends: u64,
     /// Of a hundred operations that are no reads, how many are whole sessions.
     pub sessions: u64,
+    /// Pause between two commands of a session, up to this long, in milliseconds.
+    pub session_pause_ms: u64,
+    /// Of a hundred orders and pending transfers, how many expire by themselves.
+    pub expiries: u64,
 }
 
 /// One client.
@@ -107,7 +114,9 @@ pub struct Trader {
     /// Follows the leader over all nodes.
     cluster: Client,
     /// Ask one node each.
-    nodes: Vec<Client>,
+    nodes: BTreeMap<u64, Client>,
+    /// Says which nodes belong to the cluster.
+    desk: Arc<Desk>,
     next_id: u64,
     /// The last commands, to be sent again, posted or cancelled.
     sent: Vec<api::Command>,
@@ -115,8 +124,8 @@ pub struct Trader {
 
 /// Commands of one session.
 const SESSION_COMMANDS: usize = 40;
-/// Pause between two of them, up to this long, in milliseconds.
-const SESSION_PAUSE_MS: u64 = 40;
+/// What expires does so within this time, in milliseconds.
+const EXPIRY_MS_MAX: u64 = 5_000;
 /// How many of its commands a client remembers.
 const REMEMBERED: usize = 32;
 
@@ -131,11 +140,18 @@ pub fn client(nodes: &[u64]) -> Result<Client, ClientError> {
 }
 
 impl Trader {
-    /// Client `number`, of a cluster of `nodes`.
+    /// Client `number`, of a cluster that has or will have nodes among the first `nodes`.
     ///
     /// # Errors
     /// When a name is no endpoint.
-    pub fn new(number: u64, nodes: u64, seed: u64, habits: Habits, notes: Arc<Notes>) -> Result<Self, ClientError> {
+    pub fn new(
+        number: u64,
+        nodes: u64,
+        seed: u64,
+        habits: Habits,
+        notes: Arc<Notes>,
+        desk: Arc<Desk>,
+    ) -> Result<Self, ClientError> {
         let ids: Vec<u64> = (0..nodes).map(|at| (at + number) % nodes + 1).collect();
         Ok(Self {
             number,
@@ -143,7 +159,8 @@ impl Trader {
             habits,
             notes,
             cluster: client(&ids)?,
-            nodes: ids.iter().map(|id| client(&[*id])).collect::<Result<_, _>>()?,
+            nodes: ids.iter().map(|id| Ok((*id, client(&[*id])?))).collect::<Result<_, _>>()?,
+            desk,
             next_id: 0,
             sent: Vec::new(),
         })
@@ -234,12 +251,14 @@ impl Trader {
         }
         let (debit, credit) = (self.trader(), self.trader());
         let pending = self.chance(30);
+        let expires_at = if pending { self.expiry() } else { 0 };
         Body::Transfer(api::Transfer {
             debit_account_id: if self.chance(15) { ISSUER } else { debit },
             credit_account_id: credit,
             asset_id: ASSETS[self.random.below(2) as usize].0,
             amount: 1 + self.random.below(WEALTH / 10),
             pending,
+            expires_at,
             ..api::Transfer::default()
         })
     }
@@ -262,15 +281,31 @@ impl Trader {
                 limit_price: 90 + self.random.below(20),
             }),
             5 => Body::MassCancel(api::MassCancel { account_id, ..api::MassCancel::default() }),
-            _ => Body::NewOrder(api::NewOrder {
-                account_id: self.trader(),
-                market_id: MARKET,
-                side: if self.chance(50) { api::Side::Buy } else { api::Side::Sell }.into(),
-                quantity: 1 + self.random.below(30),
-                pricing: Some(api::new_order::Pricing::LimitPrice(90 + self.random.below(20))),
-                ..api::NewOrder::default()
-            }),
+            _ => {
+                let expires_at = self.expiry();
+                let dated =
+                    if expires_at == 0 { api::TimeInForce::Unspecified } else { api::TimeInForce::GoodTillDate };
+                Body::NewOrder(api::NewOrder {
+                    account_id: self.trader(),
+                    market_id: MARKET,
+                    side: if self.chance(50) { api::Side::Buy } else { api::Side::Sell }.into(),
+                    quantity: 1 + self.random.below(30),
+                    pricing: Some(api::new_order::Pricing::LimitPrice(90 + self.random.below(20))),
+                    time_in_force: dated.into(),
+                    expires_at,
+                    ..api::NewOrder::default()
+                })
+            }
         }
+    }
+
+    /// When something ends by itself, in nanoseconds since the Unix epoch; 0 is never.
+    fn expiry(&mut self) -> u64 {
+        if !self.chance(self.habits.expiries) {
+            return 0;
+        }
+        let after = Duration::from_millis(self.random.below(EXPIRY_MS_MAX));
+        u64::try_from((lockstep::true_time() + after).as_nanos()).unwrap_or(0)
     }
 
     /// Sends a command until it is answered or the patience is at its end. Returns whether it was answered.
@@ -308,7 +343,7 @@ impl Trader {
         let mut plan = Vec::new();
         for _ in 0..SESSION_COMMANDS {
             let body = self.transfer();
-            plan.push((self.random.below(SESSION_PAUSE_MS), self.command(body)));
+            plan.push((self.random.below(self.habits.session_pause_ms), self.command(body)));
         }
         let operations = Mutex::new(Vec::new());
         let (sent, answered) = tokio::join!(
@@ -324,8 +359,9 @@ impl Trader {
     }
 
     async fn read(&mut self) -> turmoil::Result {
-        let at = self.random.below(self.nodes.len() as u64) as usize;
-        let node = self.nodes[at].clone();
+        let members = self.desk.members();
+        let at = self.random.below(members.len() as u64) as usize;
+        let node = self.nodes[&members[at]].clone();
         let (level, consistency) = if self.chance(75) {
             (ReadLevel::Linearizable, api::consistency::Level::Linearizable(true))
         } else {

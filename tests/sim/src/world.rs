@@ -1,7 +1,6 @@
 //! One seed: nodes, clients and faults in simulated time, and the verdict.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +13,8 @@ use crate::disk::SYNC_US;
 use crate::faults::{self, Kind, Planned};
 use crate::host::{Host, Tuning, name};
 use crate::lockstep::{self, Lockstep};
-use crate::network_faults::{LATENCY_MS, Links, Wrong};
+use crate::network_faults::{LATENCY_MS, Links};
+use crate::operator::{Desk, operate};
 use crate::trace;
 use crate::workload::{Habits, Notes, Trader};
 
@@ -39,6 +39,8 @@ const POSTPONED_MS: u64 = 200;
 const LOOK_MS: u64 = 10;
 /// Messages of one connection that may be under way.
 const TCP_CAPACITY: usize = 4_096;
+/// Nodes that can be added, where nodes are.
+const SPARES: u64 = 3;
 /// A link that broke at random is whole again after about this part of the messages.
 const REPAIR_RATE: f64 = 0.02;
 
@@ -66,28 +68,71 @@ impl Outcome {
 
 /// What is to be done later.
 #[derive(Debug)]
-enum Later {
+pub enum Later {
     EndLinks(u64),
     Start(usize),
     FastDisk(usize),
+    LoseDisk(Loss),
 }
 
-struct World<'a> {
-    sim: Sim<'a>,
-    hosts: Vec<Host>,
-    /// Nodes that do not run.
-    down: Vec<bool>,
-    /// Nodes whose disk was made to fail in this life.
-    blamed: Vec<bool>,
+/// A disk that is about to be lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Loss {
+    /// Whose.
+    pub victim: usize,
+    /// Lags behind meanwhile: what cuts it off, if one does.
+    pub behind: Option<u64>,
+    /// Is cut off when the other one is back, for so long, in milliseconds.
+    pub absent: Option<(usize, u64)>,
+    /// Until the victim comes back, in milliseconds.
+    pub away_ms: u64,
+}
+
+/// What is with a host.
+#[derive(Debug, Clone, Default)]
+pub struct Lot {
+    /// No node runs there.
+    pub down: bool,
+    /// Its disk was made to fail in this life.
+    pub blamed: bool,
+    /// It has not run yet.
+    pub spare: bool,
+    /// The node may end by itself, with an error that has one of these words.
+    pub excused: &'static [&'static str],
+    /// The node does not belong to the cluster any more, and is not started again once it has ended.
+    pub retired: bool,
+}
+
+impl Lot {
+    /// Whether no node will run there by itself again.
+    pub fn is_gone(&self) -> bool {
+        self.spare || (self.retired && self.down)
+    }
+}
+
+/// A run under way.
+pub struct World<'a> {
+    pub sim: Sim<'a>,
+    pub hosts: Vec<Host>,
+    pub lots: Vec<Lot>,
+    pub desk: Arc<Desk>,
+    /// The first so many nodes form the cluster.
+    founders: u64,
     clients: u64,
-    links: Links,
-    later: Vec<(u64, Later)>,
+    pub links: Links,
+    pub later: Vec<(u64, Later)>,
     random: Random,
-    leader: Option<(u64, u64)>,
-    seen: Seen,
-    wrong: Vec<String>,
+    pub leader: Option<(u64, u64)>,
+    pub seen: Seen,
+    pub wrong: Vec<String>,
+    /// A disk is about to be lost, so that the membership must not change otherwise.
+    pub losing: bool,
     /// Faults whose victim was not there.
     postponed: Vec<Planned>,
+    /// The auditor has begun.
+    audited: bool,
+    /// What it found.
+    found: Arc<Mutex<Option<Audit>>>,
 }
 
 /// Runs a seed.
@@ -107,9 +152,12 @@ pub fn run(options: Options, lockstep: &Arc<Lockstep>) -> Outcome {
         trades: [10, 50, 80][random.below(3) as usize],
         resends: [2, 10][random.below(2) as usize],
         sessions: [0, 2, 10][random.below(3) as usize],
+        session_pause_ms: [10, 40, 250][random.below(3) as usize],
+        expiries: [0, 5, 30][random.below(3) as usize],
     };
     let clients = 2 + random.below(3);
-    tracing::info!(nodes, clients, ?tuning, ?habits, "run");
+    let tick_ms = 1 + random.below(2);
+    tracing::info!(nodes, clients, tick_ms, ?tuning, ?habits, "run");
     let end_ms = options.seconds * 1_000;
     let (planned, mix) = faults::plan(&mut random, FAULTS_FROM_MS, end_ms);
     let mut builder = Builder::new();
@@ -117,35 +165,45 @@ pub fn run(options: Options, lockstep: &Arc<Lockstep>) -> Outcome {
         .rng_seed(options.seed)
         .epoch(std::time::UNIX_EPOCH)
         .simulation_duration(Duration::from_millis(end_ms + 2 * SETTLE_MS_MAX))
+        .tick_duration(Duration::from_millis(tick_ms))
         .tcp_capacity(TCP_CAPACITY)
         .repair_rate(REPAIR_RATE)
         .max_message_latency(Duration::from_millis(LATENCY_MS));
     let mut sim = builder.build();
     let notes = Arc::new(Notes::default());
+    let changes = mix.iter().any(|kind| matches!(kind, Kind::Membership | Kind::LostDisk));
+    let all = if changes { nodes + SPARES } else { nodes };
     let host = |id| Host::new(id, nodes, options.seed, &tuning, folder.path(), lockstep).expect("a disk");
-    let hosts: Vec<Host> = (1..=nodes).map(host).collect();
+    let hosts: Vec<Host> = (1..=all).map(host).collect();
     for host in &hosts {
         let host = host.clone();
         sim.host(name(host.id), move || host.clone().live());
     }
-    let mut names: Vec<String> = (1..=nodes).map(name).collect();
+    let mut names: Vec<String> = (1..=all).map(name).collect();
+    let desk = Desk::new(1..=nodes);
     for number in 1..=clients {
-        let (habits, notes) = (habits.clone(), Arc::clone(&notes));
+        let (habits, notes, desk) = (habits.clone(), Arc::clone(&notes), Arc::clone(&desk));
         let client = format!("client{number}");
         sim.client(
             client.as_str(),
-            async move { Trader::new(number, nodes, options.seed, habits, notes)?.run().await },
+            async move { Trader::new(number, all, options.seed, habits, notes, desk)?.run().await },
         );
         names.push(client);
     }
-    let (go, found) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
-    sim.client("auditor", audit(nodes, Arc::clone(&go), Arc::clone(&found)));
-    names.push("auditor".to_owned());
+    if changes {
+        sim.client("operator", operate(Arc::clone(&desk), all));
+        names.push("operator".to_owned());
+    }
+    let lot = |id| Lot { down: id > nodes, spare: id > nodes, ..Lot::default() };
+    for id in nodes + 1..=all {
+        sim.crash(name(id));
+    }
     let world = World {
         sim,
-        down: vec![false; hosts.len()],
-        blamed: vec![false; hosts.len()],
+        lots: (1..=all).map(lot).collect(),
         hosts,
+        desk,
+        founders: nodes,
         clients,
         links: Links::new(names),
         later: Vec::new(),
@@ -153,9 +211,12 @@ pub fn run(options: Options, lockstep: &Arc<Lockstep>) -> Outcome {
         leader: None,
         seen: Seen::default(),
         wrong: Vec::new(),
+        losing: false,
         postponed: Vec::new(),
+        audited: false,
+        found: Arc::default(),
     };
-    world.run(options, planned, &mix, &notes, &go, &found)
+    world.run(options, planned, &mix, &notes)
 }
 
 /// A folder in memory, or wherever temporary files go.
@@ -164,15 +225,7 @@ fn folder() -> std::io::Result<tempfile::TempDir> {
 }
 
 impl World<'_> {
-    fn run(
-        mut self,
-        options: Options,
-        planned: Vec<Planned>,
-        mix: &[Kind],
-        notes: &Notes,
-        go: &AtomicBool,
-        found: &Mutex<Option<Audit>>,
-    ) -> Outcome {
+    fn run(mut self, options: Options, planned: Vec<Planned>, mix: &[Kind], notes: &Notes) -> Outcome {
         let end_ms = options.seconds * 1_000;
         let mut demands = Demands { acknowledged: options.seconds, reads: options.seconds / 4, ..Demands::default() };
         for fault in &planned {
@@ -185,11 +238,13 @@ impl World<'_> {
         if ok {
             self.heal();
             notes.stop();
-            self.settle(end_ms, notes, go);
+            self.desk.close();
+            self.settle(end_ms, notes);
         }
-        let audit = found.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let audit = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
         if audit.is_none() && self.wrong.is_empty() {
-            self.wrong.push(format!("the cluster did not recover within {SETTLE_MS_MAX} ms: {}", self.states()));
+            let (states, desk) = (self.states(), self.desk.state());
+            self.wrong.push(format!("the cluster did not recover within {SETTLE_MS_MAX} ms: {states}; {desk}"));
         }
         let audit = audit.unwrap_or_default();
         self.wrong.extend(audit.wrong);
@@ -210,7 +265,7 @@ impl World<'_> {
         }
     }
 
-    fn now_ms(&self) -> u64 {
+    pub fn now_ms(&self) -> u64 {
         self.sim.elapsed().as_millis() as u64
     }
 
@@ -246,20 +301,27 @@ impl World<'_> {
         true
     }
 
-    /// All is well again; waits until the clients and the auditor are done.
-    fn settle(&mut self, end_ms: u64, notes: &Notes, go: &AtomicBool) {
+    /// All is well again; waits until the clients and the operator are done, and then for the auditor.
+    fn settle(&mut self, end_ms: u64, notes: &Notes) {
         // The chaos may have ended late.
         let latest = self.now_ms().max(end_ms) + SETTLE_MS_MAX;
         while self.now_ms() < latest && self.wrong.is_empty() {
             // What is answered after the nodes were asked could not be found there.
-            go.store(notes.ended() == self.clients, Ordering::Relaxed);
+            let done = notes.ended() == self.clients && (self.desk.has_ended() || !self.has_operator());
+            if done && !std::mem::replace(&mut self.audited, true) {
+                self.sim.client("auditor", audit(Arc::clone(&self.desk), Arc::clone(&self.found)));
+            }
             self.do_later();
             match self.sim.step() {
-                Ok(false) => self.look(),
-                Ok(true) => return,
+                Ok(true) if self.audited => return,
+                Ok(_) => self.look(),
                 Err(error) => return self.wrong.push(format!("in the end: {error}")),
             }
         }
+    }
+
+    fn has_operator(&self) -> bool {
+        self.hosts.len() as u64 > self.founders
     }
 
     fn step(&mut self) -> bool {
@@ -281,11 +343,18 @@ impl World<'_> {
             let Some(ended) = self.hosts[at].take_ended() else { continue };
             let told = if ended.is_empty() { "in order" } else { ended.as_str() };
             tracing::info!(node = self.hosts[at].id, why = told, "ended");
-            if !ended.is_empty() && !self.blamed[at] {
+            let lot = &self.lots[at];
+            let expected = lot.blamed || lot.excused.iter().any(|words| ended.contains(words));
+            if !ended.is_empty() && !expected {
                 self.wrong.push(format!("node {} ended by itself: {ended}", self.hosts[at].id));
             }
             self.crash(at);
             self.later.push((self.now_ms() + RESTART_MS, Later::Start(at)));
+        }
+        for order in self.desk.take_carried_out() {
+            if let Some(id) = order.leaves {
+                self.lots[id as usize - 1].retired = true;
+            }
         }
         if self.now_ms().is_multiple_of(LOOK_MS) {
             self.look_for_leader();
@@ -325,19 +394,21 @@ impl World<'_> {
                 Later::EndLinks(begun) => self.links.end(&mut self.sim, begun),
                 Later::FastDisk(at) => self.hosts[at].disk.set_sync_us(SYNC_US),
                 Later::Start(at) => self.start(at),
+                Later::LoseDisk(loss) => self.lose_disk_now(loss),
             }
         }
     }
 
-    fn crash(&mut self, at: usize) {
+    pub fn crash(&mut self, at: usize) {
         self.hosts[at].cut_off();
         self.sim.crash(name(self.hosts[at].id));
-        self.down[at] = true;
+        self.lots[at].down = true;
     }
 
-    fn start(&mut self, at: usize) {
-        if std::mem::take(&mut self.down[at]) {
-            self.blamed[at] = false;
+    pub fn start(&mut self, at: usize) {
+        let lot = &mut self.lots[at];
+        if lot.down && !lot.spare && !lot.retired {
+            (lot.down, lot.blamed) = (false, false);
             self.hosts[at].disk.heal();
             if self.random.below(3) == 0
                 && let Err(error) = self.hosts[at].disk.keep_copy()
@@ -357,8 +428,8 @@ impl World<'_> {
         }
     }
 
-    fn power_cut(&mut self, at: usize) {
-        if !self.down[at] {
+    pub fn power_cut(&mut self, at: usize) {
+        if !self.lots[at].down {
             self.crash(at);
         }
         match self.hosts[at].disk.power_cut() {
@@ -366,101 +437,7 @@ impl World<'_> {
             Err(error) => self.wrong.push(format!("the simulation's own disk: {error}")),
         }
     }
-
-    /// Inflicts a fault. Returns whether it could be done now.
-    fn inflict(&mut self, fault: &Planned) -> bool {
-        let mut dice = Random(fault.dice);
-        let count = self.hosts.len();
-        let up: Vec<usize> = (0..count).filter(|at| !self.down[*at]).collect();
-        let leader = self.leader.and_then(|(_, id)| up.iter().copied().find(|at| self.hosts[*at].id == id));
-        let any = if up.is_empty() { 0 } else { up[dice.below(up.len() as u64) as usize] };
-        let victim = leader.filter(|_| fault.leader).unwrap_or(any);
-        let other = (victim + 1 + dice.below(count as u64 - 1) as usize) % count;
-        let until = self.now_ms() + fault.for_ms;
-        if !self.inflict_on(fault.kind, victim, other, until, &mut dice) {
-            return false;
-        }
-        tracing::info!(kind = fault.kind.name(), victim = self.hosts[victim].id, for_ms = fault.for_ms, "fault");
-        *self.seen.faults.entry(fault.kind.name().to_owned()).or_default() += 1;
-        true
-    }
-
-    /// Returns whether it could be done now.
-    fn inflict_on(&mut self, kind: Kind, victim: usize, other: usize, until: u64, dice: &mut Random) -> bool {
-        let others: Vec<usize> = (0..self.links.count()).filter(|at| *at != victim).collect();
-        let each = |wrong: &dyn Fn(usize) -> Vec<Wrong>| others.iter().flat_map(|at| wrong(*at)).collect::<Vec<_>>();
-        let wrong = match kind {
-            Kind::Isolate => each(&|at| vec![Wrong::Cut(victim, at), Wrong::Cut(at, victim)]),
-            Kind::PartPartition => vec![Wrong::Cut(victim, other), Wrong::Cut(other, victim)],
-            Kind::OneWay if dice.below(2) == 0 => each(&|at| vec![Wrong::Cut(victim, at)]),
-            Kind::OneWay => each(&|at| vec![Wrong::Cut(at, victim)]),
-            Kind::Loss => {
-                let rate = [1_000, 10_000][dice.below(2) as usize];
-                each(&|at| vec![Wrong::Lossy(victim, at, rate)])
-            }
-            Kind::Delay => {
-                let ms = [20, 100, 400][dice.below(3) as usize];
-                each(&|at| vec![Wrong::Slow(victim, at, ms)])
-            }
-            Kind::Stall => each(&|at| vec![Wrong::Held(victim, at)]),
-            _ => return self.inflict_on_node(kind, victim, until, dice),
-        };
-        let begun = self.links.begin(&mut self.sim, wrong);
-        self.later.push((until, Later::EndLinks(begun)));
-        true
-    }
-
-    fn inflict_on_node(&mut self, kind: Kind, victim: usize, until: u64, dice: &mut Random) -> bool {
-        if self.down[victim] && !matches!(kind, Kind::PowerCut | Kind::PowerCutAll | Kind::ClockJump) {
-            return false;
-        }
-        let host = self.hosts[victim].clone();
-        match kind {
-            Kind::Kill => {
-                self.crash(victim);
-                self.later.push((until, Later::Start(victim)));
-            }
-            Kind::PowerCut => {
-                self.power_cut(victim);
-                self.later.push((until, Later::Start(victim)));
-            }
-            Kind::PowerCutAll => {
-                for at in 0..self.hosts.len() {
-                    self.power_cut(at);
-                    self.later.push((until, Later::Start(at)));
-                }
-            }
-            Kind::Restart => host.stop(),
-            Kind::SlowDisk => {
-                host.disk.set_sync_us([10_000, 60_000, 250_000][dice.below(3) as usize]);
-                self.later.push((until, Later::FastDisk(victim)));
-            }
-            Kind::BrokenDisk | Kind::FullDisk => {
-                self.blamed[victim] = true;
-                host.disk.fail_next(if kind == Kind::FullDisk { ENOSPC } else { EIO });
-            }
-            Kind::ClockJump => {
-                let far = [1_000, 60_000, 7_200_000][dice.below(3) as usize];
-                host.set_clock(dice.below(2 * far) as i64 - far as i64);
-            }
-            Kind::Transfer => return self.transfer(),
-            _ => return false,
-        }
-        true
-    }
-
-    /// Whoever leads is asked to let another lead.
-    fn transfer(&mut self) -> bool {
-        let leads = |host: &&Host| host.replica().is_some_and(|replica| replica.leadership().borrow().serving);
-        let Some(host) = self.hosts.iter().find(leads) else { return false };
-        host.ask_to_transfer();
-        true
-    }
 }
-
-/// Error numbers of the system.
-const EIO: i32 = 5;
-const ENOSPC: i32 = 28;
 
 /// Every fault kind that was inflicted, for people.
 pub fn told(faults: &BTreeMap<String, u64>) -> String {

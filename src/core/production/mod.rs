@@ -1,0 +1,3 @@
+//! Production: what has to be made and bought, and what becomes of it.
+
+pub mod mrp;
