@@ -152,16 +152,15 @@ async fn a_lost_site_comes_back_as_a_new_cluster_of_any_size() {
     cluster.first_backup().await;
     writers.more(500).await;
     let answers = writers.stop().await;
-    cluster.back_up("incremental");
+    let made = cluster.back_up("incremental");
     let lost = cluster.one_digest().await;
     cluster.kill(&[0, 1, 2]);
 
     let mut new = Cluster::prepare("elsewhere", 1, SMALL);
     let restored = restore(folder.path(), &new, &[])["restored"].clone();
-    assert_eq!(
-        (number(&restored["sequence"]), restored["state_digest"].as_str()),
-        (lost.sequence, Some(&*lost.state_digest))
-    );
+    assert_eq!(number(&restored["sequence"]), lost.sequence);
+    // The live state may be later by a command that came twice: that makes no event, but another time.
+    assert_eq!(restored["state_digest"], made["state_digest"]);
     new.start_node(0);
     new.leader().await;
     let status = new.status(0).await.expect("it runs");
@@ -299,8 +298,7 @@ async fn an_object_store_takes_backups_and_gives_them_back() {
     store.refuse_every.store(0, Ordering::Relaxed);
     writers.more(50).await;
     let answers = writers.stop().await;
-    cluster.back_up("differential");
-    let status = cluster.one_digest().await;
+    let made = cluster.back_up("differential");
 
     let mut source = vec!["--from", &target];
     source.extend(options.iter().flat_map(|option| ["--option", option]));
@@ -309,7 +307,7 @@ async fn an_object_store_takes_backups_and_gives_them_back() {
     let mut new = Cluster::prepare("elsewhere", 1, SMALL);
     let config = new.config(0).display().to_string();
     let restored = json(&[&["restore", "--config", &config], &source[..]].concat())["restored"].clone();
-    assert_eq!(restored["state_digest"], *status.state_digest);
+    assert_eq!(restored["state_digest"], made["state_digest"]);
     new.start_node(0);
     new.leader().await;
     expect_balance(&new, &channel(&new.endpoints()[0]), answers.len()).await;
