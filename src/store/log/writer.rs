@@ -314,6 +314,7 @@ impl LogWriter {
     fn finish(&mut self) -> Result<(), StoreError> {
         self.sync()?;
         self.mark()?;
+        segment::note_durable(&self.active().file, self.tail.offset)?;
         self.active().file.sync()
     }
 }
