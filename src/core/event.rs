@@ -389,7 +389,7 @@ impl Decode for Record {
         let stamp = Stamp::decode(input)?;
         let origin = Option::decode(input)?;
         let count = u32::decode(input)?;
-        if count == 0 {
+        if count == 0 || sequence.0.checked_add(u64::from(count)).is_none() {
             return Err(DecodeError::UnknownTag("Record", 0));
         }
         let mut events = Vec::with_capacity((count as usize).min(input.remaining().len()));

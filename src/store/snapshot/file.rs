@@ -240,7 +240,7 @@ fn read_chunk(input: &mut Input, image: &mut Image) -> Result<bool, StoreError> 
             return Err(input.damaged("a page is cut"));
         };
         let (key, page) = Page::decode(page).map_err(|error| input.damaged(&error.to_string()))?;
-        image.load(key, page);
+        image.load(key, page).map_err(|error| input.damaged(&error.to_string()))?;
         rest = behind;
     }
     match rest {
