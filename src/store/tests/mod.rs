@@ -6,7 +6,6 @@ mod power;
 mod restart;
 mod transfer;
 mod verify;
-mod workload;
 
 use std::path::Path;
 use std::thread::JoinHandle;
@@ -19,7 +18,7 @@ use super::index::{Direction, HistoryKey};
 use super::journal::BlockDigest;
 use crate::core::StateDigest;
 use crate::core::types::Sequence;
-use workload::Workload;
+use crate::store::testing::workload::Workload;
 
 /// Small limits, so that a short run passes every turn.
 fn options() -> EngineOptions {
@@ -70,14 +69,7 @@ impl Running {
 
     /// What must be the same after any way to the same index.
     fn facts(&self) -> Facts {
-        let journal = self.engine.readers().journal;
-        let last = self.engine.applied().sequence;
-        Facts {
-            digest: self.engine.digest(),
-            sequence: last,
-            chain: journal.digest_at(last).expect("readable"),
-            entries: check_index(&self.engine),
-        }
+        facts_of(&self.engine).expect("readable")
     }
 }
 
@@ -89,15 +81,25 @@ struct Facts {
     entries: usize,
 }
 
+fn facts_of(engine: &Engine) -> Result<Facts, StoreError> {
+    let last = engine.applied().sequence;
+    Ok(Facts {
+        digest: engine.digest(),
+        sequence: last,
+        chain: engine.readers().journal.digest_at(last)?,
+        entries: check_index(engine)?,
+    })
+}
+
 /// Every command and every event of the journal is found through the index, and nothing else is.
-/// Returns how many entries that are.
-fn check_index(engine: &Engine) -> usize {
+/// Returns how many entries that are; an error is a file that cannot be read.
+fn check_index(engine: &Engine) -> Result<usize, StoreError> {
     let readers = engine.readers();
     let mut expected = std::collections::HashMap::<_, Vec<Sequence>>::new();
     let mut from = Sequence(1);
     let mut commands = 0;
     loop {
-        let records = readers.journal.read(from, 1_000, 1 << 20).expect("readable");
+        let records = readers.journal.read(from, 1_000, 1 << 20)?;
         let Some(last) = records.last() else { break };
         from = last.view().last_sequence().plus(1);
         for record in &records {
@@ -105,7 +107,7 @@ fn check_index(engine: &Engine) -> usize {
                 expected.entry(key).or_default().push(sequence)
             });
             if let Some(origin) = record.origin {
-                let used = readers.index.find(&origin.key).expect("readable").expect("a command that was carried out");
+                let used = readers.index.find(&origin.key)?.expect("a command that was carried out");
                 assert_eq!((used.fingerprint, used.sequence), (origin.fingerprint, record.sequence));
                 commands += 1;
             }
@@ -119,13 +121,13 @@ fn check_index(engine: &Engine) -> usize {
         _ => true,
     };
     for (key, events) in expected.iter().filter(|(key, _)| looked_at(key)) {
-        let found = readers.index.scan(*key, Sequence(0), Direction::Forward, usize::MAX).expect("readable");
+        let found = readers.index.scan(*key, Sequence(0), Direction::Forward, usize::MAX)?;
         assert_eq!(found, *events, "{key:?}");
-        let newest = readers.index.scan(*key, Sequence(u64::MAX), Direction::Backward, 3).expect("readable");
+        let newest = readers.index.scan(*key, Sequence(u64::MAX), Direction::Backward, 3)?;
         assert!(newest.iter().eq(events.iter().rev().take(3)), "{key:?}");
     }
     engine.ledger().check_invariants().expect("sound");
-    commands + expected.values().map(Vec::len).sum::<usize>()
+    Ok(commands + expected.values().map(Vec::len).sum::<usize>())
 }
 
 /// The facts of an undisturbed run.

@@ -1,5 +1,6 @@
 //! Log entries made up from a seed: the same for everyone who asks for the same index.
 
+use super::Random;
 use crate::core::codec::Encode as _;
 use crate::core::command::{
     Body, CancelOrder, Command, CreateAccount, CreateAsset, CreateMarket, NewOrder, OrderRef, PostPending, Pricing,
@@ -20,16 +21,20 @@ const MARKET: MarketId = MarketId(1);
 
 /// The entries of one seed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Workload(pub u64);
+pub struct Workload(pub u64);
 
 /// One log entry.
-pub(super) struct Entry {
+#[derive(Debug)]
+pub struct Entry {
+    /// Where it stands.
     pub position: Position,
     bytes: Option<Vec<u8>>,
     membership: bool,
 }
 
 impl Entry {
+    /// What it holds.
+    #[must_use]
     pub fn payload(&self) -> Payload<'_> {
         match &self.bytes {
             None => Payload::Blank,
@@ -39,21 +44,9 @@ impl Entry {
     }
 }
 
-/// Numbers from a seed (splitmix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut number = self.0;
-        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (number ^ (number >> 31)) % bound
-    }
-}
-
 impl Workload {
     /// The entry at this index: 0 sets the membership, 1 creates what is traded.
+    #[must_use]
     pub fn entry(self, index: u64) -> Entry {
         let position = Position { term: Term(1 + index / 1_000), index: LogIndex(index) };
         if index.is_multiple_of(700) {
@@ -63,7 +56,7 @@ impl Workload {
         if index.is_multiple_of(97) {
             return Entry { position, bytes: None, membership: false };
         }
-        let mut numbers = Numbers(self.0 << 32 | index);
+        let mut numbers = Random(self.0 << 32 | index);
         let commands = match index {
             1 => setup(),
             _ => (0..numbers.below(8)).map(|place| command(&mut numbers, index, place)).collect(),
@@ -114,7 +107,7 @@ fn transfer(debit: AccountId, credit: AccountId, asset: AssetId, amount: i64, mo
     Transfer { debit, credit, asset, amount: Amount(amount), mode, user_data: 0, code: 0 }
 }
 
-fn command(numbers: &mut Numbers, index: u64, place: u64) -> Command {
+fn command(numbers: &mut Random, index: u64, place: u64) -> Command {
     let id = u128::from(index) << 64 | u128::from(place) << 8 | 1;
     let account = AccountId(1 + numbers.below(ACCOUNTS));
     let other = AccountId(1 + account.0 % ACCOUNTS);
