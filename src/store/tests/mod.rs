@@ -1,6 +1,7 @@
 //! Tests of the engine and its parts together: restarts, kills, damage, snapshots.
 
 mod damage;
+mod faults;
 mod kill;
 mod power;
 mod restart;
