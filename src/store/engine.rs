@@ -417,6 +417,12 @@ impl Engine {
         self.image.digest()
     }
 
+    /// How many records the live state has.
+    #[must_use]
+    pub fn record_count(&self) -> u64 {
+        self.image.record_count()
+    }
+
     /// The recent digests, to be compared with other nodes'.
     #[must_use]
     pub fn digests(&self) -> Digests {

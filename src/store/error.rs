@@ -74,6 +74,18 @@ pub enum StoreError {
         /// Why it must be there.
         reason: &'static str,
     },
+    /// A folder that must be new is not.
+    #[error("{} is not empty", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A restore into the folder was begun and not finished.
+    #[error("{} says that a restore was begun here and not finished: finish it, or remove the folder", path.display())]
+    Unfinished {
+        /// What says so.
+        path: PathBuf,
+    },
     /// The journal ends before the sequence that the state has reached.
     #[error("the journal {} ends at {have}, the state is at {need}", path.display())]
     JournalShort {

@@ -5,7 +5,9 @@
 //! goes through [`mod@file`], so that a test can be the disk. Threads here are plain OS threads: this
 //! layer blocks, and knows nothing of tokio. It may call the core; replication and the service call it.
 
+pub mod backup;
 pub mod checkpoint;
+mod chunked;
 mod dry_run;
 pub mod engine;
 pub mod error;

@@ -174,6 +174,24 @@ impl JournalReader {
         block.last_at(time).map_err(|error| self.undecodable(&block, 0, error))
     }
 
+    /// The last event of the last written full block that ends at or before `end`, and the digest of the
+    /// chain there.
+    ///
+    /// # Errors
+    /// As [`JournalReader::record_at`].
+    pub fn chain_before(&self, end: Sequence) -> Result<Option<(Sequence, BlockDigest)>, StoreError> {
+        let inner = self.shared.lock();
+        let last = if end >= inner.written {
+            inner.written
+        } else {
+            // The block behind the last one that ends by then begins right behind that.
+            let behind = inner.blocks.partition_point(|block| block.first <= end.plus(1)).saturating_sub(1);
+            inner.blocks.get(behind).map_or(Sequence(0), |block| Sequence(block.first.0 - 1))
+        };
+        drop(inner);
+        Ok(self.digest_at(last)?.map(|digest| (last, digest)))
+    }
+
     /// The digest of the chain at the full block that ends with this event; `None` when no full block
     /// that has been written does.
     ///

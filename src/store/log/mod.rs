@@ -99,6 +99,7 @@ pub const MARK_BYTES_MAX: usize = 1 << 10;
 pub struct Log {
     handle: Arc<Handle>,
     entry_bytes_max: u64,
+    segment_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -130,7 +131,7 @@ impl Log {
         assert!((SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&size) && size.is_multiple_of(4096));
         let writer = recovery::open(dir, options)?;
         let handle = Arc::new(Handle(Arc::clone(&writer.shared)));
-        Ok((Self { handle, entry_bytes_max: writer::entry_bytes_max(size) }, writer))
+        Ok((Self { handle, entry_bytes_max: writer::entry_bytes_max(size), segment_bytes: size }, writer))
     }
 
     fn shared(&self) -> &Shared {
@@ -190,6 +191,12 @@ impl Log {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.shared().dir
+    }
+
+    /// How much disk the segments in use take, in bytes.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.shared().lock().view.segments.len() as u64 * self.segment_bytes
     }
 
     /// The largest content of an entry, in bytes.

@@ -1,42 +1,26 @@
-//! The format of a snapshot file.
+//! The content of a snapshot file, which is a [chunked](crate::store::chunked) one.
 //!
-//! ```text
-//! magic (8), header length u32, header: format, cluster, checkpoint, pages; CRC32C u32
-//! chunk: 1 u8, raw length u32, stored length u32, CRC32C of the stored bytes u32, zstd bytes   (repeated)
-//! end: 2 u8, blake3 digest of everything before it (32), magic (8)
-//! ```
-//!
-//! The chunks together are the state's pages as they stand in the state store, one behind the other.
+//! Its header says what it is a snapshot of. The chunks together are the state's pages as they stand in
+//! the state store, one behind the other.
 
 use std::path::Path;
 
-use crate::core::Table;
-use crate::core::codec::{Decode as _, DecodeError, Encode as _, Reader, record};
+use crate::core::codec::{Decode as _, Encode as _, Reader, record};
 use crate::core::planted::{self, Mistake};
+use crate::core::{StateDigest, Table};
 use crate::store::checkpoint::Checkpoint;
-use crate::store::file::{Access, File};
+use crate::store::chunked::{CHUNK_BYTES, Chunks, Magic, OnDisk, Source, Writer};
+use crate::store::file::Access;
 use crate::store::identity::ClusterId;
-use crate::store::image::{Image, PAGE_BYTES_MAX, Page, SharedPage, page_len};
+use crate::store::image::{Image, PAGE_BYTES_MAX, Page, PageKey, SharedPage, page_len};
 use crate::store::state::check_sum;
 use crate::store::{Disk, StoreError};
 
-const MAGIC: &[u8; 8] = b"CFSNAPS1";
+const MAGIC: Magic = *b"CFSNAPS1";
 const FORMAT: u32 = 1;
 
-/// Raw bytes at which a chunk is closed.
-const CHUNK_BYTES: usize = 1 << 20;
-
-/// No chunk is longer than this, raw or stored.
+/// No chunk is longer than this, raw.
 const CHUNK_BYTES_MAX: usize = CHUNK_BYTES + 2 * PAGE_BYTES_MAX;
-
-/// No header is longer than this.
-const HEADER_BYTES_MAX: usize = 1 << 20;
-
-const COMPRESSION_LEVEL: i32 = 1;
-const CHUNK: u8 = 1;
-const END: u8 = 2;
-const CHUNK_HEAD_BYTES: usize = 13;
-const END_BYTES: usize = 1 + 32 + MAGIC.len();
 
 record! {
     /// What a snapshot file begins with.
@@ -63,22 +47,6 @@ pub struct Contents {
     pub bytes: u64,
 }
 
-/// Writes in order, and digests what it writes.
-struct Output {
-    file: File,
-    hasher: blake3::Hasher,
-    at: u64,
-}
-
-impl Output {
-    fn put(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.hasher.update(bytes);
-        self.file.write_at(bytes, self.at)?;
-        self.at += bytes.len() as u64;
-        Ok(())
-    }
-}
-
 /// Writes a snapshot to `path` and syncs it. Returns its length in bytes.
 ///
 /// # Errors
@@ -90,80 +58,25 @@ pub fn write(
     checkpoint: &Checkpoint,
     pages: &[SharedPage],
 ) -> Result<u64, StoreError> {
-    let file = disk.open(path, Access::Create)?;
-    let mut output = Output { file, hasher: blake3::Hasher::new(), at: 0 };
     let header =
         Header { format: FORMAT, cluster, checkpoint: checkpoint.clone(), pages: pages.len() as u64 }.to_bytes();
-    let mut bytes = MAGIC.to_vec();
-    (header.len() as u32).encode(&mut bytes);
-    bytes.extend_from_slice(&header);
-    crc32c::crc32c(&bytes).encode(&mut bytes);
-    output.put(&bytes)?;
-
+    let mut writer = Writer::begin(disk.open(path, Access::Create)?, MAGIC, &header)?;
     let mut raw = Vec::with_capacity(CHUNK_BYTES_MAX);
     for shared in pages {
         shared.page.encode(shared.key, &mut raw);
         if raw.len() >= CHUNK_BYTES {
-            write_chunk(&mut output, &raw)?;
+            writer.chunk(&raw)?;
             raw.clear();
         }
     }
     if !raw.is_empty() {
-        write_chunk(&mut output, &raw)?;
+        writer.chunk(&raw)?;
     }
-    output.put(&[END])?;
-    let digest = output.hasher.finalize();
-    output.put(digest.as_bytes())?;
-    output.put(MAGIC)?;
+    let (file, bytes) = writer.finish()?;
     if !planted::is(Mistake::SnapshotNotSynced) {
-        output.file.sync()?;
+        file.sync()?;
     }
-    Ok(output.at)
-}
-
-fn write_chunk(output: &mut Output, raw: &[u8]) -> Result<(), StoreError> {
-    let stored = zstd::bulk::compress(raw, COMPRESSION_LEVEL)
-        .map_err(|error| StoreError::io("compress", output.file.path(), error))?;
-    let mut head = vec![CHUNK];
-    (raw.len() as u32).encode(&mut head);
-    (stored.len() as u32).encode(&mut head);
-    crc32c::crc32c(&stored).encode(&mut head);
-    output.put(&head)?;
-    output.put(&stored)
-}
-
-/// Reads in order, and digests what it reads.
-struct Input {
-    file: File,
-    len: u64,
-    hasher: blake3::Hasher,
-    at: u64,
-}
-
-impl Input {
-    fn take(&mut self, count: usize) -> Result<Vec<u8>, StoreError> {
-        if self.len - self.at < count as u64 {
-            return Err(self.damaged("the file is cut"));
-        }
-        let mut bytes = vec![0; count];
-        self.file.read_exact_at(&mut bytes, self.at)?;
-        self.at += count as u64;
-        Ok(bytes)
-    }
-
-    fn take_digested(&mut self, count: usize) -> Result<Vec<u8>, StoreError> {
-        let bytes = self.take(count)?;
-        self.hasher.update(&bytes);
-        Ok(bytes)
-    }
-
-    fn damaged(&self, reason: &str) -> StoreError {
-        StoreError::corrupt(self.file.path(), self.at, reason)
-    }
-
-    fn undecodable(&self, error: &DecodeError) -> StoreError {
-        self.damaged(&error.to_string())
-    }
+    Ok(bytes)
 }
 
 /// Reads and verifies a whole snapshot: every checksum, the file's digest, the count and digest of
@@ -172,81 +85,73 @@ impl Input {
 /// # Errors
 /// [`StoreError::Corrupt`] at the first thing that is wrong; [`StoreError::NewerFormat`]; a fault of the disk.
 pub fn read(disk: &Disk, path: &Path) -> Result<Contents, StoreError> {
-    let file = disk.open(path, Access::Read)?;
-    let len = file.len()?;
-    let mut input = Input { file, len, hasher: blake3::Hasher::new(), at: 0 };
-    let header = read_header(&mut input)?;
     let mut image = Image::new();
-    while read_chunk(&mut input, &mut image)? {}
+    let source = OnDisk::new(disk.open(path, Access::Read)?)?;
+    let (header, chunks) = read_pages(&source, |key, page| image.load(key, page))?;
     if image.page_count() as u64 != header.pages {
-        return Err(input.damaged(&format!("{} pages, the header says {}", image.page_count(), header.pages)));
+        return Err(chunks.damaged(&format!("{} pages, the header says {}", image.page_count(), header.pages)));
     }
-    check_sum(&image, &header.checkpoint).map_err(|reason| input.damaged(&reason))?;
-    Ok(Contents { header, image, bytes: len })
+    check_sum(&image, &header.checkpoint).map_err(|reason| chunks.damaged(&reason))?;
+    Ok(Contents { header, image, bytes: chunks.len() })
 }
 
-fn read_header(input: &mut Input) -> Result<Header, StoreError> {
-    let mut bytes = input.take_digested(MAGIC.len() + 4)?;
-    let (magic, len) = bytes.split_at(MAGIC.len());
-    if magic != MAGIC {
-        return Err(StoreError::corrupt(input.file.path(), 0, "this is no snapshot"));
-    }
-    let len = u32::from_bytes(len).map_err(|error| input.undecodable(&error))? as usize;
-    if len > HEADER_BYTES_MAX {
-        return Err(input.damaged("impossible length of the header"));
-    }
-    let body = input.take_digested(len)?;
-    bytes.extend_from_slice(&body);
-    if input.take_digested(4)? != crc32c::crc32c(&bytes).to_le_bytes() {
-        return Err(input.damaged("the header's checksum differs"));
-    }
-    let format = u32::decode(&mut Reader::new(&body)).map_err(|error| input.undecodable(&error))?;
-    if format > FORMAT {
-        return Err(StoreError::NewerFormat { path: input.file.path().to_owned(), found: format, known: FORMAT });
-    }
-    Header::from_bytes(&body).map_err(|error| input.undecodable(&error))
+/// As [`read`], but keeps nothing: for a state of any size in little memory. Returns the header and the
+/// length of the file in bytes.
+///
+/// # Errors
+/// As [`read`].
+pub fn check(disk: &Disk, path: &Path) -> Result<(Header, u64), StoreError> {
+    check_source(&OnDisk::new(disk.open(path, Access::Read)?)?)
 }
 
-/// Returns whether it was a chunk and not the end.
-fn read_chunk(input: &mut Input, image: &mut Image) -> Result<bool, StoreError> {
-    match input.take_digested(1)?[..] {
-        [CHUNK] => {}
-        [END] => {
-            let digest = input.take(END_BYTES - 1)?;
-            if digest[..32] != *input.hasher.finalize().as_bytes() || digest[32..] != *MAGIC || input.at != input.len {
-                return Err(input.damaged("the file's digest differs"));
-            }
-            return Ok(false);
+/// As [`check`], wherever the snapshot's bytes are.
+///
+/// # Errors
+/// As [`read`].
+pub fn check_source(source: &impl Source) -> Result<(Header, u64), StoreError> {
+    let (mut digest, mut records, mut pages) = (StateDigest::default(), 0, 0);
+    let (header, chunks) = read_pages(source, |key, page| {
+        for (record_key, record) in page.records(key) {
+            digest.add(record_key.table.number(), record);
+            records += 1;
         }
-        _ => return Err(input.damaged("neither a chunk nor the end")),
+        pages += 1;
+    })?;
+    let Checkpoint { digest: expected, records: counted, .. } = header.checkpoint;
+    if (pages, records, digest) != (header.pages, counted, expected) {
+        let reason = format!(
+            "{pages} pages with {records} records and the digest {digest}, the header says {}, {counted} and {expected}",
+            header.pages
+        );
+        return Err(chunks.damaged(&reason));
     }
-    let head = input.take_digested(CHUNK_HEAD_BYTES - 1)?;
-    let mut fields = Reader::new(&head);
-    let mut field = || u32::decode(&mut fields);
-    let numbers = field().and_then(|raw| Ok((raw as usize, field()? as usize, field()?)));
-    let (raw_len, stored_len, checksum) = numbers.map_err(|error| input.undecodable(&error))?;
-    if raw_len > CHUNK_BYTES_MAX || stored_len > 2 * CHUNK_BYTES_MAX {
-        return Err(input.damaged("impossible length of a chunk"));
+    Ok((header, chunks.len()))
+}
+
+/// Hands over every page in order. What is returned was read to its end.
+fn read_pages<S: Source>(source: &S, mut take: impl FnMut(PageKey, Page)) -> Result<(Header, Chunks<&S>), StoreError> {
+    let (header, mut chunks) = Chunks::open(source, MAGIC, CHUNK_BYTES_MAX, "snapshot")?;
+    let format = u32::decode(&mut Reader::new(&header)).map_err(|error| chunks.undecodable(&error))?;
+    if format > FORMAT {
+        return Err(StoreError::NewerFormat { path: chunks.path().to_owned(), found: format, known: FORMAT });
     }
-    let stored = input.take_digested(stored_len)?;
-    if crc32c::crc32c(&stored) != checksum {
-        return Err(input.damaged("a chunk's checksum differs"));
+    let header = Header::from_bytes(&header).map_err(|error| chunks.undecodable(&error))?;
+    while let Some(raw) = chunks.next()? {
+        let mut rest = &raw[..];
+        while let [_, table, ..] = rest {
+            let table = Table::from_number(*table).ok_or_else(|| chunks.damaged("a page of an unknown table"))?;
+            let Some((page, behind)) = rest.split_at_checked(page_len(table)) else {
+                return Err(chunks.damaged("a page is cut"));
+            };
+            let (key, page) = Page::decode(page).map_err(|error| chunks.damaged(&error.to_string()))?;
+            take(key, page);
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            return Err(chunks.damaged("a page is cut"));
+        }
     }
-    let raw = zstd::bulk::decompress(&stored, raw_len).map_err(|error| input.damaged(&error.to_string()))?;
-    let mut rest = &raw[..];
-    while let [_, table, ..] = rest {
-        let table = Table::from_number(*table).ok_or_else(|| input.damaged("a page of an unknown table"))?;
-        let Some((page, behind)) = rest.split_at_checked(page_len(table)) else {
-            return Err(input.damaged("a page is cut"));
-        };
-        let (key, page) = Page::decode(page).map_err(|error| input.damaged(&error.to_string()))?;
-        image.load(key, page);
-        rest = behind;
-    }
-    match rest {
-        [] => Ok(true),
-        _ => Err(input.damaged("a page is cut")),
-    }
+    Ok((header, chunks))
 }
 
 #[cfg(test)]
@@ -281,6 +186,7 @@ mod tests {
         let contents = read(&Disk::real(), &path).expect("undamaged");
         assert_eq!((contents.header.cluster, &contents.header.checkpoint), (ClusterId(9), &checkpoint));
         assert_eq!(contents.bytes, bytes);
+        assert_eq!(check(&Disk::real(), &path).expect("undamaged"), (contents.header.clone(), bytes));
         assert!(contents.image.records().eq(image.records()));
 
         let good = std::fs::read(&path).expect("readable");
@@ -290,6 +196,7 @@ mod tests {
             bad[at] ^= 1 << (place % 8);
             std::fs::write(&path, &bad).expect("written");
             assert!(read(&Disk::real(), &path).is_err(), "byte {at}");
+            assert!(check(&Disk::real(), &path).is_err(), "byte {at}");
             std::fs::write(&path, &good[..at]).expect("written");
             assert!(read(&Disk::real(), &path).is_err(), "cut at {at}");
         }

@@ -23,7 +23,7 @@ use super::{Disk, Position, StoreError};
 const KEPT: usize = 2;
 
 const SUFFIX: &str = "snapshot";
-const UNFINISHED: &str = "unfinished";
+pub(super) const UNFINISHED: &str = "unfinished";
 const DAMAGED: &str = "damaged";
 
 /// A verified snapshot file.
@@ -152,7 +152,7 @@ impl Snapshots {
     }
 }
 
-fn file_name(position: Position) -> String {
+pub(super) fn file_name(position: Position) -> String {
     format!("{:020}-{:020}.{SUFFIX}", position.index, position.term)
 }
 
@@ -186,7 +186,7 @@ pub fn rename_cluster(disk: &Disk, folder: &Path, cluster: ClusterId) -> Result<
         };
         let unfinished = path.with_extension(UNFINISHED);
         file::write(disk, &unfinished, cluster, &contents.header.checkpoint, &contents.image.share_all())?;
-        file::read(disk, &unfinished)?;
+        file::check(disk, &unfinished)?;
         disk.rename(&unfinished, &path)?;
     }
     Ok(())
@@ -233,8 +233,8 @@ impl SnapshotJob {
         let unfinished = folder.join(name).with_extension(UNFINISHED);
         let bytes = file::write(disk, &unfinished, *cluster, &checkpoint, &pages)?;
         drop(pages);
-        let read_back = file::read(disk, &unfinished)?;
-        if read_back.header.checkpoint != checkpoint || read_back.bytes != bytes {
+        let (header, length) = file::check(disk, &unfinished)?;
+        if header.checkpoint != checkpoint || length != bytes {
             return Err(StoreError::corrupt(&unfinished, 0, "other content reads back than was written"));
         }
         link.wait_for_state(checkpoint.position)?;

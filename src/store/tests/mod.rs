@@ -1,5 +1,6 @@
 //! Tests of the engine and its parts together: restarts, kills, damage, snapshots.
 
+mod backup;
 mod damage;
 mod kill;
 mod power;
