@@ -4,6 +4,8 @@
 //! The key `raft.heartbeat_ms` is the variable `COUNTERFOIL_RAFT_HEARTBEAT_MS` and the flag
 //! `--set raft.heartbeat_ms=50`. An unknown key or a bad value is an error that names it.
 
+mod backup;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -14,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::replication::ReplicationConfig;
 use crate::replication::config::PROPOSALS_MAX;
+
+pub use backup::BackupConfig;
 
 /// Everything a node is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
@@ -29,6 +33,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// The service for clients.
     pub server: ServerConfig,
+    /// Backups.
+    pub backup: BackupConfig,
     /// What it says about itself.
     pub telemetry: TelemetryConfig,
 }
@@ -363,6 +369,7 @@ impl Config {
             raft: section(&mut table, "raft")?,
             store: section(&mut table, "store")?,
             server: section(&mut table, "server")?,
+            backup: section(&mut table, "backup")?,
             telemetry: section(&mut table, "telemetry")?,
         })
     }
@@ -384,6 +391,7 @@ impl Config {
         }
         require(!self.cluster.name.is_empty(), "cluster.name", || "a cluster needs a name".to_owned())?;
         self.check_members()?;
+        self.backup.check()?;
         // Replication knows best what it can work with.
         self.raft.replication().validate().map_err(|error| ConfigError::BadValue {
             key: RaftConfig::key_of(error.key).to_owned(),
@@ -412,8 +420,8 @@ impl Config {
 
     /// Every number, with its key and what it may be. The most is far beyond what is of use: it keeps a slip
     /// of the pen from overflowing something.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 20] {
-        let Self { node, raft, store, server, .. } = self;
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 25] {
+        let Self { node, raft, store, server, backup, .. } = self;
         [
             ("node.id", node.id, 1..=u64::MAX),
             ("node.runtime_threads", node.runtime_threads as u64, 1..=1_024),
@@ -435,6 +443,11 @@ impl Config {
             ("server.slow_reader_ms", server.slow_reader_ms, 100..=3_600_000),
             ("server.queued_commands", server.queued_commands as u64, 8_190..=100_000_000),
             ("server.proposals", server.proposals as u64, 1..=PROPOSALS_MAX as u64),
+            ("backup.alarm_minutes", backup.alarm_minutes, 1..=1_000_000),
+            ("backup.keep_full", backup.keep_full, 1..=1_000_000),
+            ("backup.keep_days", backup.keep_days, 0..=1_000_000),
+            ("backup.mib_per_second", backup.mib_per_second, 0..=1_000_000),
+            ("backup.log_mib", backup.log_mib, 64..=1_000_000_000),
         ]
     }
 

@@ -15,12 +15,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::machine;
 use crate::net::{self, Dial, Listener, dial_tcp};
+use crate::replication::backup::{Keeper, KeeperOptions};
 use crate::replication::{self, ApplyHandle, Fault, FaultCell, Peers, Replica, ReplicationConfig, apply_thread};
 use crate::server::{self, Parts, ServeError, ServerConfig, Service};
-use crate::store::engine::{Engine, EngineOptions};
+use crate::store::backup::objects::open_vault;
+use crate::store::backup::retention::Keep;
+use crate::store::backup::{self, BackupError};
+use crate::store::engine::{Engine, EngineOptions, Readers};
 use crate::store::identity::{ClusterId, DataFolder, DiskId, Identity, NodeId};
 use crate::store::log::{Log, LogOptions};
 use crate::store::{Disk, StoreError};
@@ -56,6 +60,12 @@ pub enum NodeError {
     /// The service for the other nodes cannot be served.
     #[error("the service for the other nodes failed: {0}")]
     Raft(#[from] tonic::transport::Error),
+    /// The backup target cannot be one.
+    #[error("backup.target: {0}")]
+    Backup(#[from] BackupError),
+    /// The schedule of backups makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A part ended that never should, most likely because it panicked.
     #[error("the {0} ended unexpectedly")]
     Ended(&'static str),
@@ -76,6 +86,12 @@ const WRITE_OUT_MAX: Duration = Duration::from_secs(30);
 /// How long clients and peers may take to get their last answers.
 const FINISH_MAX: Duration = Duration::from_secs(1);
 
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// The folder in a data folder in which backups are restored on trial.
+const TRIAL: &str = "trial";
+
 /// The task that serves clients.
 const CLIENTS: &str = "service for clients";
 
@@ -89,6 +105,7 @@ pub struct Node {
     replica: Replica,
     faults: FaultCell,
     parts: Parting,
+    keeper: Option<Keeper>,
     ended: tokio::sync::Mutex<mpsc::Receiver<NodeError>>,
     // Held until the end: the folder is ours.
     _folder: DataFolder,
@@ -251,6 +268,7 @@ impl Node {
         let replication = ReplicationConfig {
             sync_slow: Duration::from_millis(config.store.sync_slow_ms),
             sync_hung: Duration::from_millis(config.store.sync_hung_ms),
+            hold_log: config.backup.is_on(),
             ..config.raft.replication()
         };
         let (apply, apply_body) = apply_thread(engine, replication.reads_max, faults.clone());
@@ -260,24 +278,37 @@ impl Node {
 
         let identity = folder.identity.ok_or(NodeError::Ended("recovery"))?;
         let replica = open_replica(identity, replication, dial, log, apply, &faults).await?;
+        let keeper = open_keeper(&config, cluster, &replica, &readers).await?;
         let service = Service::new(Parts {
             cluster,
             replica: replica.clone(),
+            keeper: keeper.clone(),
             readers,
             faults: faults.clone(),
             config: server_config(&config),
         })?;
         spawn_replication(&parts, &replica, &config, peers);
         spawn_service(&parts, service, clients);
+        if let Some(keeper) = &keeper {
+            spawn_keeper(&parts, keeper);
+        }
         if let Some(listener) = metrics {
-            let replica = replica.clone();
+            let (replica, keeper) = (replica.clone(), keeper.clone());
             parts.task("metrics", async move {
-                server::metrics::serve(listener, replica).await;
+                server::metrics::serve(listener, replica, keeper).await;
                 Ok::<(), NodeError>(())
             });
         }
         tracing::info!(node = config.node.id, cluster = %config.cluster.name, clients = %client_endpoint, "started");
-        Ok(Self { client_endpoint, replica, faults, parts, ended: tokio::sync::Mutex::new(ended), _folder: folder })
+        Ok(Self {
+            client_endpoint,
+            replica,
+            faults,
+            parts,
+            keeper,
+            ended: tokio::sync::Mutex::new(ended),
+            _folder: folder,
+        })
     }
 
     /// Where clients are served.
@@ -308,6 +339,9 @@ impl Node {
     /// Moves leadership away, answers what is in flight, writes what is in memory, and ends.
     pub async fn shutdown(self) {
         self.parts.stopping.cancel();
+        if let Some(keeper) = &self.keeper {
+            keeper.stop();
+        }
         self.replica.shutdown().await;
         self.parts.stop_clients.cancel();
         self.parts.wait_threads().await;
@@ -324,7 +358,13 @@ async fn listen<L: Listener>(address: SocketAddr) -> Result<L, NodeError> {
 /// A cluster's identity is its name's digest: whoever is configured with the name is meant.
 #[must_use]
 pub fn cluster_id(config: &Config) -> ClusterId {
-    let digest = blake3::hash(config.cluster.name.as_bytes());
+    cluster_id_of(&config.cluster.name)
+}
+
+/// The identity of the cluster of this name.
+#[must_use]
+pub fn cluster_id_of(name: &str) -> ClusterId {
+    let digest = blake3::hash(name.as_bytes());
     let mut id = [0; 16];
     id.copy_from_slice(&digest.as_bytes()[..16]);
     ClusterId(u128::from_be_bytes(id))
@@ -341,6 +381,7 @@ struct Store {
 
 fn open_store(config: &Config, disk: Disk, cluster: ClusterId) -> Result<Store, StoreError> {
     let dir: &Path = &config.node.data_dir;
+    backup::restore::refuse_unfinished(&disk, dir)?;
     let node = NodeId(config.node.id);
     let mut folder = DataFolder::open(&disk, dir)?;
     folder.check(cluster, node)?;
@@ -415,6 +456,50 @@ fn spawn_replication<L: Listener>(parts: &Parting, replica: &Replica, config: &C
         abort: forming.abort_handle(),
         watch: forming,
     });
+}
+
+/// Who cares for the backups, if there is a target.
+async fn open_keeper(
+    config: &Config,
+    cluster: ClusterId,
+    replica: &Replica,
+    readers: &Readers,
+) -> Result<Option<Keeper>, NodeError> {
+    let backup = &config.backup;
+    if !backup.is_on() {
+        return Ok(None);
+    }
+    let opening = backup.clone();
+    let opened = machine::blocking(move || {
+        open_vault(&opening.target, &opening.options(), opening.key_file(), std::env::vars())
+    });
+    let vault = opened.await.map_err(|_| NodeError::Ended("opening of the backup target"))??;
+    let options = KeeperOptions {
+        vault,
+        target: backup.target.clone(),
+        schedule: backup.schedule()?,
+        keep: Keep { full: backup.keep_full as usize, ms: backup.keep_days * DAY_MS },
+        bytes_per_second_max: backup.mib_per_second << 20,
+        log_bytes_max: backup.log_mib << 20,
+        scratch: config.node.data_dir.join(TRIAL),
+        disk: Disk::real(),
+    };
+    Ok(Some(Keeper::new(options, cluster, replica.clone(), readers.clone())))
+}
+
+fn spawn_keeper(parts: &Parting, keeper: &Keeper) {
+    let looking = keeper.clone();
+    parts.task("look at the backups", async move {
+        looking.look().await;
+        Ok::<(), NodeError>(())
+    });
+    let working = keeper.clone();
+    parts.task("work with backups", async move {
+        working.work().await;
+        Ok::<(), NodeError>(())
+    });
+    let holding = keeper.clone();
+    parts.task("care of the log", async move { holding.tend_log().await });
 }
 
 fn spawn_service<L: Listener>(parts: &Parting, service: Service, listener: L) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tonic::{Request, Response};
 
 use super::api;
+use super::api::backup_service_client::BackupServiceClient;
 use super::api::cluster_service_client::ClusterServiceClient;
 use super::api::command_service_client::CommandServiceClient;
 use super::api::market_data_service_client::MarketDataServiceClient;
@@ -99,6 +100,14 @@ calls! {
     ClusterServiceClient replace_member(ReplaceMemberRequest) -> ReplaceMemberResponse;
     /// Changes where a member is reached.
     ClusterServiceClient set_member_address(SetMemberAddressRequest) -> SetMemberAddressResponse;
+    /// Begins a backup.
+    BackupServiceClient run_backup(RunBackupRequest) -> RunBackupResponse;
+    /// The complete backups.
+    BackupServiceClient list_backups(ListBackupsRequest) -> ListBackupsResponse;
+    /// Begins a check of a backup.
+    BackupServiceClient check_backup(CheckBackupRequest) -> CheckBackupResponse;
+    /// How the first node that answers sees the backups.
+    BackupServiceClient get_backup_status(GetBackupStatusRequest) -> GetBackupStatusResponse;
     /// Carries out a batch of commands, each exactly once.
     CommandServiceClient submit(SubmitRequest) -> SubmitResponse;
 }

@@ -88,6 +88,8 @@ pub struct ReplicationConfig {
     pub snapshot_bytes: u64,
     /// Entries kept in the log below the snapshot, so that a follower away for a while needs none.
     pub keep_entries: u64,
+    /// The log is purged by [`Replica::tend_log`](super::Replica::tend_log) alone, since it waits for backups.
+    pub hold_log: bool,
     /// Most entries in one message.
     pub append_entries_max: u64,
     /// Closures that wait for the state.
@@ -115,6 +117,7 @@ impl Default for ReplicationConfig {
             snapshot_entries: 50_000,
             snapshot_bytes: 256 << 20,
             keep_entries: 10_000,
+            hold_log: false,
             append_entries_max: 1024,
             reads_max: 4096,
         }
@@ -197,7 +200,7 @@ impl ReplicationConfig {
             // must never be what decides.
             replication_lag_threshold: u64::MAX / 2,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_entries),
-            max_in_snapshot_log_to_keep: self.keep_entries,
+            max_in_snapshot_log_to_keep: if self.hold_log { u64::MAX } else { self.keep_entries },
             purge_batch_size: (self.keep_entries / 8).max(1),
             api_channel_size: Some(PROPOSALS_MAX as u64 * 2),
             // Leadership is won by an election alone: a restarted leader has no lease to stand on.

@@ -7,17 +7,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
 
 use openraft::EntryPayload;
 use openraft::vote::RaftLeaderId;
 
 use super::codec;
 use super::fault::Fault;
+use super::restore::{wait, write_log};
 use super::types::{Membership, Node, NodeId, Vote};
 use crate::core::types::{LogIndex, Term};
 use crate::store::identity::{ClusterId, DataFolder, Identity};
-use crate::store::log::{Done, Log, LogEntry, LogOptions};
+use crate::store::log::{Log, LogEntry, LogOptions};
 use crate::store::{Disk, Position, StoreError, snapshot};
 
 /// The file that says which cluster is being founded, until that is done.
@@ -106,13 +106,9 @@ impl Survivor {
         let position = Position { term: Term(term), index: LogIndex(last.index.0 + 1) };
         let entry = LogEntry { position, bytes: codec::encode_payload(&EntryPayload::Membership(membership)) };
         let vote = codec::encode_vote(&Vote { leader_id: RaftLeaderId::new(term, me), committed: true });
-        std::thread::scope(|threads| {
-            let running = threads.spawn(|| writer.run());
-            let saved =
-                wait(|done| log.save_vote(vote, done)).and_then(|()| wait(|done| log.append(vec![entry], done)));
-            log.close();
-            let ended = running.join().unwrap_or(Err(StoreError::Closed));
-            saved.and(ended)
+        write_log(&log, writer, |log| {
+            wait(|done| log.save_vote(vote, done))?;
+            wait(|done| log.append(vec![entry], done))
         })?;
         disk.remove_file(&founding)?;
         Ok(disk.sync_folder(&dir)?)
@@ -121,14 +117,6 @@ impl Survivor {
 
 fn cluster_named(bytes: &[u8]) -> Option<ClusterId> {
     u128::from_str_radix(std::str::from_utf8(bytes).ok()?, 16).ok().map(ClusterId)
-}
-
-/// Waits for an operation of the log thread.
-fn wait(start: impl FnOnce(Done)) -> Result<(), StoreError> {
-    let (sender, receiver) = sync_channel(1);
-    // The receiver waits below until the answer is there.
-    start(Box::new(move |result| drop(sender.send(result))));
-    receiver.recv().unwrap_or(Err(StoreError::Closed))
 }
 
 /// The newest membership in the folder: in the log, or in the newest snapshot.

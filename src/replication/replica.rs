@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use super::ahead;
 use super::apply::ApplyHandle;
+use super::backup::work::Desk;
 use super::config::{PROPOSAL_BYTES_MAX, PROPOSALS_BYTES_MAX, PROPOSALS_MAX};
 use super::fault::Fault;
 use super::figures::Measured;
@@ -137,6 +138,8 @@ pub(super) struct Shared {
     read_index: ReadIndex,
     receiver: Receiver,
     pub log: Log,
+    /// Where work with backups waits.
+    pub desk: Arc<Desk>,
     in_flight: Arc<Semaphore>,
 }
 
@@ -175,6 +178,7 @@ impl Replica {
             receiver,
             in_flight: Arc::new(Semaphore::new(UNITS_MAX as usize)),
             log,
+            desk: Arc::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -190,7 +194,18 @@ impl Replica {
             raft: self.shared.raft.clone(),
             read_index: self.shared.read_index.clone(),
             receiver: self.shared.receiver.clone(),
+            desk: self.shared.desk.clone(),
         }
+    }
+
+    /// Where this node's work with backups waits.
+    pub(super) fn desk(&self) -> &Desk {
+        &self.shared.desk
+    }
+
+    /// How much disk the log takes, in bytes.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.shared.log.disk_bytes()
     }
 
     /// Queues a proposal now; its answer comes later. Proposals of one caller keep their order.

@@ -15,6 +15,7 @@ use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::backup::work::{Declined, Desk};
 use super::codec;
 use super::config::{
     CONNECTION_WINDOW_BYTES, MESSAGE_BYTES_MAX, ReplicationConfig, STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
@@ -43,6 +44,7 @@ pub struct Service {
     pub(super) raft: Raft,
     pub(super) read_index: ReadIndex,
     pub(super) receiver: Receiver,
+    pub(super) desk: Arc<Desk>,
 }
 
 impl std::fmt::Debug for Service {
@@ -316,6 +318,21 @@ impl RaftService for Service {
     async fn attend(&self, request: Request<pb::AttendRequest>) -> Result<Response<Attending>, Status> {
         self.check(request.into_inner().header.as_ref())?;
         Ok(Response::new(Box::pin(futures::stream::pending())))
+    }
+
+    async fn assign_backup_work(
+        &self,
+        request: Request<pb::AssignBackupWorkRequest>,
+    ) -> Result<Response<pb::AssignBackupWorkResponse>, Status> {
+        let request = request.into_inner();
+        self.check(request.header.as_ref())?;
+        let work = wire::parse_backup_work(request.work)?;
+        let reason = match self.desk.put(work) {
+            // It is what was asked for that is being done.
+            Ok(()) | Err(Declined::AtIt) => String::new(),
+            Err(declined) => declined.to_string(),
+        };
+        Ok(Response::new(pb::AssignBackupWorkResponse { accepted: reason.is_empty(), reason }))
     }
 
     async fn get_digests(

@@ -8,10 +8,13 @@ use openraft::raft::{
 use openraft::vote::RaftLeaderId;
 use tonic::Status;
 
+use super::backup::Work;
 use super::codec;
 use super::types::{Entry, LogId, NodeId, SnapshotMeta, StoredMembership, TypeConfig, Vote};
 use crate::core::types::Sequence;
 use crate::proto::raft::v1 as pb;
+use crate::store::backup::Kind;
+use crate::store::backup::check::Depth;
 use crate::store::identity::{ClusterId, DiskId};
 
 /// A message that is not what it should be. The peer is of another version or at fault; this node is not.
@@ -280,6 +283,38 @@ pub(super) fn parse_snapshot_meta(meta: &pb::SnapshotMeta) -> Result<SnapshotMet
     }
     let last_membership = StoredMembership::new(meta.membership_id.map(parse_log_id), membership);
     Ok(SnapshotMeta { last_log_id, last_membership })
+}
+
+/// Work with backups as the leader gives it out.
+pub(super) fn parse_backup_work(work: Option<pb::assign_backup_work_request::Work>) -> Result<Work, WireError> {
+    use pb::assign_backup_work_request::Work as Message;
+    match work {
+        Some(Message::BackUp(kind)) => match pb::BackupKind::try_from(kind) {
+            Ok(pb::BackupKind::Full) => Ok(Work::BackUp(Kind::Full)),
+            Ok(pb::BackupKind::Differential) => Ok(Work::BackUp(Kind::Differential)),
+            Ok(pb::BackupKind::Incremental) => Ok(Work::BackUp(Kind::Incremental)),
+            Ok(pb::BackupKind::Unspecified) | Err(_) => Err(WireError("an unknown kind of backup")),
+        },
+        Some(Message::Check(check)) => {
+            Ok(Work::Check(check.backup_id, if check.trial { Depth::Trial } else { Depth::Parts }))
+        }
+        None => Err(WireError("no work with backups")),
+    }
+}
+
+/// The same to be given out.
+pub(super) fn backup_work(work: &Work) -> pb::assign_backup_work_request::Work {
+    use pb::assign_backup_work_request::Work as Message;
+    match work {
+        Work::BackUp(kind) => Message::BackUp(i32::from(match kind {
+            Kind::Full => pb::BackupKind::Full,
+            Kind::Differential => pb::BackupKind::Differential,
+            Kind::Incremental => pb::BackupKind::Incremental,
+        })),
+        Work::Check(id, depth) => {
+            Message::Check(pb::CheckBackup { backup_id: id.clone(), trial: *depth == Depth::Trial })
+        }
+    }
 }
 
 #[cfg(test)]

@@ -105,6 +105,9 @@ pub enum Refusal {
     /// The node that is to get a vote has too little of the log yet. Try again when it has caught up.
     #[error("{0}")]
     NotInSync(String),
+    /// There is no backup target here, or it does not do what is asked.
+    #[error("{0}")]
+    BackupRefused(String),
     /// The node cannot read its own history, and stops.
     #[error("the node cannot read its history")]
     Faulty,
@@ -124,9 +127,11 @@ impl Refusal {
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::NotFound { .. } => Code::NotFound,
             Self::SequenceOutOfRange { .. } => Code::OutOfRange,
-            Self::WrongCluster { .. } | Self::NoCandidate | Self::MembershipRefused(_) | Self::NotInSync(_) => {
-                Code::FailedPrecondition
-            }
+            Self::WrongCluster { .. }
+            | Self::NoCandidate
+            | Self::MembershipRefused(_)
+            | Self::NotInSync(_)
+            | Self::BackupRefused(_) => Code::FailedPrecondition,
             Self::NotAllowed(_) => Code::PermissionDenied,
             Self::Faulty => Code::Internal,
         }
@@ -154,6 +159,7 @@ impl Refusal {
             Self::NoCandidate => "NO_CANDIDATE",
             Self::MembershipRefused(_) => "MEMBERSHIP_REFUSED",
             Self::NotInSync(_) => "NOT_IN_SYNC",
+            Self::BackupRefused(_) => "BACKUP_REFUSED",
             Self::Faulty => "FAULTY",
         }
     }

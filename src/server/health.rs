@@ -13,6 +13,7 @@ pub const SERVICES: &[&str] = &[
     "counterfoil.v1.MarketDataService",
     "counterfoil.v1.EventService",
     "counterfoil.v1.ClusterService",
+    "counterfoil.v1.BackupService",
 ];
 
 /// Keeps the health that is told in step with who leads. Runs until the replica stops.

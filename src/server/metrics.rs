@@ -21,6 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
+use crate::replication::backup::{BackupStatus, Keeper};
 use crate::replication::{Replica, Role, Status};
 
 /// Connections served at the same time; more wait.
@@ -86,7 +87,7 @@ impl Page {
 
 /// Every figure of a node, as text.
 #[must_use]
-pub fn render(status: &Status) -> String {
+pub fn render(status: &Status, backups: Option<&BackupStatus>) -> String {
     let mut page = Page(Registry::with_prefix("counterfoil"));
     let build = Family::<Build, Gauge>::default();
     build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
@@ -94,6 +95,9 @@ pub fn render(status: &Status) -> String {
     log(&mut page, status);
     cluster(&mut page, status);
     peers(&mut page, status);
+    if let Some(status) = backups {
+        self::backups(&mut page, status);
+    }
     page.text()
 }
 
@@ -153,7 +157,24 @@ fn peers(page: &mut Page, status: &Status) {
     page.0.register("peer_matched_index", "How far a member's log is known to equal the leader's", matched);
 }
 
-fn answer(request: &Request<Incoming>, replica: &Replica) -> Response<Full<Bytes>> {
+fn backups(page: &mut Page, status: &BackupStatus) {
+    page.gauge("backups", "Complete backups in the target", status.backups as u64);
+    if let Some((_, age)) = &status.newest_good {
+        page.seconds("backup_age", "Since the newest backup that was found good was begun", *age);
+    }
+    if let Some(rate) = status.recovery_rate {
+        let gauge = Seconds::default();
+        gauge.set(rate);
+        page.0.register("backup_recovery_rate", "1 - lost / all, of events, at the last restore on trial", gauge);
+    }
+    let alarm = u64::from(status.alarm.is_some());
+    page.gauge("backup_alarm", "Whether a backup is overdue or not good", alarm);
+    page.gauge("backup_working", "Whether this node is at work with backups", u64::from(status.work.is_some()));
+    let failed = u64::from(status.last_problem.is_some());
+    page.gauge("backup_failed", "Whether the last work with backups on this node failed", failed);
+}
+
+fn answer(request: &Request<Incoming>, replica: &Replica, keeper: Option<&Keeper>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     if request.uri().path() != "/metrics" {
         *response.status_mut() = StatusCode::NOT_FOUND;
@@ -161,17 +182,17 @@ fn answer(request: &Request<Incoming>, replica: &Replica) -> Response<Full<Bytes
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     } else {
         response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(TEXT));
-        *response.body_mut() = Full::from(render(&replica.status()));
+        *response.body_mut() = Full::from(render(&replica.status(), keeper.map(Keeper::status).as_ref()));
     }
     response
 }
 
 /// Serves the figures of a replica until it is dropped.
-pub async fn serve(listener: TcpListener, replica: Replica) {
+pub async fn serve(listener: TcpListener, replica: Replica, keeper: Option<Keeper>) {
     let accepted = futures::stream::unfold(listener, async |listener| Some((listener.accept().await, listener)));
     let serve_one = async |accepted: std::io::Result<(tokio::net::TcpStream, std::net::SocketAddr)>| {
         let Ok((stream, _)) = accepted else { return sleep(ACCEPT_PAUSE).await };
-        let service = service_fn(async |request| Ok::<_, Infallible>(answer(&request, &replica)));
+        let service = service_fn(async |request| Ok::<_, Infallible>(answer(&request, &replica, keeper.as_ref())));
         let connection = hyper::server::conn::http1::Builder::new()
             .keep_alive(false)
             .serve_connection(TokioIo::new(stream), service);
@@ -214,7 +235,14 @@ mod tests {
                 ..Measured::default()
             },
         };
-        let text = render(&status);
+        let backups = BackupStatus {
+            backups: 3,
+            newest_good: Some(("one".to_owned(), Duration::from_secs(90))),
+            recovery_rate: Some(1.0),
+            alarm: Some("overdue".to_owned()),
+            ..BackupStatus::default()
+        };
+        let text = render(&status, Some(&backups));
         for line in [
             "counterfoil_sequence 77",
             "counterfoil_is_leader 1",
@@ -227,11 +255,16 @@ mod tests {
             "counterfoil_peer_silence_seconds{node=\"2\"} 0.04",
             "counterfoil_peer_matched_index{node=\"2\"} 9",
             "# HELP counterfoil_peer_phi ",
+            "counterfoil_backups 3",
+            "counterfoil_backup_age_seconds 90.0",
+            "counterfoil_backup_recovery_rate 1.0",
+            "counterfoil_backup_alarm 1",
+            "counterfoil_backup_failed 0",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
         let follower = Status { role: Role::Follower, measured: Measured::default(), ..status };
-        assert!(!render(&follower).contains("copies_in_sync"), "only the leader knows");
+        assert!(!render(&follower, None).contains("copies_in_sync"), "only the leader knows");
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod access;
 mod answers;
+mod backup;
 mod cluster;
 mod commands;
 mod connection;
@@ -43,6 +44,7 @@ use tonic_health::server::HealthReporter;
 
 use self::access::AccessLayer;
 use self::answers::Answers;
+use self::backup::Backups;
 use self::cluster::Cluster;
 use self::commands::Commands;
 use self::forward::Forwarder;
@@ -55,6 +57,7 @@ use self::sequencer::SequencerTask;
 use self::watch::Events;
 use crate::net::Listener;
 use crate::proto::v1 as pb;
+use crate::replication::backup::Keeper;
 use crate::replication::{FaultCell, Replica};
 use crate::store::engine::Readers;
 use crate::store::identity::ClusterId;
@@ -66,6 +69,8 @@ pub struct Parts {
     pub cluster: ClusterId,
     /// This node's part in it.
     pub replica: Replica,
+    /// Who cares for the backups, where there is a target.
+    pub keeper: Option<Keeper>,
     /// Journal and index.
     pub readers: Readers,
     /// Where a fault of the disk is told.
@@ -127,7 +132,7 @@ impl Service {
     /// # Errors
     /// When the API's descriptors cannot be read.
     pub fn new(parts: Parts) -> Result<Self, ServeError> {
-        let Parts { cluster, replica, readers, faults, config } = parts;
+        let Parts { cluster, replica, keeper, readers, faults, config } = parts;
         let config = Arc::new(config);
         let (handle, task) = sequencer::sequencer(&replica, &config.sequencer);
         let history = History::new(readers, config.query_reads_max, faults);
@@ -158,6 +163,7 @@ impl Service {
         add!(pb::market_data_service_server::MarketDataServiceServer<_>, market);
         add!(pb::event_service_server::EventServiceServer<_>, events);
         add!(pb::cluster_service_server::ClusterServiceServer<_>, Cluster::new(cluster, replica.clone(), reads));
+        add!(pb::backup_service_server::BackupServiceServer<_>, Backups::new(keeper));
         let stopping = CancellationToken::new();
         let server = Server { routes, reporter: reporter.clone(), cluster, config, stopping };
         Ok(Self { sequencer: task, health: HealthTask { reporter, replica }, server })

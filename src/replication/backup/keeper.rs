@@ -1,0 +1,461 @@
+//! Who cares for a cluster's backups on one node: looks at the target, gives out work, does it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use super::super::network::Client;
+use super::super::replica::{ReadError, Replica};
+use super::super::status::Role;
+use super::super::types::{Node, NodeId};
+use super::super::wire;
+use super::hold::Hold;
+use super::log::RaftLog;
+use super::schedule::{Schedule, Seen};
+use super::work::{Declined, Work};
+use crate::core::types::Sequence;
+use crate::machine::{self, Instant};
+use crate::proto::raft::v1 as pb;
+use crate::store::backup::check::{self, Depth, Finding, check_parts};
+use crate::store::backup::plan::Catalogue;
+use crate::store::backup::retention::{self, Keep};
+use crate::store::backup::vault::{CHECKS, MANIFESTS, Vault};
+use crate::store::backup::write::{Order, Origin, Point, write};
+use crate::store::backup::{BackupError, Control, Kind, Manifest, new_id, read_catalogue};
+use crate::store::engine::Readers;
+use crate::store::identity::{self, ClusterId};
+use crate::store::{Disk, Position};
+
+/// Between two looks at the target.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How long the leader waits for what it gave out to appear before it gives it out again.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+
+/// A follower further behind than this, in entries, is given no work.
+const BEHIND_MAX: u64 = 10_000;
+
+/// How backups are kept.
+#[derive(Debug, Clone)]
+pub struct KeeperOptions {
+    /// Where they go.
+    pub vault: Arc<dyn Vault>,
+    /// What that is called.
+    pub target: String,
+    /// When.
+    pub schedule: Schedule,
+    /// How long they are kept.
+    pub keep: Keep,
+    /// Bytes a second that are moved at most; as fast as it goes when zero.
+    pub bytes_per_second_max: u64,
+    /// How much log may wait for a backup, in bytes.
+    pub log_bytes_max: u64,
+    /// A folder for restores on trial, removed when they end.
+    pub scratch: PathBuf,
+    /// The disk it is on.
+    pub disk: Disk,
+}
+
+/// Why work is not begun.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// This node does not take it.
+    #[error(transparent)]
+    Declined(#[from] Declined),
+}
+
+/// How a node sees the backups.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BackupStatus {
+    /// Where they go.
+    pub target: String,
+    /// Complete backups there.
+    pub backups: usize,
+    /// The newest that was found good, and how long ago it was begun.
+    pub newest_good: Option<(String, Duration)>,
+    /// The share of events that the last trial gave back.
+    pub recovery_rate: Option<f64>,
+    /// Why an operator should look.
+    pub alarm: Option<String>,
+    /// What this node is doing, and how many bytes it has moved for it.
+    pub work: Option<(String, u64)>,
+    /// What went wrong last on this node.
+    pub last_problem: Option<String>,
+    /// The first log entry that waits for a backup.
+    pub held_from: Option<u64>,
+}
+
+/// What is known of the target, and what is being done.
+#[derive(Debug, Default)]
+struct Known {
+    catalogue: Catalogue,
+    /// What checks found, with the time it was written.
+    findings: BTreeMap<String, (u64, Finding)>,
+    /// What is wrong with manifests.
+    problems: Vec<String>,
+    work: Option<(Work, Arc<Control>)>,
+    last_problem: Option<String>,
+    /// What was given out last, to whom, and when.
+    given: Option<(Work, NodeId, Instant)>,
+    /// Whether the target was ever read.
+    seen: bool,
+}
+
+impl Known {
+    fn findings(&self) -> Vec<Finding> {
+        self.findings.values().map(|(_, finding)| finding.clone()).collect()
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: KeeperOptions,
+    replica: Replica,
+    readers: Readers,
+    cluster: ClusterId,
+    hold: Hold,
+    known: Mutex<Known>,
+    changed: Notify,
+}
+
+/// Cares for the backups. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Keeper {
+    shared: Arc<Shared>,
+}
+
+fn now_ms() -> u64 {
+    let since = machine::time_of_day().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Keeper {
+    /// Begins to take work. The node runs [`Self::look`] and [`Self::work`], and [`Self::tend_log`].
+    #[must_use]
+    pub fn new(options: KeeperOptions, cluster: ClusterId, replica: Replica, readers: Readers) -> Self {
+        replica.desk().open();
+        let hold = Hold::new(options.log_bytes_max);
+        let (known, changed) = (Mutex::default(), Notify::new());
+        Self { shared: Arc::new(Shared { options, replica, readers, cluster, hold, known, changed }) }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.shared.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Purges the log as far as it does not wait for a backup, until the node is stopped.
+    ///
+    /// # Errors
+    /// When Raft has ended.
+    pub async fn tend_log(&self) -> Result<(), super::super::Fault> {
+        self.shared.replica.tend_log(&self.shared.hold).await
+    }
+
+    /// Looks at the target again and again, holds the log for the next backup, and on the leader gives
+    /// out what is due.
+    pub async fn look(&self) {
+        loop {
+            let keeper = self.clone();
+            match machine::blocking(move || keeper.refresh()).await {
+                Ok(Ok(())) => {
+                    self.hold();
+                    self.give_out_what_is_due().await;
+                }
+                Ok(Err(error)) => self.complain("look at the backups", &error),
+                // The node is stopping.
+                Err(_) => return,
+            }
+            let _ = timeout(LOOK_EVERY, self.shared.changed.notified()).await;
+        }
+    }
+
+    fn complain(&self, what: &str, error: &BackupError) {
+        let text = format!("{what}: {error}");
+        let mut known = self.known();
+        if known.last_problem.as_ref() != Some(&text) {
+            tracing::error!(%error, what, "a backup failed");
+            known.last_problem = Some(text);
+        }
+    }
+
+    /// Reads what is new in the target. Blocks.
+    fn refresh(&self) -> Result<(), BackupError> {
+        let vault = self.shared.options.vault.as_ref();
+        let old = self.known().catalogue.clone();
+        let (catalogue, problems) = read_catalogue(vault, Some(self.shared.cluster), &old)?;
+        let mut findings = self.known().findings.clone();
+        findings.retain(|id, _| catalogue.find(id).is_some());
+        for listed in vault.list(CHECKS)? {
+            let Some(id) = listed.name.strip_prefix(CHECKS).and_then(|rest| rest.strip_prefix('/')) else { continue };
+            let old = findings.get(id).is_some_and(|(written, _)| *written == listed.written_ms);
+            if catalogue.find(id).is_some()
+                && !old
+                && let Some(finding) = Finding::load(vault, id)?
+            {
+                findings.insert(id.to_owned(), (listed.written_ms, finding));
+            }
+        }
+        let mut known = self.known();
+        known.problems = problems.iter().map(ToString::to_string).collect();
+        known.catalogue = catalogue;
+        known.findings = findings;
+        known.seen = true;
+        Ok(())
+    }
+
+    /// Keeps the log from where the newest backup ends.
+    fn hold(&self) {
+        let next = self.known().catalogue.newest().map(|newest| newest.end.next_index());
+        match next.filter(|_| !self.shared.options.schedule.is_empty()) {
+            Some(next) => self.shared.hold.keep_from(next),
+            // The first backup begins with a snapshot.
+            None => self.shared.hold.release(),
+        }
+    }
+
+    async fn give_out_what_is_due(&self) {
+        let published = *self.shared.replica.published().borrow();
+        if !self.shared.replica.leadership().borrow().serving || published.sequence == Sequence(0) {
+            return;
+        }
+        let due = {
+            let known = self.known();
+            let findings = known.findings();
+            let log_presses = self.shared.hold.presses(self.shared.replica.log_bytes());
+            let seen = Seen { catalogue: &known.catalogue, findings: &findings, log_presses, now_ms: now_ms() };
+            let due = self.shared.options.schedule.due(&seen);
+            let given = |work: &Work| {
+                known.given.as_ref().is_some_and(|(given, _, at)| given == work && at.elapsed() < ASK_AGAIN)
+            };
+            due.filter(|work| !given(work))
+        };
+        let Some(work) = due else { return };
+        match self.run(work.clone()).await {
+            Ok(node) => {
+                tracing::info!(%work, node, "given out");
+                self.known().given = Some((work, node, Instant::now()));
+            }
+            Err(error) => tracing::warn!(%work, %error, "nobody takes it"),
+        }
+    }
+
+    /// Has work done: by a follower if this node leads and one takes it, here otherwise. Returns by which node.
+    ///
+    /// # Errors
+    /// When nobody takes it.
+    pub async fn run(&self, work: Work) -> Result<NodeId, RunError> {
+        let status = self.shared.replica.status();
+        if status.role == Role::Leader {
+            let last = status.last.map_or(0, |last| last.0);
+            let near = |matched: Option<u64>| matched.is_some_and(|matched| last.saturating_sub(matched) <= BEHIND_MAX);
+            let followers = status.members.iter().filter(|(id, _)| **id != status.node);
+            let mut able: Vec<(NodeId, Node)> = followers
+                .filter(|(_, peer)| near(peer.matched.map(|matched| matched.0)))
+                .map(|(id, peer)| (*id, peer.node.clone()))
+                .collect();
+            // Who did it last has it at hand, and does not do it twice.
+            let before = self.known().given.as_ref().map(|(_, node, _)| *node);
+            able.sort_by_key(|(id, _)| (Some(*id) != before, *id));
+            for (id, node) in able {
+                match self.assign(id, &node, &work).await {
+                    Ok(()) => return Ok(id),
+                    Err(reason) => tracing::info!(node = id, %work, reason, "not taken"),
+                }
+            }
+        }
+        match self.shared.replica.desk().put(work) {
+            Ok(()) | Err(Declined::AtIt) => Ok(status.node),
+            Err(declined) => Err(declined.into()),
+        }
+    }
+
+    /// Gives work to another node.
+    async fn assign(&self, id: NodeId, node: &Node, work: &Work) -> Result<(), String> {
+        let peers = &self.shared.replica.shared.peers;
+        let request =
+            pb::AssignBackupWorkRequest { header: Some(peers.route(id).header()), work: Some(wire::backup_work(work)) };
+        let ask = |mut client: Client| async move { client.assign_backup_work(request).await };
+        let answer = peers.ask(id, node, peers.config().call_timeout, ask).await.map_err(|error| error.to_string())?;
+        if answer.accepted { Ok(()) } else { Err(answer.reason) }
+    }
+
+    /// Does the work that comes to this node, until the node is stopped.
+    pub async fn work(&self) {
+        loop {
+            let work = self.shared.replica.desk().next().await;
+            let control = Arc::new(Control::paced(self.shared.options.bytes_per_second_max));
+            self.known().work = Some((work.clone(), control.clone()));
+            let begun = Instant::now();
+            let point = self.point().await;
+            let keeper = self.clone();
+            let (doing, reins) = (work.clone(), control.clone());
+            let done = machine::blocking(move || keeper.carry_out(&doing, point, &reins)).await;
+            self.known().work = None;
+            match done {
+                Ok(Ok(())) => {
+                    let (bytes, took) = (control.bytes(), begun.elapsed());
+                    tracing::info!(%work, bytes, ?took, "done");
+                    self.known().last_problem = None;
+                }
+                Ok(Err(error)) => self.complain(&work.to_string(), &error),
+                Err(_) => return,
+            }
+            self.shared.changed.notify_one();
+            // Work that fails at once must not come round and round.
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Tells the work to end, for a node that is stopping.
+    pub fn stop(&self) {
+        if let Some((_, control)) = &self.known().work {
+            control.stop();
+        }
+    }
+
+    /// What is applied now: everything that was committed before.
+    async fn point(&self) -> Result<Point, ReadError> {
+        self.shared.replica.barrier().await?;
+        let feature_level = self.shared.replica.state().read(crate::core::Ledger::feature_level).await?;
+        let published = *self.shared.replica.published().borrow();
+        let position = Position { term: published.term, index: published.index };
+        Ok(Point { position, sequence: published.sequence, digest: published.digest, feature_level })
+    }
+
+    fn carry_out(&self, work: &Work, point: Result<Point, ReadError>, control: &Control) -> Result<(), BackupError> {
+        let vault = self.shared.options.vault.as_ref();
+        let (catalogue, _) = read_catalogue(vault, Some(self.shared.cluster), &self.known().catalogue.clone())?;
+        match work {
+            Work::BackUp(kind) => {
+                let point = point.map_err(|error| BackupError::NotCaughtUp { reason: error.to_string() })?;
+                let made = self.back_up(&catalogue, *kind, point, control)?;
+                let (catalogue, _) = read_catalogue(vault, Some(self.shared.cluster), &catalogue)?;
+                self.check(&catalogue, &made.id, Depth::Parts, control)?;
+                self.retire(&catalogue)
+            }
+            Work::Check(id, depth) => self.check(&catalogue, id, *depth, control),
+        }
+    }
+
+    fn back_up(
+        &self,
+        catalogue: &Catalogue,
+        kind: Kind,
+        end: Point,
+        control: &Control,
+    ) -> Result<Manifest, BackupError> {
+        let Shared { options, replica, readers, cluster, .. } = self.shared.as_ref();
+        let node = identity::NodeId(replica.status().node);
+        let log = RaftLog(replica.shared.log.clone());
+        let snapshots = replica.shared.apply.snapshots();
+        let origin = Origin { cluster: *cluster, node, snapshots, journal: &readers.journal, log: &log };
+        let order = |kind| Order {
+            id: new_id(kind, node, now_ms()),
+            kind,
+            newest: catalogue.newest(),
+            full: catalogue.newest_full(),
+            end,
+            now_ms,
+        };
+        match write(options.vault.as_ref(), &origin, &order(kind), control) {
+            Err(error @ BackupError::LogGone { .. }) if kind == Kind::Incremental => {
+                tracing::warn!(%error, "a differential backup is made instead");
+                write(options.vault.as_ref(), &origin, &order(Kind::Differential), control)
+            }
+            made => made,
+        }
+    }
+
+    /// Checks a backup, and stores what is found.
+    fn check(&self, catalogue: &Catalogue, id: &str, depth: Depth, control: &Control) -> Result<(), BackupError> {
+        let KeeperOptions { vault, scratch, disk, .. } = &self.shared.options;
+        let vault = vault.as_ref();
+        let manifest = catalogue.find(id).ok_or_else(|| BackupError::Unknown { id: id.to_owned() })?;
+        let begun = Instant::now();
+        let checked = match depth {
+            Depth::Parts => check_parts(vault, manifest, control),
+            Depth::Trial => check::trial(vault, catalogue, id, scratch, disk, control).map(drop),
+        };
+        let (problem, kept) = match checked {
+            Ok(()) => (None, manifest.end.sequence),
+            Err(error) if error.is_damage() || matches!(error, BackupError::NotRestorable { .. }) => {
+                let (_, newest) = check::newest_good(vault, catalogue, control)?;
+                (Some(error), newest.0)
+            }
+            Err(error) => return Err(error),
+        };
+        let finding = Finding {
+            backup: id.to_owned(),
+            depth,
+            at_ms: now_ms(),
+            took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            problem: problem.as_ref().map(ToString::to_string),
+            events: manifest.end.sequence,
+            events_lost: manifest.end.sequence.saturating_sub(kept),
+        };
+        finding.store(vault)?;
+        problem.map_or(Ok(()), Err)
+    }
+
+    /// Removes what is too old.
+    fn retire(&self, catalogue: &Catalogue) -> Result<(), BackupError> {
+        let vault = self.shared.options.vault.as_ref();
+        let mut good = Vec::new();
+        for manifest in &catalogue.backups {
+            if Finding::load(vault, &manifest.id)?.is_some_and(|finding| finding.problem.is_none()) {
+                good.push(manifest.id.clone());
+            }
+        }
+        let found_good = |manifest: &Manifest| good.contains(&manifest.id);
+        for manifest in retention::expired(catalogue, found_good, self.shared.options.keep, now_ms()) {
+            tracing::info!(backup = manifest.id, "removed, since it is too old");
+            retention::remove(vault, manifest)?;
+        }
+        let listed: Vec<String> = vault.list(MANIFESTS)?.into_iter().map(|listed| listed.name).collect();
+        let is_listed = |id: &str| listed.contains(&Manifest::object(id));
+        retention::remove_unfinished(vault, is_listed, now_ms()).map(drop)
+    }
+
+    /// The complete backups with what checks found, and what is wrong with manifests. Reads the target.
+    ///
+    /// # Errors
+    /// See [`BackupError`].
+    pub async fn list(&self) -> Result<(Vec<(Manifest, Option<Finding>)>, Vec<String>), BackupError> {
+        let keeper = self.clone();
+        machine::blocking(move || keeper.refresh()).await.unwrap_or(Err(BackupError::Stopped))?;
+        let known = self.known();
+        let found = |manifest: &Manifest| known.findings.get(&manifest.id).map(|(_, finding)| finding.clone());
+        let backups = known.catalogue.backups.iter().map(|manifest| (manifest.clone(), found(manifest))).collect();
+        Ok((backups, known.problems.clone()))
+    }
+
+    /// How the backups are doing, by what was last read of the target.
+    #[must_use]
+    pub fn status(&self) -> BackupStatus {
+        let known = self.known();
+        let Known { catalogue, work, last_problem, problems, .. } = &*known;
+        let (findings, now_ms) = (known.findings(), now_ms());
+        let seen = Seen { catalogue, findings: &findings, log_presses: false, now_ms };
+        let found_good = |id: &str| findings.iter().any(|finding| finding.backup == id && finding.problem.is_none());
+        let newest_good = catalogue.backups.iter().rev().find(|manifest| found_good(&manifest.id));
+        let age = |begun_ms: u64| Duration::from_millis(now_ms.saturating_sub(begun_ms));
+        let trials = findings.iter().filter(|finding| finding.depth == Depth::Trial);
+        // Before anything happened there is nothing to be late with.
+        let begun = known.seen && self.shared.replica.published().borrow().sequence > Sequence(0);
+        let alarm = begun.then(|| self.shared.options.schedule.alarm(&seen)).flatten();
+        BackupStatus {
+            target: self.shared.options.target.clone(),
+            backups: catalogue.backups.len(),
+            newest_good: newest_good.map(|manifest| (manifest.id.clone(), age(manifest.begun_ms))),
+            recovery_rate: trials.max_by_key(|finding| finding.at_ms).map(Finding::recovery_rate),
+            alarm: problems.first().cloned().or(alarm),
+            work: work.as_ref().map(|(work, control)| (work.to_string(), control.bytes())),
+            last_problem: last_problem.clone(),
+            held_from: self.shared.hold.from().map(|from| from.0),
+        }
+    }
+}
