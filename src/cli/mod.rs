@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 bad usage, 3 the ledger refused a command.
 
 mod args;
+mod backup;
 mod bench;
 mod chaos;
 mod completions;
@@ -17,6 +18,7 @@ mod process;
 mod random;
 mod recover;
 pub mod replay;
+mod restore;
 mod serve;
 mod table;
 mod verify;
@@ -52,8 +54,10 @@ enum Command {
     Bench(bench::Args),
     /// Kill, pause and cut off nodes while clients trade, and say whether anything was lost
     Chaos(Box<chaos::Args>),
-    /// Check the data folder of a node that is not running
+    /// Check the data folder of a node that is not running, or a folder of backups
     Verify(verify::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     /// Make one folder that is left the whole of a new cluster, when a majority is gone for ever
     Recover(recover::Args),
     /// Print a shell's completions
@@ -72,6 +76,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Chaos(args) => chaos::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Backup(args) => backup::run(args),
+        Command::Restore(args) => restore::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

@@ -1,11 +1,16 @@
 //! `counterfoil serve`: one node, until it is told to stop or stops on a fault.
 
+use std::time::Duration;
+
 use super::CliError;
 use super::args::ConfigSource;
 use super::process::Ending;
 use crate::config::Config;
 use crate::node::Node;
 use crate::telemetry;
+
+/// How long a call that blocks, such as one to a backup target, may keep a node that has stopped from ending.
+const LEAVE_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -22,7 +27,9 @@ pub fn run(args: &Args) -> Result<(), CliError> {
         .enable_all()
         .build()
         .map_err(CliError::Start)?;
-    runtime.block_on(serve(config))
+    let served = runtime.block_on(serve(config));
+    runtime.shutdown_timeout(LEAVE_AFTER);
+    served
 }
 
 /// A panic is a broken invariant: it must end the node, not the one task that found it. sled panics on

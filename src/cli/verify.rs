@@ -1,17 +1,19 @@
-//! `counterfoil verify`: the offline check of a data folder.
+//! `counterfoil verify`: the offline check of a data folder, or of a folder of backups.
 
 use std::io::Write as _;
 use std::path::PathBuf;
 
 use super::CliError;
 use super::args::Output;
+use super::backup;
 use super::table::{Column, list, table};
 use crate::store::verify::{StateFacts, VerifyReport};
 use crate::store::{Disk, verify};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The data folder of a node that is not running
+    /// The data folder of a node that is not running, or a folder that `backup.target` names; for backups
+    /// elsewhere there is `backup verify`
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// How the report is printed
@@ -23,6 +25,9 @@ pub fn run(args: &Args) -> Result<(), CliError> {
     if !args.folder.is_dir() {
         let source = std::io::Error::from(std::io::ErrorKind::NotADirectory);
         return Err(CliError::File { path: args.folder.clone(), source });
+    }
+    if backup::holds_backups(&args.folder) {
+        return backup::verify_in(&args.folder, args.output);
     }
     let report = verify::verify_folder(&Disk::real(), &args.folder)
         .map_err(|error| CliError::Check(format!("{}: {error}", args.folder.display())))?;

@@ -92,17 +92,30 @@ impl Cluster {
         settings: &str,
         environment: impl Fn(&Path) -> Vec<(&'static str, PathBuf)>,
     ) -> Self {
-        let root = tempfile::tempdir().expect("a folder for the cluster");
-        let mut members: Vec<Member> = (1..=count).map(|id| Member::new(root.path(), id, Birth::Founder)).collect();
-        for member in &mut members {
+        let mut cluster = Self::prepare("test", count, settings);
+        for member in &mut cluster.members {
             member.environment = environment(&member.folder);
         }
-        let mut cluster = Self { members, name: "test".to_owned(), settings: settings.to_owned(), root };
         for place in 0..cluster.members.len() {
             cluster.start_node(place);
         }
         cluster.leader().await;
         cluster
+    }
+
+    /// A cluster of this name whose nodes have a configuration and do not run yet.
+    pub fn prepare(name: &str, count: u64, settings: &str) -> Self {
+        let root = tempfile::tempdir().expect("a folder for the cluster");
+        let members: Vec<Member> = (1..=count).map(|id| Member::new(root.path(), id, Birth::Founder)).collect();
+        let cluster = Self { members, name: name.to_owned(), settings: settings.to_owned(), root };
+        for place in 0..cluster.members.len() {
+            cluster.write_config(place);
+        }
+        cluster
+    }
+
+    fn write_config(&self, place: usize) {
+        std::fs::write(self.config(place), self.config_text(place)).expect("a config");
     }
 
     /// Starts another node, which waits to be added; returns its place.
@@ -121,7 +134,8 @@ impl Cluster {
         member.raft_endpoint = format!("127.0.0.1:{}", free_port());
     }
 
-    fn config(&self, place: usize) -> PathBuf {
+    /// A node's configuration file.
+    pub fn config(&self, place: usize) -> PathBuf {
         self.root.path().join(format!("node-{}.toml", self.members[place].id))
     }
 
@@ -153,7 +167,7 @@ impl Cluster {
     /// Starts a node that does not run.
     pub fn start_node(&mut self, place: usize) {
         assert!(self.members[place].process.is_none(), "the node runs already");
-        std::fs::write(self.config(place), self.config_text(place)).expect("a config");
+        self.write_config(place);
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_file(place)).expect("a log file");
         let child = Command::new(env!("CARGO_BIN_EXE_counterfoil"))
             .args(["serve", "--config"])

@@ -5,6 +5,7 @@
 
 mod account;
 mod asset;
+mod backup;
 mod balance;
 mod book;
 mod cluster;
@@ -101,6 +102,9 @@ enum Noun {
     /// The nodes
     #[command(subcommand)]
     Cluster(cluster::Verb),
+    /// Backups
+    #[command(subcommand)]
+    Backup(backup::Verb),
 }
 
 fn level(text: &str) -> Result<api::consistency::Level, String> {
@@ -161,6 +165,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
             Noun::Watch(args) => watch::run(context, args).await,
             Noun::Command(verb) => command::run(context, verb).await,
             Noun::Cluster(verb) => cluster::run(context, verb).await,
+            Noun::Backup(verb) => backup::run(context, verb).await,
         }
     })
 }
