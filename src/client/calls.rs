@@ -10,6 +10,7 @@ use super::api::backup_service_client::BackupServiceClient;
 use super::api::cluster_service_client::ClusterServiceClient;
 use super::api::command_service_client::CommandServiceClient;
 use super::api::market_data_service_client::MarketDataServiceClient;
+use super::api::production_service_client::ProductionServiceClient;
 use super::api::query_service_client::QueryServiceClient;
 use super::connect::{ClientOptions, MESSAGE_BYTES_MAX, Nodes, retry};
 use super::error::ClientError;
@@ -82,6 +83,34 @@ calls! {
     QueryServiceClient get_transfer(GetTransferRequest) -> GetTransferResponse;
     /// The answer that a command got.
     QueryServiceClient get_command_result(GetCommandResultRequest) -> GetCommandResultResponse;
+    /// A plant with its calendar.
+    ProductionServiceClient get_plant(GetPlantRequest) -> GetPlantResponse;
+    /// Every plant, page by page.
+    ProductionServiceClient list_plants(ListPlantsRequest) -> ListPlantsResponse;
+    /// How an asset is planned.
+    ProductionServiceClient get_item(GetItemRequest) -> GetItemResponse;
+    /// Every item, page by page.
+    ProductionServiceClient list_items(ListItemsRequest) -> ListItemsResponse;
+    /// A version of a bill of materials.
+    ProductionServiceClient get_bom(GetBomRequest) -> GetBomResponse;
+    /// The versions of a product's bill of materials.
+    ProductionServiceClient list_boms(ListBomsRequest) -> ListBomsResponse;
+    /// Where an item is a component.
+    ProductionServiceClient list_where_used(ListWhereUsedRequest) -> ListWhereUsedResponse;
+    /// What a plant has of each item.
+    ProductionServiceClient list_stock(ListStockRequest) -> ListStockResponse;
+    /// What a plant is to reorder.
+    ProductionServiceClient list_reorder(ListReorderRequest) -> ListReorderResponse;
+    /// The lots of an account, or the holders of a lot.
+    ProductionServiceClient list_lots(ListLotsRequest) -> ListLotsResponse;
+    /// A work order with its parts, open or ended.
+    ProductionServiceClient get_work_order(GetWorkOrderRequest) -> GetWorkOrderResponse;
+    /// A plant's open work orders.
+    ProductionServiceClient list_work_orders(ListWorkOrdersRequest) -> ListWorkOrdersResponse;
+    /// Where a lot came from, or what became of it.
+    ProductionServiceClient trace_lot(TraceLotRequest) -> TraceLotResponse;
+    /// The state of a plant's production at one sequence.
+    ProductionServiceClient get_production_state(GetProductionStateRequest) -> GetProductionStateResponse;
     /// The book by price.
     MarketDataServiceClient get_book(GetBookRequest) -> GetBookResponse;
     /// The book by order.

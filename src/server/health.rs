@@ -10,6 +10,7 @@ use crate::replication::Leadership;
 pub const SERVICES: &[&str] = &[
     "counterfoil.v1.CommandService",
     "counterfoil.v1.QueryService",
+    "counterfoil.v1.ProductionService",
     "counterfoil.v1.MarketDataService",
     "counterfoil.v1.EventService",
     "counterfoil.v1.ClusterService",

@@ -164,6 +164,12 @@ pub const PAGE_SIZE_MAX: usize = 1_000;
 pub const HOLDS_MAX: usize = 1_000;
 /// An order's fills in one answer.
 pub const FILLS_MAX: usize = 1_000;
+/// The state of production: entries of each of its lists in one answer.
+pub const STATE_ITEMS_MAX: usize = 1_000;
+/// Lots that one trace follows.
+pub const TRACE_LOTS_MAX: usize = 1_000;
+/// Movements of lots in one answer.
+pub const TRACE_MOVES_MAX: usize = 20_000;
 /// Book levels per side when no depth is asked for.
 pub const BOOK_DEPTH_DEFAULT: usize = 10;
 /// The largest depth of a book.

@@ -159,7 +159,8 @@ impl Service {
         let market = MarketData::new(reads.clone(), streamed.clone(), config.clone());
         let events = Events::new(reads.clone(), streamed, config.clone());
         add!(pb::command_service_server::CommandServiceServer<_>, commands);
-        add!(pb::query_service_server::QueryServiceServer<_>, queries);
+        add!(pb::query_service_server::QueryServiceServer<_>, queries.clone());
+        add!(pb::production_service_server::ProductionServiceServer<_>, queries);
         add!(pb::market_data_service_server::MarketDataServiceServer<_>, market);
         add!(pb::event_service_server::EventServiceServer<_>, events);
         add!(pb::cluster_service_server::ClusterServiceServer<_>, Cluster::new(cluster, replica.clone(), reads));

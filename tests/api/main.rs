@@ -4,6 +4,7 @@ mod cluster;
 mod commands;
 mod input;
 mod node;
+mod production;
 mod queries;
 mod sessions;
 mod streams;

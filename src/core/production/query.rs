@@ -1,6 +1,7 @@
 //! What can be read of production. Every order of iteration is the same on every node.
 
 use std::collections::BTreeMap;
+use std::ops::RangeBounds;
 
 use super::boms::BomEntry;
 use super::records::{Bom, Calendar, Item, Lot, OperationProgress, Plant, Requirement, WorkOrder};
@@ -147,9 +148,16 @@ impl Ledger {
 
     /// A plant's work orders that have not ended, by id.
     pub fn work_orders(&self, plant: PlantId) -> impl Iterator<Item = WorkOrderView<'_>> {
+        self.work_orders_in(..).filter(move |view| view.order.plant == plant)
+    }
+
+    /// The work orders of every plant that have not ended and whose ids are in a range, by id.
+    pub fn work_orders_in(
+        &self,
+        ids: impl RangeBounds<WorkOrderId>,
+    ) -> impl DoubleEndedIterator<Item = WorkOrderView<'_>> {
         let orders = &self.production.work_orders;
-        let entries = orders.by_id.values().map(|&slot| &orders.entries[slot]);
-        entries.filter(move |entry| entry.order.plant == plant).map(|entry| self.work_order_view(entry))
+        orders.by_id.range(ids).map(|(_, &slot)| self.work_order_view(&orders.entries[slot]))
     }
 
     fn work_order_view<'a>(&'a self, entry: &'a WorkOrderEntry) -> WorkOrderView<'a> {
@@ -174,13 +182,18 @@ impl Ledger {
     /// What a plant has of an item, and what its work orders still make of it.
     #[must_use]
     pub fn item_stock(&self, plant: PlantId, asset: AssetId) -> ItemStock {
-        self.stock_with(plant, asset, &self.on_order(plant))
+        self.stock_in(self.locations(plant), asset, &self.on_order(plant, None))
     }
 
-    fn stock_with(&self, plant: PlantId, asset: AssetId, on_order: &BTreeMap<AssetId, i128>) -> ItemStock {
+    fn locations(&self, plant: PlantId) -> &[AccountId] {
+        self.plant(plant).map_or(&[], |plant| &plant.locations)
+    }
+
+    /// What these locations have of an item, beside what is [on order](Self::on_order).
+    #[must_use]
+    pub fn stock_in(&self, locations: &[AccountId], asset: AssetId, on_order: &BTreeMap<AssetId, i128>) -> ItemStock {
         let on_order = on_order.get(&asset).copied().unwrap_or(0);
         let mut stock = ItemStock { asset, on_hand: 0, reserved: 0, on_order };
-        let locations = self.plant(plant).map_or(&[][..], |plant| &plant.locations);
         for balance in locations.iter().filter_map(|location| self.balance(*location, asset)) {
             stock.on_hand += i128::from(balance.posted.0);
             stock.reserved += i128::from(balance.reserved.0);
@@ -191,16 +204,19 @@ impl Ledger {
     /// The items of which a plant has, available and on order, no more than their reorder point, in the
     /// order of definition.
     pub fn to_reorder(&self, plant: PlantId) -> impl Iterator<Item = (&Item, ItemStock)> {
-        let on_order = self.on_order(plant);
+        let (locations, on_order) = (self.locations(plant), self.on_order(plant, None));
         let points = self.items().filter(|item| item.reorder_point.0 > 0);
-        let stocks = points.map(move |item| (item, self.stock_with(plant, item.asset, &on_order)));
+        let stocks = points.map(move |item| (item, self.stock_in(locations, item.asset, &on_order)));
         stocks.filter(|(item, stock)| stock.available() + stock.on_order <= i128::from(item.reorder_point.0))
     }
 
-    /// What a plant's work orders still make, by product.
-    fn on_order(&self, plant: PlantId) -> BTreeMap<AssetId, i128> {
+    /// What a plant's work orders still make, by product; of those alone that put it into one location,
+    /// when it is named.
+    #[must_use]
+    pub fn on_order(&self, plant: PlantId, output: Option<AccountId>) -> BTreeMap<AssetId, i128> {
         let mut on_order = BTreeMap::new();
-        for WorkOrderView { order, .. } in self.work_orders(plant) {
+        let orders = self.work_orders(plant).map(|view| view.order);
+        for order in orders.filter(|order| output.is_none_or(|output| output == order.output)) {
             *on_order.entry(order.product).or_default() += i128::from(order.quantity.0 - order.done());
         }
         on_order

@@ -8,6 +8,7 @@ pub mod command;
 pub mod event;
 mod production;
 pub mod production_event;
+pub mod production_state;
 pub mod request;
 pub mod result;
 mod shape;

@@ -16,11 +16,13 @@ use crate::proto::v1 as pb;
 
 type Checked<T> = Result<T, Invalid>;
 
-fn plant(number: u32) -> Checked<PlantId> {
+/// A plant's id.
+pub(super) fn plant(number: u32) -> Checked<PlantId> {
     if number == 0 { Err(Invalid::missing("plant_id")) } else { Ok(PlantId(number)) }
 }
 
-fn work_order(number: u64) -> Checked<WorkOrderId> {
+/// A work order's id.
+pub(super) fn work_order(number: u64) -> Checked<WorkOrderId> {
     if number == 0 { Err(Invalid::missing("work_order_id")) } else { Ok(WorkOrderId(number)) }
 }
 

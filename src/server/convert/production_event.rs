@@ -3,15 +3,16 @@
 use super::{id_bytes, wire_number};
 use crate::core::command::{BomLine, ByProduct, DefineBom, DefineItem, DefinePlant, Operation, SetCalendar};
 use crate::core::event::{
-    LotMove, LotsMoved, MaterialMoved, MaterialsIssued, MaterialsReturned, OperationReported, StockMoved,
+    EventBody, LotMove, LotsMoved, MaterialMoved, MaterialsIssued, MaterialsReturned, OperationReported, StockMoved,
     WorkOrderChanged, WorkOrderCompleted, WorkOrderCreated, WorkOrderReleased,
 };
 use crate::core::production::records::{Requirement, WorkOrder, cost_rounded};
-use crate::core::types::{Code, LotRule};
+use crate::core::reply::work_order_of;
+use crate::core::types::{Code, LotRule, Sequence};
 use crate::proto::v1 as pb;
 
 /// A cost of the core in the currency's smallest unit, rounded up; the end of the range where it is beyond.
-fn cost(exact: i128) -> i64 {
+pub(super) fn cost(exact: i128) -> i64 {
     i64::try_from(cost_rounded(exact)).unwrap_or(i64::MAX)
 }
 
@@ -43,19 +44,11 @@ pub(super) fn set_calendar(set: &SetCalendar) -> pb::SetCalendar {
 
 /// An item.
 pub(super) fn define_item(item: &DefineItem) -> pb::DefineItem {
-    use pb::lot_rule::Rule;
-    let rule = match item.lot_rule {
-        LotRule::LotForLot => None,
-        LotRule::Fixed(fixed) => Some(Rule::Fixed(fixed.0)),
-        LotRule::Multiple { minimum, multiple } => {
-            Some(Rule::Multiple(pb::MultipleLot { minimum: minimum.0, multiple: multiple.0 }))
-        }
-    };
     pb::DefineItem {
         asset_id: item.asset.0,
         source: wire_number!(item.source),
         lead_days: item.lead_days,
-        lot_rule: rule.map(|rule| pb::LotRule { rule: Some(rule) }),
+        lot_rule: lot_rule(item.lot_rule),
         safety_stock: item.safety_stock.0,
         reorder_point: item.reorder_point.0,
         standard_cost: item.standard_cost.0,
@@ -63,6 +56,19 @@ pub(super) fn define_item(item: &DefineItem) -> pb::DefineItem {
         phantom: item.phantom,
         lot_tracked: item.lot_tracked,
     }
+}
+
+/// How much is ordered at once; nothing for what is needed, no more.
+pub(super) fn lot_rule(rule: LotRule) -> Option<pb::LotRule> {
+    use pb::lot_rule::Rule;
+    let rule = match rule {
+        LotRule::LotForLot => return None,
+        LotRule::Fixed(fixed) => Rule::Fixed(fixed.0),
+        LotRule::Multiple { minimum, multiple } => {
+            Rule::Multiple(pb::MultipleLot { minimum: minimum.0, multiple: multiple.0 })
+        }
+    };
+    Some(pb::LotRule { rule: Some(rule) })
 }
 
 /// A version of a bill of materials.
@@ -78,7 +84,7 @@ pub(super) fn define_bom(bom: &DefineBom) -> pb::DefineBom {
     }
 }
 
-fn bom_line(line: &BomLine) -> pb::BomLine {
+pub(super) fn bom_line(line: &BomLine) -> pb::BomLine {
     pb::BomLine {
         component_id: line.component.0,
         quantity: line.quantity.0,
@@ -89,11 +95,11 @@ fn bom_line(line: &BomLine) -> pb::BomLine {
     }
 }
 
-fn by_product(by_product: &ByProduct) -> pb::ByProduct {
+pub(super) fn by_product(by_product: &ByProduct) -> pb::ByProduct {
     pb::ByProduct { asset_id: by_product.asset.0, quantity: by_product.quantity.0 }
 }
 
-fn operation(operation: &Operation) -> pb::Operation {
+pub(super) fn operation(operation: &Operation) -> pb::Operation {
     pb::Operation {
         work_centre: operation.work_centre.to_string(),
         setup_seconds: operation.setup_seconds,
@@ -131,6 +137,34 @@ fn lot_move(moved: &LotMove) -> pb::LotMove {
         to_account_id: moved.to.0,
         quantity: moved.quantity.0,
         counted_to: text(moved.counted_to),
+    }
+}
+
+/// A move of a part of a lot, and the event `before` it, which is its cause.
+#[must_use]
+pub fn traced_move(
+    sequence: Sequence,
+    time: u64,
+    moved: &LotMove,
+    before: Sequence,
+    cause: &EventBody,
+) -> pb::TracedMove {
+    use pb::traced_move::Cause;
+    let cause = match cause {
+        EventBody::StockMoved(stock) => Some(Cause::StockMove(wire_number!(stock.kind))),
+        EventBody::Trade(_) => Some(Cause::TradeId(before.0)),
+        EventBody::Transferred(transferred) => Some(Cause::TransferId(id_bytes(transferred.id))),
+        EventBody::PendingPosted(posted) => Some(Cause::TransferId(id_bytes(posted.transfer))),
+        other => work_order_of(other).map(|order| Cause::WorkOrderId(order.id.0)),
+    };
+    pb::TracedMove {
+        sequence: sequence.0,
+        time,
+        from_account_id: moved.from.0,
+        to_account_id: moved.to.0,
+        quantity: moved.quantity.0,
+        counted_to: text(moved.counted_to),
+        cause,
     }
 }
 

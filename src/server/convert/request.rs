@@ -4,10 +4,12 @@ use bytes::Bytes;
 
 use super::command::command;
 use super::shape::choice;
-use super::{Invalid, Reason, shape};
+use super::{Invalid, Reason, production, shape};
 use crate::core::Command;
 use crate::core::command::{CommandKey, Scope};
-use crate::core::types::{AccountId, AssetId, CommandId, MarketId, Sequence, Side};
+use crate::core::types::{
+    AccountId, AssetId, Code, CommandId, MarketId, PlantId, Sequence, Side, WorkOrderId, WorkOrderState,
+};
 use crate::proto::v1 as pb;
 use crate::server::access::{Caller, Permission};
 use crate::server::errors::Refusal;
@@ -143,6 +145,38 @@ pub fn market_id(number: u32, field: &str) -> Result<MarketId, Invalid> {
 #[must_use]
 pub fn market_id_or_all(number: u32) -> Option<MarketId> {
     (number != 0).then_some(MarketId(number))
+}
+
+/// A plant's id.
+///
+/// # Errors
+/// When it is zero.
+pub fn plant_id(number: u32) -> Result<PlantId, Invalid> {
+    production::plant(number)
+}
+
+/// A work order's id.
+///
+/// # Errors
+/// When it is zero.
+pub fn work_order_id(number: u64) -> Result<WorkOrderId, Invalid> {
+    production::work_order(number)
+}
+
+/// A work order's state, or nothing for every one.
+///
+/// # Errors
+/// When it is not known.
+pub fn work_order_state_or_all(number: i32, field: &str) -> Result<Option<WorkOrderState>, Invalid> {
+    choice(number, WorkOrderState::from_number, field)
+}
+
+/// A lot number.
+///
+/// # Errors
+/// When it is none.
+pub fn lot_number(text: &str, field: &str) -> Result<Code, Invalid> {
+    shape::code(text, field)
 }
 
 /// A client's 128-bit id.

@@ -1,10 +1,13 @@
-//! The query service. What is live comes from the state on the apply thread, what is past from
+//! The query services. What is live comes from the state on the apply thread, what is past from
 //! journal and index; one answer shows one point, and says which.
+//!
+//! The files beside this one answer the query service, those under `production` the production service.
 
 mod balances;
 mod fold;
 mod orders;
 mod paging;
+mod production;
 mod reference;
 mod trades;
 mod transfers;
@@ -15,7 +18,7 @@ use super::history::History;
 use super::reads::Reads;
 use crate::proto::v1 as pb;
 
-/// The query service of one node. Cheap to clone.
+/// The query services of one node. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Queries {
     reads: Reads,
@@ -30,11 +33,11 @@ impl Queries {
     }
 }
 
-/// Every RPC of the service is a function of the request in one of the files beside this one.
+/// Every RPC of a service is a function of the request in one of its files.
 macro_rules! answered_by {
-    ($($rpc:ident($request:ident) -> $response:ident;)*) => {
+    ($service:path; $($rpc:ident($request:ident) -> $response:ident;)*) => {
         #[tonic::async_trait]
-        impl pb::query_service_server::QueryService for Queries {$(
+        impl $service for Queries {$(
             async fn $rpc(&self, request: Request<pb::$request>) -> Result<Response<pb::$response>, Status> {
                 Ok(Response::new(Queries::$rpc(self, request.into_inner()).await?))
             }
@@ -43,6 +46,7 @@ macro_rules! answered_by {
 }
 
 answered_by! {
+    pb::query_service_server::QueryService;
     get_asset(GetAssetRequest) -> GetAssetResponse;
     list_assets(ListAssetsRequest) -> ListAssetsResponse;
     get_market(GetMarketRequest) -> GetMarketResponse;
@@ -56,4 +60,22 @@ answered_by! {
     list_postings(ListPostingsRequest) -> ListPostingsResponse;
     get_transfer(GetTransferRequest) -> GetTransferResponse;
     get_command_result(GetCommandResultRequest) -> GetCommandResultResponse;
+}
+
+answered_by! {
+    pb::production_service_server::ProductionService;
+    get_plant(GetPlantRequest) -> GetPlantResponse;
+    list_plants(ListPlantsRequest) -> ListPlantsResponse;
+    get_item(GetItemRequest) -> GetItemResponse;
+    list_items(ListItemsRequest) -> ListItemsResponse;
+    get_bom(GetBomRequest) -> GetBomResponse;
+    list_boms(ListBomsRequest) -> ListBomsResponse;
+    list_where_used(ListWhereUsedRequest) -> ListWhereUsedResponse;
+    list_stock(ListStockRequest) -> ListStockResponse;
+    list_reorder(ListReorderRequest) -> ListReorderResponse;
+    list_lots(ListLotsRequest) -> ListLotsResponse;
+    get_work_order(GetWorkOrderRequest) -> GetWorkOrderResponse;
+    list_work_orders(ListWorkOrdersRequest) -> ListWorkOrdersResponse;
+    trace_lot(TraceLotRequest) -> TraceLotResponse;
+    get_production_state(GetProductionStateRequest) -> GetProductionStateResponse;
 }

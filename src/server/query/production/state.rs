@@ -1,0 +1,90 @@
+//! The state of a plant's production in one look.
+
+use std::collections::BTreeMap;
+
+use super::stock::{Levels, is_any};
+use super::work_orders::detail;
+use super::{known_plant, reference};
+use crate::core::Ledger;
+use crate::core::production::records::WorkOrder;
+use crate::core::types::{AssetId, PlantId, WorkOrderState};
+use crate::proto::v1 as pb;
+use crate::server::convert::{production_state, request};
+use crate::server::errors::Refusal;
+use crate::server::limits::STATE_ITEMS_MAX;
+use crate::server::query::Queries;
+
+impl Queries {
+    pub(in crate::server::query) async fn get_production_state(
+        &self,
+        asked: pb::GetProductionStateRequest,
+    ) -> Result<pb::GetProductionStateResponse, Refusal> {
+        let consistency = request::consistency(asked.consistency.as_ref())?;
+        let plant = request::plant_id(asked.plant_id)?;
+        let seen = self.reads.look(consistency, move |ledger| state(ledger, plant)).await?;
+        Ok(pb::GetProductionStateResponse { position: Some(seen.position), ..seen.value? })
+    }
+}
+
+fn state(ledger: &Ledger, id: PlantId) -> Result<pb::GetProductionStateResponse, Refusal> {
+    let plant = known_plant(ledger, id)?;
+    let mut answer =
+        pb::GetProductionStateResponse { plant: Some(reference::plant(ledger, plant)), ..Default::default() };
+    let mut making: BTreeMap<AssetId, Making> = BTreeMap::new();
+    for view in ledger.work_orders(id) {
+        let order = view.order;
+        match order.state {
+            WorkOrderState::Planned => answer.planned_count += 1,
+            WorkOrderState::Released => answer.released_count += 1,
+            WorkOrderState::InProgress => {
+                answer.in_progress_count += 1;
+                making.entry(order.product).or_default().add(order);
+            }
+            WorkOrderState::Completed => answer.completed_count += 1,
+            // One that has ended is in no table.
+            WorkOrderState::Closed | WorkOrderState::Cancelled => {}
+        }
+        answer.held_count += u64::from(order.held);
+        push(&mut answer.work_orders, &mut answer.work_orders_truncated, || detail(ledger, &view));
+    }
+    for shortage in ledger.shortages(id).take(STATE_ITEMS_MAX + 1) {
+        push(&mut answer.shortages, &mut answer.shortages_truncated, || production_state::shortage(shortage));
+    }
+    for (product, made) in making {
+        let currency = ledger.item(product).map_or(AssetId(0), |item| item.currency);
+        let Making { quantity, cost, count } = made;
+        push(&mut answer.work_in_progress, &mut answer.work_in_progress_truncated, || {
+            production_state::work_in_progress(product, currency, quantity, cost, count)
+        });
+    }
+    let levels = Levels { ledger, locations: &plant.locations, on_order: ledger.on_order(id, None) };
+    for level in ledger.items().map(|item| levels.of(item)).filter(is_any).take(STATE_ITEMS_MAX + 1) {
+        push(&mut answer.stock, &mut answer.stock_truncated, || level);
+    }
+    Ok(answer)
+}
+
+/// What orders in progress make of a product.
+#[derive(Default)]
+struct Making {
+    quantity: u128,
+    cost: i128,
+    count: u64,
+}
+
+impl Making {
+    fn add(&mut self, order: &WorkOrder) {
+        self.quantity += u128::from(order.quantity.0 - order.done());
+        self.cost = self.cost.saturating_add(order.cost);
+        self.count += 1;
+    }
+}
+
+/// Adds to a list that has an end.
+fn push<T>(list: &mut Vec<T>, truncated: &mut bool, item: impl FnOnce() -> T) {
+    if list.len() < STATE_ITEMS_MAX {
+        list.push(item());
+    } else {
+        *truncated = true;
+    }
+}
