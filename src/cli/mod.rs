@@ -9,6 +9,7 @@ mod chaos;
 mod completions;
 mod config;
 mod ctl;
+mod dates;
 mod dev;
 mod error;
 mod ground;

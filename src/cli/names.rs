@@ -1,4 +1,4 @@
-//! Assets and markets by the names that people use, and numbers by their scale.
+//! Assets, markets and plants by the names that people use, and numbers by their scale.
 
 use std::collections::HashMap;
 
@@ -7,18 +7,19 @@ use super::table::amount;
 use crate::client::{Client, ClientError, api};
 use crate::core::decimal;
 
-/// What is known of the cluster's assets and markets; asks for what it does not know.
+/// What is known of the cluster's assets, markets and plants; asks for what it does not know.
 #[derive(Debug)]
 pub struct Names {
     client: Client,
     assets: HashMap<u32, api::Asset>,
     markets: HashMap<u32, api::Market>,
+    plants: Vec<api::Plant>,
 }
 
 impl Names {
     /// Knows nothing yet.
     pub fn new(client: Client) -> Self {
-        Self { client, assets: HashMap::new(), markets: HashMap::new() }
+        Self { client, assets: HashMap::new(), markets: HashMap::new(), plants: Vec::new() }
     }
 
     /// The asset that `key` names, by id or by code.
@@ -63,6 +64,31 @@ impl Names {
     /// The market with this id.
     pub async fn market_by_id(&mut self, id: u32) -> Result<Market, CliError> {
         self.market(&id.to_string()).await
+    }
+
+    /// The plant that `key` names, by id or by name.
+    pub async fn plant(&mut self, key: &str) -> Result<api::Plant, CliError> {
+        let id: Option<u32> = key.parse().ok();
+        let named = |plant: &&api::Plant| id.map_or(plant.name == key, |id| plant.plant_id == id);
+        if self.plants.iter().find(named).is_none() {
+            self.plants = self.all_plants().await?;
+        }
+        let found = self.plants.iter().find(named).cloned();
+        found.ok_or_else(|| CliError::Check(format!("there is no plant {key}")))
+    }
+
+    async fn all_plants(&self) -> Result<Vec<api::Plant>, CliError> {
+        let mut plants = Vec::new();
+        let mut token = String::new();
+        loop {
+            let page = Some(api::Page { token, ..api::Page::default() });
+            let mut answer = self.client.list_plants(api::ListPlantsRequest { page, consistency: None }).await?;
+            plants.append(&mut answer.plants);
+            token = answer.next_page_token;
+            if token.is_empty() {
+                return Ok(plants);
+            }
+        }
     }
 
     /// A market with its two assets.

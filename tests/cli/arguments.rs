@@ -53,6 +53,20 @@ fn an_option_that_would_do_nothing_is_refused() {
 }
 
 #[test]
+fn production_takes_dates_quantities_and_lots_that_are_ones() {
+    let plan = |start| {
+        let create =
+            ["ctl", "production", "work-order", "create", "--plant", "W", "--product", "CART", "--quantity", "1"];
+        [&create[..], &["--location", "1", "--start", start, "--due", "2026-12-01"]].concat()
+    };
+    refuses(&plan("2026-11-31"), 2, "a date is written as");
+    refuses(&["ctl", "production", "plant", "calendar", "W", "--weekdays", "mon,day"], 2, "one of mon, tue");
+    refuses(&["ctl", "production", "bom", "get", "CART"], 2, "--bom-version");
+    refuses(&["ctl", "inventory", "lots", "--asset", "GLUE"], 2, "--location");
+    refuses(&["ctl", "inventory", "scrap", "--location", "1", "--asset", "A", "--quantity", "1"], 2, "--reason");
+}
+
+#[test]
 fn two_prices_of_one_order_are_refused() {
     let place = ["ctl", "order", "place", "--account", "1", "--market", "1", "--side", "buy", "--quantity", "1"];
     refuses(&[&place[..], &["--limit", "1", "--budget", "2"]].concat(), 2, "cannot be used with");

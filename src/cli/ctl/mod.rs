@@ -10,10 +10,12 @@ mod balance;
 mod book;
 mod cluster;
 mod command;
+mod inventory;
 mod market;
 mod order;
 mod pages;
 mod posting;
+mod production;
 mod result;
 mod trade;
 mod transfer;
@@ -96,6 +98,12 @@ enum Noun {
     Book(book::Args),
     /// Every event, from any sequence on, then live
     Watch(watch::Args),
+    /// Stock of materials and products: what there is, and what comes, goes and moves
+    #[command(subcommand)]
+    Inventory(inventory::Verb),
+    /// What is made, of what, and how far it is
+    #[command(subcommand)]
+    Production(production::Noun),
     /// Commands by their idempotency key
     #[command(subcommand)]
     Command(command::Verb),
@@ -163,6 +171,8 @@ pub fn run(args: Args) -> Result<(), CliError> {
             Noun::Posting(verb) => posting::run(context, verb).await,
             Noun::Book(args) => book::run(context, args).await,
             Noun::Watch(args) => watch::run(context, args).await,
+            Noun::Inventory(verb) => inventory::run(context, verb).await,
+            Noun::Production(noun) => production::run(context, noun).await,
             Noun::Command(verb) => command::run(context, verb).await,
             Noun::Cluster(verb) => cluster::run(context, verb).await,
             Noun::Backup(verb) => backup::run(context, verb).await,

@@ -52,7 +52,15 @@ paged!(
     ListAccountsResponse.accounts,
     ListOrdersResponse.orders,
     ListTradesResponse.trades,
-    ListPostingsResponse.postings
+    ListPostingsResponse.postings,
+    ListPlantsResponse.plants,
+    ListItemsResponse.items,
+    ListBomsResponse.boms,
+    ListWhereUsedResponse.uses,
+    ListStockResponse.stock,
+    ListReorderResponse.stock,
+    ListLotsResponse.lots,
+    ListWorkOrdersResponse.work_orders
 );
 
 /// Fetches pages until there are enough entries, or no more.

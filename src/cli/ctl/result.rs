@@ -54,6 +54,14 @@ impl Context {
             }
             rows.push(("open", market.quantity(order.open)));
         }
+        if let Some(order) = &result.work_order {
+            let product = self.names.asset_by_id(order.product_id).await?;
+            let quantity = |number: u64| amount(number, product.scale);
+            rows.push(("work order", order.work_order_id.to_string()));
+            rows.push(("product", format!("{} {}", quantity(order.quantity), product.code)));
+            rows.push(("state", words::work_order_state(order)));
+            rows.push(("completed", quantity(order.completed)));
+        }
         print(&list(rows))?;
         if result.balances.is_empty() { Ok(()) } else { self.print_left(&result.balances).await }
     }

@@ -87,6 +87,28 @@ words! {
         Transfer => Transfer,
         /// Orders of one account
         Trading => Trading,
+        /// Plants, items, bills of materials, stock, work orders
+        Production => Production,
+    }
+
+    /// Where an item comes from.
+    Source {
+        /// Work orders make it
+        Make => Make,
+        /// It is bought
+        Buy => Buy,
+    }
+
+    /// Where a work order stands.
+    WorkOrderState {
+        /// Holds nothing
+        Planned => Planned,
+        /// Its materials are reserved
+        Released => Released,
+        /// Work on it has begun
+        InProgress => InProgress,
+        /// Nothing is left to make
+        Completed => Completed,
     }
 }
 
@@ -138,6 +160,23 @@ pub fn transfer_state(number: i32) -> String {
 /// See [`side`].
 pub fn node_role(number: i32) -> String {
     api::NodeRole::try_from(number).map_or_else(|_| number.to_string(), |role| word(role.as_str_name(), "NODE_ROLE"))
+}
+
+/// See [`side`].
+pub fn source(number: i32) -> String {
+    api::Source::try_from(number).map_or_else(|_| number.to_string(), |source| word(source.as_str_name(), "SOURCE"))
+}
+
+/// See [`side`].
+pub fn stock_move(number: i32) -> String {
+    api::StockMoveKind::try_from(number)
+        .map_or_else(|_| number.to_string(), |kind| word(kind.as_str_name(), "STOCK_MOVE_KIND"))
+}
+
+/// See [`side`]; with a word for one that is held.
+pub fn work_order_state(order: &api::WorkOrder) -> String {
+    let state = word(order.state().as_str_name(), "WORK_ORDER_STATE");
+    if order.held { format!("{state}, on hold") } else { state }
 }
 
 /// A rejection in the words of the API, without prefix.

@@ -1,0 +1,48 @@
+//! `ctl production`: plants, items, bills of materials, work orders, and the state of it all.
+
+mod bom;
+mod item;
+mod plant;
+mod state;
+mod work_order;
+
+use super::{Context, Fresh};
+use crate::cli::{CliError, dates};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Noun {
+    /// Where things are made
+    #[command(subcommand)]
+    Plant(plant::Verb),
+    /// How materials and products are planned
+    #[command(subcommand)]
+    Item(Box<item::Verb>),
+    /// What products are made of
+    #[command(subcommand)]
+    Bom(Box<bom::Verb>),
+    /// Runs of a bill of materials
+    #[command(subcommand)]
+    WorkOrder(Box<work_order::Verb>),
+    /// Show a plant's orders, shortages, work in progress and stock, at one sequence
+    State {
+        /// Name or id
+        plant: String,
+        #[command(flatten)]
+        fresh: Fresh,
+    },
+}
+
+pub async fn run(context: &mut Context, noun: Noun) -> Result<(), CliError> {
+    match noun {
+        Noun::Plant(verb) => plant::run(context, verb).await,
+        Noun::Item(verb) => item::run(context, *verb).await,
+        Noun::Bom(verb) => bom::run(context, *verb).await,
+        Noun::WorkOrder(verb) => work_order::run(context, *verb).await,
+        Noun::State { plant, fresh } => state::run(context, &plant, fresh).await,
+    }
+}
+
+/// A day of the command line.
+fn day(text: &str) -> Result<i32, String> {
+    dates::parse(text)
+}

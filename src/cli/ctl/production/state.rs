@@ -1,0 +1,72 @@
+//! `ctl production state`.
+
+use super::super::inventory::print_stock;
+use super::super::{Context, Fresh, print};
+use super::work_order::print_orders;
+use crate::cli::CliError;
+use crate::cli::table::{Column, amount, table};
+use crate::client::api;
+
+pub async fn run(context: &mut Context, plant: &str, fresh: Fresh) -> Result<(), CliError> {
+    let plant_id = context.names.plant(plant).await?.plant_id;
+    let request = api::GetProductionStateRequest { plant_id, consistency: fresh.consistency() };
+    let state = context.client.get_production_state(request).await?;
+    if context.printed_json(&state)? {
+        return Ok(());
+    }
+    let name = state.plant.as_ref().map(|plant| plant.name.as_str()).unwrap_or_default();
+    let sequence = state.position.map_or(0, |position| position.sequence);
+    print(&format!(
+        "{name} at sequence {sequence}: {} planned, {} released, {} in progress, {} completed, {} on hold",
+        state.planned_count, state.released_count, state.in_progress_count, state.completed_count, state.held_count
+    ))?;
+    print_orders(context, state.work_orders.iter().filter_map(|detail| detail.work_order.as_ref())).await?;
+    more(state.work_orders_truncated)?;
+    print_shortages(context, &state.shortages).await?;
+    more(state.shortages_truncated)?;
+    print_making(context, &state.work_in_progress).await?;
+    more(state.work_in_progress_truncated)?;
+    print_stock(context, &state.stock).await?;
+    more(state.stock_truncated)
+}
+
+fn more(truncated: bool) -> Result<(), CliError> {
+    if truncated { print("… and more") } else { Ok(()) }
+}
+
+async fn print_shortages(context: &mut Context, shortages: &[api::MaterialShortage]) -> Result<(), CliError> {
+    let mut rows = Vec::new();
+    for shortage in shortages {
+        let component = context.names.asset_by_id(shortage.component_id).await?;
+        let short = amount(shortage.short, component.scale);
+        rows.push(vec![shortage.work_order_id.to_string(), component.code, short]);
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    print(&table(&[Column::Number("work order"), Column::Text("lacks"), Column::Number("quantity")], rows))
+}
+
+async fn print_making(context: &mut Context, making: &[api::WorkInProgress]) -> Result<(), CliError> {
+    let mut rows = Vec::new();
+    for made in making {
+        let product = context.names.asset_by_id(made.product_id).await?;
+        let currency = context.names.asset_by_id(made.currency_asset_id).await?;
+        rows.push(vec![
+            product.code,
+            amount(made.quantity, product.scale),
+            made.work_order_count.to_string(),
+            format!("{} {}", amount(made.cost, currency.scale), currency.code),
+        ]);
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let columns = [
+        Column::Text("being made"),
+        Column::Number("quantity"),
+        Column::Number("work orders"),
+        Column::Number("materials so far"),
+    ];
+    print(&table(&columns, rows))
+}
