@@ -15,7 +15,7 @@ use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::backup::work::{Declined, Desk};
+use super::backup::work::{self as backup, Declined, Desk};
 use super::codec;
 use super::config::{
     CONNECTION_WINDOW_BYTES, MESSAGE_BYTES_MAX, ReplicationConfig, STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
@@ -327,12 +327,14 @@ impl RaftService for Service {
         let request = request.into_inner();
         self.check(request.header.as_ref())?;
         let work = wire::parse_backup_work(request.work)?;
-        let reason = match self.desk.put(work) {
+        let answer = match self.desk.put(work, backup::now_ms()) {
             // It is what was asked for that is being done.
-            Ok(()) | Err(Declined::AtIt) => String::new(),
-            Err(declined) => declined.to_string(),
+            Ok(backup_id) | Err(Declined::AtIt { backup: backup_id }) => {
+                pb::AssignBackupWorkResponse { accepted: true, backup_id, ..Default::default() }
+            }
+            Err(declined) => pb::AssignBackupWorkResponse { reason: declined.to_string(), ..Default::default() },
         };
-        Ok(Response::new(pb::AssignBackupWorkResponse { accepted: reason.is_empty(), reason }))
+        Ok(Response::new(answer))
     }
 
     async fn get_digests(

@@ -36,7 +36,7 @@ impl From<RunError> for Refusal {
         let RunError::Declined(declined) = error;
         match declined {
             Declined::Busy => Self::Overloaded("pieces of work with backups"),
-            Declined::NoTarget | Declined::AtIt => Self::BackupRefused(declined.to_string()),
+            Declined::NoTarget | Declined::AtIt { .. } => Self::BackupRefused(declined.to_string()),
         }
     }
 }
@@ -107,8 +107,8 @@ impl pb::backup_service_server::BackupService for Backups {
         request: Request<pb::RunBackupRequest>,
     ) -> Result<Response<pb::RunBackupResponse>, Status> {
         let kind = kind(request.into_inner().kind)?;
-        let node_id = self.keeper()?.run(Work::BackUp(kind)).await.map_err(Refusal::from)?;
-        Ok(Response::new(pb::RunBackupResponse { node_id }))
+        let (node_id, backup_id) = self.keeper()?.run(Work::BackUp(kind)).await.map_err(Refusal::from)?;
+        Ok(Response::new(pb::RunBackupResponse { node_id, backup_id }))
     }
 
     async fn list_backups(
@@ -131,7 +131,7 @@ impl pb::backup_service_server::BackupService for Backups {
             return Err(Refusal::NotFound { what: "backup", key: backup_id }.into());
         }
         let depth = if trial { Depth::Trial } else { Depth::Parts };
-        let node_id = keeper.run(Work::Check(backup_id, depth)).await.map_err(Refusal::from)?;
+        let (node_id, _) = keeper.run(Work::Check(backup_id, depth)).await.map_err(Refusal::from)?;
         Ok(Response::new(pb::CheckBackupResponse { node_id }))
     }
 

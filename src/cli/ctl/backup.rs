@@ -73,15 +73,17 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
             if context.printed_json(&answer)? { Ok(()) } else { print_list(&answer) }
         }
         Verb::Run { kind, wait } => {
-            let before = client.list_backups(api::ListBackupsRequest {}).await?.backups;
             let answer = client.run_backup(api::RunBackupRequest { kind: kind.to_wire() }).await?;
             let Some(seconds) = wait else {
                 let done = context.printed_json(&answer)?;
-                return if done { Ok(()) } else { print(&format!("node {} makes it", answer.node_id)) };
+                return if done {
+                    Ok(())
+                } else {
+                    print(&format!("node {} makes {}", answer.node_id, answer.backup_id))
+                };
             };
-            let is_new = |backup: &&api::Backup| !before.iter().any(|old| old.backup_id == backup.backup_id);
             let made = wait_for(context, seconds, |backups| {
-                backups.iter().find(|backup| is_new(backup) && backup.check.is_some()).cloned()
+                find(backups, &answer.backup_id).filter(|backup| backup.check.is_some())
             });
             finish(context, made.await?)
         }

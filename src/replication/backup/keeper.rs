@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -16,7 +16,7 @@ use super::super::wire;
 use super::hold::Hold;
 use super::log::RaftLog;
 use super::schedule::{Schedule, Seen};
-use super::work::{Declined, Work};
+use super::work::{Declined, Job, Work, now_ms};
 use crate::core::types::Sequence;
 use crate::machine::{self, Instant};
 use crate::proto::raft::v1 as pb;
@@ -25,7 +25,7 @@ use crate::store::backup::plan::Catalogue;
 use crate::store::backup::retention::{self, Keep};
 use crate::store::backup::vault::{CHECKS, MANIFESTS, Vault};
 use crate::store::backup::write::{Order, Origin, Point, write};
-use crate::store::backup::{BackupError, Control, Kind, Manifest, new_id, read_catalogue};
+use crate::store::backup::{BackupError, Control, Kind, Manifest, read_catalogue};
 use crate::store::engine::Readers;
 use crate::store::identity::{self, ClusterId};
 use crate::store::{Disk, Position};
@@ -128,16 +128,11 @@ pub struct Keeper {
     shared: Arc<Shared>,
 }
 
-fn now_ms() -> u64 {
-    let since = machine::time_of_day().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 impl Keeper {
     /// Begins to take work. The node runs [`Self::look`] and [`Self::work`], and [`Self::tend_log`].
     #[must_use]
     pub fn new(options: KeeperOptions, cluster: ClusterId, replica: Replica, readers: Readers) -> Self {
-        replica.desk().open();
+        replica.desk().open(identity::NodeId(replica.status().node));
         let hold = Hold::new(options.log_bytes_max);
         let (known, changed) = (Mutex::default(), Notify::new());
         Self { shared: Arc::new(Shared { options, replica, readers, cluster, hold, known, changed }) }
@@ -235,19 +230,20 @@ impl Keeper {
         };
         let Some(work) = due else { return };
         match self.run(work.clone()).await {
-            Ok(node) => {
-                tracing::info!(%work, node, "given out");
+            Ok((node, backup)) => {
+                tracing::info!(%work, node, backup, "given out");
                 self.known().given = Some((work, node, Instant::now()));
             }
             Err(error) => tracing::warn!(%work, %error, "nobody takes it"),
         }
     }
 
-    /// Has work done: by a follower if this node leads and one takes it, here otherwise. Returns by which node.
+    /// Has work done: by a follower if this node leads and one takes it, here otherwise. Returns by which node,
+    /// and the backup that is made or checked.
     ///
     /// # Errors
     /// When nobody takes it.
-    pub async fn run(&self, work: Work) -> Result<NodeId, RunError> {
+    pub async fn run(&self, work: Work) -> Result<(NodeId, String), RunError> {
         let status = self.shared.replica.status();
         if status.role == Role::Leader {
             let last = status.last.map_or(0, |last| last.0);
@@ -262,38 +258,39 @@ impl Keeper {
             able.sort_by_key(|(id, _)| (Some(*id) != before, *id));
             for (id, node) in able {
                 match self.assign(id, &node, &work).await {
-                    Ok(()) => return Ok(id),
+                    Ok(backup) => return Ok((id, backup)),
                     Err(reason) => tracing::info!(node = id, %work, reason, "not taken"),
                 }
             }
         }
-        match self.shared.replica.desk().put(work) {
-            Ok(()) | Err(Declined::AtIt) => Ok(status.node),
+        match self.shared.replica.desk().put(work, now_ms()) {
+            Ok(backup) | Err(Declined::AtIt { backup }) => Ok((status.node, backup)),
             Err(declined) => Err(declined.into()),
         }
     }
 
-    /// Gives work to another node.
-    async fn assign(&self, id: NodeId, node: &Node, work: &Work) -> Result<(), String> {
+    /// Gives work to another node. Returns the backup that is made or checked.
+    async fn assign(&self, id: NodeId, node: &Node, work: &Work) -> Result<String, String> {
         let peers = &self.shared.replica.shared.peers;
         let request =
             pb::AssignBackupWorkRequest { header: Some(peers.route(id).header()), work: Some(wire::backup_work(work)) };
         let ask = |mut client: Client| async move { client.assign_backup_work(request).await };
         let answer = peers.ask(id, node, peers.config().call_timeout, ask).await.map_err(|error| error.to_string())?;
-        if answer.accepted { Ok(()) } else { Err(answer.reason) }
+        if answer.accepted { Ok(answer.backup_id) } else { Err(answer.reason) }
     }
 
     /// Does the work that comes to this node, until the node is stopped.
     pub async fn work(&self) {
         loop {
-            let work = self.shared.replica.desk().next().await;
+            let job = self.shared.replica.desk().next().await;
+            let work = job.work.clone();
             let control = Arc::new(Control::paced(self.shared.options.bytes_per_second_max));
             self.known().work = Some((work.clone(), control.clone()));
             let begun = Instant::now();
             let point = self.point().await;
             let keeper = self.clone();
-            let (doing, reins) = (work.clone(), control.clone());
-            let done = machine::blocking(move || keeper.carry_out(&doing, point, &reins)).await;
+            let reins = control.clone();
+            let done = machine::blocking(move || keeper.carry_out(&job, point, &reins)).await;
             self.known().work = None;
             match done {
                 Ok(Ok(())) => {
@@ -326,13 +323,13 @@ impl Keeper {
         Ok(Point { position, sequence: published.sequence, digest: published.digest, feature_level })
     }
 
-    fn carry_out(&self, work: &Work, point: Result<Point, ReadError>, control: &Control) -> Result<(), BackupError> {
+    fn carry_out(&self, job: &Job, point: Result<Point, ReadError>, control: &Control) -> Result<(), BackupError> {
         let vault = self.shared.options.vault.as_ref();
         let (catalogue, _) = read_catalogue(vault, Some(self.shared.cluster), &self.known().catalogue.clone())?;
-        match work {
+        match &job.work {
             Work::BackUp(kind) => {
                 let point = point.map_err(|error| BackupError::NotCaughtUp { reason: error.to_string() })?;
-                let made = self.back_up(&catalogue, *kind, point, control)?;
+                let made = self.back_up(&catalogue, (*kind, &job.backup), point, control)?;
                 let (catalogue, _) = read_catalogue(vault, Some(self.shared.cluster), &catalogue)?;
                 self.check(&catalogue, &made.id, Depth::Parts, control)?;
                 self.retire(&catalogue)
@@ -344,7 +341,7 @@ impl Keeper {
     fn back_up(
         &self,
         catalogue: &Catalogue,
-        kind: Kind,
+        (kind, id): (Kind, &str),
         end: Point,
         control: &Control,
     ) -> Result<Manifest, BackupError> {
@@ -354,7 +351,7 @@ impl Keeper {
         let snapshots = replica.shared.apply.snapshots();
         let origin = Origin { cluster: *cluster, node, snapshots, journal: &readers.journal, log: &log };
         let order = |kind| Order {
-            id: new_id(kind, node, now_ms()),
+            id: id.to_owned(),
             kind,
             newest: catalogue.newest(),
             full: catalogue.newest_full(),
