@@ -19,7 +19,7 @@ use crate::store::backup::check::newest_good;
 use crate::store::backup::plan::{Catalogue, Goal, Plan};
 use crate::store::backup::restore::{RestoreOptions, Restored, restore};
 use crate::store::backup::vault::Vault;
-use crate::store::backup::{BackupError, Control, Manifest, parse_time};
+use crate::store::backup::{BackupError, Control, Manifest, mark_text, parse_time};
 use crate::store::identity::{ClusterId, NodeId};
 
 /// Restores a backup, whole or to a point, as the first node of a new cluster. The configuration is the
@@ -84,7 +84,14 @@ pub fn run(args: &Args) -> Result<(), CliError> {
     }
     let cluster = cluster_id(&config);
     check_name(&catalogue, cluster)?;
-    let plan = catalogue.plan(&args.point.goal()?).map_err(failed)?;
+    let goal = args.point.goal()?;
+    if let (Goal::Newest, Some(problem)) = (&goal, problems.first()) {
+        let newest = mark_text(catalogue.newest_restorable().as_ref());
+        return Err(CliError::Check(format!(
+            "{problem}; nothing was restored; the newest restorable point is {newest}: ask for it by --to-sequence or --backup"
+        )));
+    }
+    let plan = catalogue.plan(&goal).map_err(failed)?;
     if args.dry_run {
         return print(args.output, &plan, None, &config);
     }

@@ -104,7 +104,7 @@ impl fmt::Debug for FolderLock {
 /// The name of the lock file in a locked folder.
 pub(super) const LOCK_FILE: &str = "LOCK";
 /// What a file is called while it is being written, until it is renamed.
-const UNFINISHED_SUFFIX: &str = "unfinished";
+pub(super) const UNFINISHED_SUFFIX: &str = "unfinished";
 
 impl Disk {
     /// The machine's own file systems.

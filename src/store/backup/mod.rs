@@ -27,7 +27,7 @@ pub mod testing;
 pub mod vault;
 pub mod write;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 
 pub use catalogue::read_catalogue;
 pub use control::Control;
@@ -50,6 +50,12 @@ const READ_BYTES: usize = 4 << 20;
 pub fn new_id(kind: Kind, node: NodeId, now_ms: u64) -> String {
     let time = date(now_ms).format("%Y%m%dT%H%M%S%3fZ");
     format!("{time}-{kind}-n{node}-{:08x}", machine::random() as u32)
+}
+
+/// When a backup of this name was begun, in milliseconds since the Unix epoch, by the clock of its node.
+fn begun_ms(id: &str) -> Option<u64> {
+    let time = NaiveDateTime::parse_from_str(id.split('-').next()?, "%Y%m%dT%H%M%S%3fZ").ok()?;
+    u64::try_from(time.and_utc().timestamp_millis()).ok()
 }
 
 fn date(ms: u64) -> DateTime<Utc> {
@@ -75,6 +81,20 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
 }
 
 /// A point for people.
-fn mark_text(mark: Option<&manifest::Mark>) -> String {
+#[must_use]
+pub fn mark_text(mark: Option<&manifest::Mark>) -> String {
     mark.map_or_else(|| "none".to_owned(), |mark| format!("event {} of {}", mark.sequence, time_text(mark.time())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_when_its_backup_was_begun() {
+        for ms in [0, 999, 1_767_225_600_123] {
+            assert_eq!(begun_ms(&new_id(Kind::Full, NodeId(2), ms)), Some(ms));
+        }
+        assert_eq!(begun_ms("another"), None);
+    }
 }

@@ -178,7 +178,12 @@ impl<'a, 'b> Cutter<'a, 'b> {
 /// A part's bytes, which are those that the manifest says.
 pub(super) fn fetch(vault: &dyn Vault, manifest: &Manifest, part: &Part) -> Result<Bytes, BackupError> {
     let object = manifest.part_object(part);
-    let Some(bytes) = vault.get(&object)? else { return Err(BackupError::Missing { part: object }) };
+    let bytes = match vault.get(&object) {
+        // The manifest could be opened with it.
+        Err(BackupError::Key { reason }) => return Err(BackupError::Damaged { part: object, reason }),
+        found => found?,
+    };
+    let Some(bytes) = bytes else { return Err(BackupError::Missing { part: object }) };
     let damaged = |reason: String| Err(BackupError::Damaged { part: object.clone(), reason });
     if bytes.len() as u64 != part.bytes {
         return damaged(format!("it has {} bytes, the manifest says {}", bytes.len(), part.bytes));

@@ -133,6 +133,14 @@ impl Catalogue {
         Self { backups: self.backups.iter().filter(|manifest| manifest.id != id).cloned().collect() }
     }
 
+    /// Backups that others go on from and that are not there: none is ever removed before those.
+    pub fn missing(&self) -> impl Iterator<Item = (&str, &Manifest)> {
+        self.backups.iter().filter_map(|manifest| {
+            let parent = manifest.parent.as_deref()?;
+            self.find(parent).is_none().then_some((parent, manifest))
+        })
+    }
+
     fn log_pieces(&self) -> Vec<(u64, u64, &Manifest)> {
         let piece = |manifest: &'_ Manifest| (manifest.log_after.next_index().0, manifest.end.next_index().0);
         self.backups.iter().map(|manifest| (piece(manifest).0, piece(manifest).1, manifest)).collect()
@@ -156,10 +164,16 @@ impl Catalogue {
     /// # Errors
     /// [`BackupError::Unknown`], [`BackupError::NotRestorable`].
     pub fn plan(&self, goal: &Goal) -> Result<Plan<'_>, BackupError> {
-        self.try_plan(goal).map_err(|reason| BackupError::NotRestorable {
-            asked: goal.to_string(),
-            reason,
-            newest: super::mark_text(self.newest_restorable().as_ref()),
+        self.try_plan(goal).map_err(|mut reason| {
+            for (parent, child) in self.missing() {
+                reason += &format!(
+                    ", and {}, which {} goes on from, is missing or damaged",
+                    Manifest::object(parent),
+                    child.id
+                );
+            }
+            let newest = super::mark_text(self.newest_restorable().as_ref());
+            BackupError::NotRestorable { asked: goal.to_string(), reason, newest }
         })
     }
 

@@ -23,7 +23,7 @@ use crate::core::event::Effects;
 use crate::core::types::{LogIndex, Sequence, Timestamp};
 use crate::store::checkpoint::Checkpoint;
 use crate::store::engine::{Engine, EngineOptions, Payload};
-use crate::store::file::{Access, FolderLock, LOCK_FILE};
+use crate::store::file::{Access, FolderLock, LOCK_FILE, UNFINISHED_SUFFIX};
 use crate::store::identity::ClusterId;
 use crate::store::journal::{Journal, JournalOptions};
 use crate::store::recovery::Folders;
@@ -129,10 +129,16 @@ fn begin(disk: &Disk, dir: &Path, plan: &Plan<'_>, cluster: ClusterId) -> Result
     match disk.read_file(&path)? {
         Some(found) if found == mark.as_bytes() => {}
         Some(_) => return Err(StoreError::Unfinished { path }.into()),
-        None if disk.list(dir)?.iter().all(|name| name == LOCK_FILE) => disk.replace_file(&path, mark.as_bytes())?,
+        None if is_unused(disk, dir)? => disk.replace_file(&path, mark.as_bytes())?,
         None => return Err(StoreError::NotEmpty { path: dir.to_owned() }.into()),
     }
     Ok(lock)
+}
+
+/// Whether nothing is in a folder but what the beginning of a restore leaves when it is broken off.
+fn is_unused(disk: &Disk, dir: &Path) -> Result<bool, StoreError> {
+    let unfinished = format!("{RESTORING}.{UNFINISHED_SUFFIX}");
+    Ok(disk.list(dir)?.iter().all(|name| *name == LOCK_FILE || *name == unfinished))
 }
 
 /// Fetches the image, verifies it, and puts it in place as a snapshot of the new cluster.

@@ -70,7 +70,8 @@ pub fn remove(vault: &dyn Vault, manifest: &Manifest) -> Result<(), BackupError>
     Finding::remove(vault, &manifest.id)
 }
 
-/// Removes parts of backups that were never finished, or not removed to the end. Returns how many objects.
+/// Removes parts of backups that were never finished, or not removed to the end, and what is left of objects that
+/// were not. Returns how many.
 /// `listed` says whether there is a manifest of this name, of whatever cluster.
 ///
 /// # Errors
@@ -84,7 +85,11 @@ pub fn remove_unfinished(vault: &dyn Vault, listed: impl Fn(&str) -> bool, now_m
             removed += 1;
         }
     }
-    Ok(removed)
+    let is_old = |name: &str| {
+        let begun = name.split('/').nth(1).and_then(super::begun_ms);
+        begun.is_some_and(|begun| begun.saturating_add(UNFINISHED_MS) < now_ms)
+    };
+    Ok(removed + vault.sweep(&is_old)?)
 }
 
 #[cfg(test)]

@@ -163,6 +163,10 @@ impl Vault for Sealed {
     fn remove(&self, name: &str) -> Result<(), BackupError> {
         self.below.remove(name)
     }
+
+    fn sweep(&self, is_old: &dyn Fn(&str) -> bool) -> Result<usize, BackupError> {
+        self.below.sweep(is_old)
+    }
 }
 
 /// Whether an object is sealed, so that a missing key can be told from damage.

@@ -52,4 +52,14 @@ pub trait Vault: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`BackupError::Target`].
     fn remove(&self, name: &str) -> Result<(), BackupError>;
+
+    /// Removes what writes that were broken off have left of objects which `is_old` approves by their names.
+    /// Returns how many. Most vaults leave nothing.
+    ///
+    /// # Errors
+    /// [`BackupError::Target`], or a fault of the disk.
+    fn sweep(&self, is_old: &dyn Fn(&str) -> bool) -> Result<usize, BackupError> {
+        let _ = is_old;
+        Ok(0)
+    }
 }
