@@ -420,7 +420,7 @@ impl Config {
 
     /// Every number, with its key and what it may be. The most is far beyond what is of use: it keeps a slip
     /// of the pen from overflowing something.
-    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 25] {
+    fn ranges(&self) -> [(&'static str, u64, RangeInclusive<u64>); 26] {
         let Self { node, raft, store, server, backup, .. } = self;
         [
             ("node.id", node.id, 1..=u64::MAX),
@@ -443,6 +443,7 @@ impl Config {
             ("server.slow_reader_ms", server.slow_reader_ms, 100..=3_600_000),
             ("server.queued_commands", server.queued_commands as u64, 8_190..=100_000_000),
             ("server.proposals", server.proposals as u64, 1..=PROPOSALS_MAX as u64),
+            ("backup.trial_state_mib", backup.trial_state_mib, 0..=1_000_000_000),
             ("backup.alarm_minutes", backup.alarm_minutes, 1..=1_000_000),
             ("backup.keep_full", backup.keep_full, 1..=1_000_000),
             ("backup.keep_days", backup.keep_days, 0..=1_000_000),

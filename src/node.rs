@@ -482,6 +482,7 @@ async fn open_keeper(
         bytes_per_second_max: backup.mib_per_second << 20,
         log_bytes_max: backup.log_mib << 20,
         scratch: config.node.data_dir.join(TRIAL),
+        trial_state_bytes_max: backup.trial_state_mib << 20,
         disk: Disk::real(),
     };
     Ok(Some(Keeper::new(options, cluster, replica.clone(), readers.clone())))

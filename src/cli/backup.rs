@@ -13,7 +13,7 @@ use super::args::Output;
 use super::table::{Column, table, time};
 use crate::node::cluster_id_of;
 use crate::store::Disk;
-use crate::store::backup::check::{check_parts, newest_good, trial};
+use crate::store::backup::check::{Scratch, check_parts, newest_good, trial};
 use crate::store::backup::objects::{Options, open_vault};
 use crate::store::backup::plan::Catalogue;
 use crate::store::backup::seal::SealKey;
@@ -214,7 +214,8 @@ fn try_out(vault: &dyn Vault, catalogue: &Catalogue, manifest: &Manifest) -> Res
     let scratch = tempfile::tempdir()
         .map_err(|error| crate::store::StoreError::io("create a folder in", &std::env::temp_dir(), error))?;
     let folder = scratch.path().join("trial");
-    trial(vault, catalogue, &manifest.id, &folder, &Disk::real(), &Control::default()).map(drop)
+    let scratch = Scratch { folder: &folder, disk: &Disk::real(), state_bytes_max: u64::MAX };
+    trial(vault, catalogue, &manifest.id, scratch, &Control::default()).map(drop)
 }
 
 fn report(

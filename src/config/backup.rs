@@ -27,6 +27,8 @@ pub struct BackupConfig {
     pub incremental: String,
     /// When the newest is restored on trial.
     pub trial: String,
+    /// A state of about so many MiB is not built in the node's memory on trial.
+    pub trial_state_mib: u64,
     /// How long one may be due before that is an alarm, in minutes.
     pub alarm_minutes: u64,
     /// Full ones that are kept, with all that goes on from them.
@@ -49,6 +51,7 @@ impl Default for BackupConfig {
             differential: "0 3 * * mon-sat".to_owned(),
             incremental: "*/10 * * * *".to_owned(),
             trial: "0 5 * * *".to_owned(),
+            trial_state_mib: 128,
             alarm_minutes: 60,
             keep_full: 4,
             keep_days: 30,

@@ -79,6 +79,7 @@ fn check(finding: &Finding) -> pb::BackupCheck {
         trial: finding.depth == Depth::Trial,
         problem: finding.problem.clone().unwrap_or_default(),
         recovery_rate: finding.recovery_rate(),
+        log_applied: finding.log_applied,
     }
 }
 

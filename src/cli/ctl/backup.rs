@@ -158,7 +158,10 @@ fn backups(backups: &[api::Backup]) -> String {
     let checked = |check: Option<&api::BackupCheck>| match check {
         None => "no".to_owned(),
         Some(check) if !check.problem.is_empty() => check.problem.clone(),
-        Some(check) if check.trial => format!("good, restored on trial, {} recovered", check.recovery_rate),
+        Some(check) if check.trial => {
+            let but = if check.log_applied { "" } else { " but for applying the log" };
+            format!("good, restored on trial{but}, {} recovered", check.recovery_rate)
+        }
         Some(_) => "good".to_owned(),
     };
     let rows = backups.iter().map(|backup| {

@@ -20,7 +20,7 @@ use super::work::{Declined, Job, Work, now_ms};
 use crate::core::types::Sequence;
 use crate::machine::{self, Instant};
 use crate::proto::raft::v1 as pb;
-use crate::store::backup::check::{self, Depth, Finding, check_parts};
+use crate::store::backup::check::{self, Depth, Finding, Scratch, check_parts};
 use crate::store::backup::plan::Catalogue;
 use crate::store::backup::retention::{self, Keep};
 use crate::store::backup::vault::{CHECKS, MANIFESTS, Vault};
@@ -56,6 +56,8 @@ pub struct KeeperOptions {
     pub log_bytes_max: u64,
     /// A folder for restores on trial, removed when they end.
     pub scratch: PathBuf,
+    /// A state of about so many bytes is not built in memory on trial.
+    pub trial_state_bytes_max: u64,
     /// The disk it is on.
     pub disk: Disk,
 }
@@ -369,16 +371,20 @@ impl Keeper {
 
     /// Checks a backup, and stores what is found.
     fn check(&self, catalogue: &Catalogue, id: &str, depth: Depth, control: &Control) -> Result<(), BackupError> {
-        let KeeperOptions { vault, scratch, disk, .. } = &self.shared.options;
+        let KeeperOptions { vault, scratch, disk, trial_state_bytes_max, .. } = &self.shared.options;
         let vault = vault.as_ref();
         let manifest = catalogue.find(id).ok_or_else(|| BackupError::Unknown { id: id.to_owned() })?;
         let begun = Instant::now();
         let checked = match depth {
-            Depth::Parts => check_parts(vault, manifest, control),
-            Depth::Trial => check::trial(vault, catalogue, id, scratch, disk, control).map(drop),
+            Depth::Parts => check_parts(vault, manifest, control).map(|()| false),
+            Depth::Trial => {
+                let scratch = Scratch { folder: scratch, disk, state_bytes_max: *trial_state_bytes_max };
+                check::trial(vault, catalogue, id, scratch, control)
+            }
         };
+        let log_applied = matches!(checked, Ok(true));
         let (problem, kept) = match checked {
-            Ok(()) => (None, manifest.end.sequence),
+            Ok(_) => (None, manifest.end.sequence),
             Err(error) if error.is_damage() || matches!(error, BackupError::NotRestorable { .. }) => {
                 let (_, newest) = check::newest_good(vault, catalogue, control)?;
                 (Some(error), newest.0)
@@ -391,6 +397,7 @@ impl Keeper {
             at_ms: now_ms(),
             took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             problem: problem.as_ref().map(ToString::to_string),
+            log_applied,
             events: manifest.end.sequence,
             events_lost: manifest.end.sequence.saturating_sub(kept),
         };

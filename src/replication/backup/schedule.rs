@@ -185,7 +185,16 @@ mod tests {
     }
 
     fn good(id: &str, depth: Depth, at_ms: u64) -> Finding {
-        Finding { backup: id.to_owned(), depth, at_ms, took_ms: 1, problem: None, events: 1, events_lost: 0 }
+        Finding {
+            backup: id.to_owned(),
+            depth,
+            at_ms,
+            took_ms: 1,
+            problem: None,
+            log_applied: true,
+            events: 1,
+            events_lost: 0,
+        }
     }
 
     fn due(catalogue: &Catalogue, findings: &[Finding], now_ms: u64) -> Option<Work> {

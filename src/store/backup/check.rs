@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::control::Control;
 use super::manifest::{Holds, Manifest, Part};
 use super::part::{Entries, Records, blame, fetch};
-use super::plan::{Catalogue, Goal};
-use super::restore::{RestoreOptions, Restored, restore};
+use super::plan::{Catalogue, Goal, Plan};
+use super::restore::{RestoreOptions, rehearse, restore};
 use super::vault::{CHECKS, Vault};
 use super::{BackupError, mark_text};
 use crate::core::codec::Decode as _;
@@ -31,6 +31,24 @@ pub enum Depth {
     Trial,
 }
 
+/// Bytes of memory that a record of a state takes, in its page and in the ledger, as a rule.
+const STATE_BYTES_PER_RECORD: u64 = 512;
+
+/// Bytes of a state that a byte of a log's part can make at most, as a rule.
+const STATE_BYTES_PER_LOG_BYTE: u64 = 8;
+
+/// Where a backup is restored on trial.
+#[derive(Debug, Clone, Copy)]
+pub struct Scratch<'a> {
+    /// A folder that is removed in any case.
+    pub folder: &'a Path,
+    /// The disk that it is on.
+    pub disk: &'a Disk,
+    /// A state that is about so many bytes large is not built in memory: of the log it is only seen then that it
+    /// leads from the image to the end.
+    pub state_bytes_max: u64,
+}
+
 /// What the last check of a backup found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +63,9 @@ pub struct Finding {
     pub took_ms: u64,
     /// What is wrong; `None` when all is well.
     pub problem: Option<String>,
+    /// Whether the log was applied on trial, and the digest of the state at the end compared.
+    #[serde(default)]
+    pub log_applied: bool,
     /// Events that the backup must give back.
     pub events: u64,
     /// How many of them cannot be given back, neither by it nor by those before it.
@@ -225,7 +246,7 @@ fn ends_at(object: &str, manifest: &Manifest, what: &str, found: u64, expected: 
     Err(BackupError::Damaged { part, reason: format!("it leads to {what} {found}, the manifest says {expected}") })
 }
 
-/// Restores a backup into a scratch folder, which is removed in any case.
+/// Restores a backup into a scratch folder, which is removed in any case. Returns whether the log was applied, too.
 ///
 /// # Errors
 /// See [`BackupError`].
@@ -233,20 +254,35 @@ pub fn trial(
     vault: &dyn Vault,
     catalogue: &Catalogue,
     id: &str,
-    scratch: &Path,
-    disk: &Disk,
+    scratch: Scratch<'_>,
     control: &Control,
-) -> Result<Restored, BackupError> {
-    if disk.exists(scratch)? {
-        disk.remove_folder(scratch)?;
+) -> Result<bool, BackupError> {
+    let Scratch { folder, disk, state_bytes_max } = scratch;
+    if disk.exists(folder)? {
+        disk.remove_folder(folder)?;
     }
     let plan = catalogue.plan(&Goal::Backup(id.to_owned()))?;
     let options = RestoreOptions { disk: disk.clone(), cluster: ClusterId::random() };
-    let restored = restore(vault, &plan, scratch, &options, control);
-    let removed = if disk.exists(scratch)? { disk.remove_folder(scratch) } else { Ok(()) };
-    let restored = restored?;
+    let applies = state_bytes(&plan) <= state_bytes_max;
+    let restored = match applies {
+        true => restore(vault, &plan, folder, &options, control).map(drop),
+        false => rehearse(vault, &plan, folder, &options, control),
+    };
+    let removed = if disk.exists(folder)? { disk.remove_folder(folder) } else { Ok(()) };
+    restored?;
     removed?;
-    Ok(restored)
+    Ok(applies)
+}
+
+/// About how large the state is that a restore builds.
+fn state_bytes(plan: &Plan<'_>) -> u64 {
+    match plan.image.and_then(|manifest| manifest.image.as_ref()) {
+        Some(image) => image.records.saturating_mul(STATE_BYTES_PER_RECORD),
+        None => {
+            let parts = plan.log.iter().flat_map(|manifest| manifest.parts_of(Holds::Log));
+            parts.map(|part| part.bytes).sum::<u64>().saturating_mul(STATE_BYTES_PER_LOG_BYTE)
+        }
+    }
 }
 
 /// The newest point that can be had without the backups of which something is found to be wrong, in words,

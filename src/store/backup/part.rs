@@ -175,6 +175,11 @@ impl<'a, 'b> Cutter<'a, 'b> {
     }
 }
 
+/// Whether these bytes are a part's.
+pub(super) fn is_part(bytes: &[u8], part: &Part) -> bool {
+    bytes.len() as u64 == part.bytes && blake3::hash(bytes).to_hex().as_str() == part.digest
+}
+
 /// A part's bytes, which are those that the manifest says.
 pub(super) fn fetch(vault: &dyn Vault, manifest: &Manifest, part: &Part) -> Result<Bytes, BackupError> {
     let object = manifest.part_object(part);

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use super::control::Control;
 use super::manifest::{Holds, Manifest};
-use super::part::{Archived, Entries, Entry, Records, blame, fetch};
+use super::part::{Archived, Entries, Entry, Records, blame, fetch, is_part};
 use super::plan::{Plan, Until};
 use super::vault::Vault;
 use super::{BackupError, READ_BYTES};
@@ -116,6 +116,54 @@ pub fn restore(
     })
 }
 
+/// As [`restore`] to the end of a backup, but for the state: the image and the journal are written, and of the log it is
+/// seen that it leads to the end and that every record has its entry. Takes little memory, however large the state is.
+///
+/// # Errors
+/// As [`restore`].
+pub(super) fn rehearse(
+    vault: &dyn Vault,
+    plan: &Plan<'_>,
+    dir: &Path,
+    options: &RestoreOptions,
+    control: &Control,
+) -> Result<(), BackupError> {
+    let disk = &options.disk;
+    let _lock = begin(disk, dir, plan, options.cluster)?;
+    let folders = Folders::of(dir);
+    place_image(vault, plan, &folders, options, control)?;
+    write_journal(vault, plan, &folders, disk, control)?;
+    let start = plan.start();
+    let mut entries = Entries::new(vault, &plan.log, start.next_index());
+    let mut records = Records::new(vault, &plan.records, start.sequence().plus(1));
+    let (mut next, mut sequence) = (start.next_index(), start.sequence());
+    let last = plan.log.last().map_or(start, |manifest| manifest.end);
+    while next < last.next_index() {
+        let damaged = |object: &str, reason: String| BackupError::Damaged { part: object.to_owned(), reason };
+        let Some(entry) = entries.next()? else {
+            return Err(damaged(entries.object(), format!("it ends before entry {next}")));
+        };
+        if let Some(Err(error)) = entry.proposal.as_deref().map(Proposal::from_bytes) {
+            return Err(damaged(entries.object(), format!("entry {next}: {error}")));
+        }
+        while let Some(archived) = records.peek()?
+            && archived.record.stamp.index <= entry.position.index
+        {
+            if archived.record.stamp.index < entry.position.index {
+                return Err(BackupError::OtherRecord { sequence: archived.record.sequence });
+            }
+            sequence = archived.record.view().last_sequence();
+            records.next()?;
+        }
+        control.check()?;
+        next = LogIndex(entry.position.index.0 + 1);
+    }
+    if sequence != last.sequence() {
+        return Err(BackupError::OtherRecord { sequence: sequence.plus(1) });
+    }
+    Ok(())
+}
+
 /// Marks the folder; in one that is marked, checks that it is the same restore. Nobody else has it then.
 fn begin(disk: &Disk, dir: &Path, plan: &Plan<'_>, cluster: ClusterId) -> Result<FolderLock, BackupError> {
     let journal: Vec<&str> = plan.journal.iter().map(|manifest| manifest.id.as_str()).collect();
@@ -160,30 +208,48 @@ fn place_image(
         return Ok(());
     }
     let fetched = folders.snapshots.join(FETCHED);
-    let file = disk.open(&fetched, Access::Create)?;
-    for part in manifest.parts_of(Holds::Image) {
-        control.check()?;
-        let bytes = fetch(vault, manifest, part)?;
-        file.write_at(&bytes, part.first)?;
-        control.moved(bytes.len() as u64);
-    }
-    drop(file);
+    fetch_image(vault, manifest, disk, &fetched, control)?;
     let image = format!("the image of backup {}", manifest.id);
     let damaged = |reason: &str| BackupError::Damaged { part: image.clone(), reason: reason.to_owned() };
-    let contents = snapshot_file::read(disk, &fetched).map_err(|error| blame(&image, error))?;
-    let Checkpoint { position: found, sequence, digest, records, .. } = contents.header.checkpoint;
-    if Some(contents.header.cluster) != manifest.cluster() {
+    // The members of the old cluster are none of the new one's.
+    let unfinished = path.with_extension(snapshot::UNFINISHED);
+    let header = snapshot_file::transcribe(disk, &fetched, &unfinished, options.cluster);
+    let header = header.map_err(|error| blame(&image, error))?;
+    let Checkpoint { position: found, sequence, digest, .. } = header.checkpoint;
+    if Some(header.cluster) != manifest.cluster() {
         return Err(damaged("it is of another cluster"));
     }
     if found != Some(position) || sequence != facts.at.sequence() || Some(digest) != facts.digest() {
         return Err(damaged("it is another state than the manifest says"));
     }
-    // The members of the old cluster are none of the new one's.
-    let checkpoint = Checkpoint { position: found, membership: None, sequence, digest, records };
-    let unfinished = path.with_extension(snapshot::UNFINISHED);
-    snapshot_file::write(disk, &unfinished, options.cluster, &checkpoint, &contents.image.share_all())?;
     disk.rename(&unfinished, &path)?;
     Ok(disk.remove_file(&fetched)?)
+}
+
+/// Fetches the parts of the image that are not there from a restore that was broken off.
+fn fetch_image(
+    vault: &dyn Vault,
+    manifest: &Manifest,
+    disk: &Disk,
+    to: &Path,
+    control: &Control,
+) -> Result<(), BackupError> {
+    let before = disk.exists(to)?;
+    let file = disk.open(to, if before { Access::Write } else { Access::Create })?;
+    for part in manifest.parts_of(Holds::Image) {
+        control.check()?;
+        if part.first.saturating_add(part.bytes) <= file.len()? {
+            let mut there = vec![0; part.bytes as usize];
+            file.read_exact_at(&mut there, part.first)?;
+            if is_part(&there, part) {
+                continue;
+            }
+        }
+        let bytes = fetch(vault, manifest, part)?;
+        file.write_at(&bytes, part.first)?;
+        control.moved(bytes.len() as u64);
+    }
+    Ok(file.set_len(manifest.parts_of(Holds::Image).map(|part| part.bytes).sum())?)
 }
 
 /// Writes the journal anew up to the image, from where a broken-off restore left it.

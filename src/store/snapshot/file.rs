@@ -87,7 +87,9 @@ pub fn write(
 pub fn read(disk: &Disk, path: &Path) -> Result<Contents, StoreError> {
     let mut image = Image::new();
     let source = OnDisk::new(disk.open(path, Access::Read)?)?;
-    let (header, chunks) = read_pages(&source, |key, page| image.load(key, page))?;
+    let mut pages = Pages::open(&source)?;
+    while pages.next(|key, page| image.load(key, page))?.is_some() {}
+    let Pages { header, chunks, .. } = pages;
     if image.page_count() as u64 != header.pages {
         return Err(chunks.damaged(&format!("{} pages, the header says {}", image.page_count(), header.pages)));
     }
@@ -109,34 +111,86 @@ pub fn check(disk: &Disk, path: &Path) -> Result<(Header, u64), StoreError> {
 /// # Errors
 /// As [`read`].
 pub fn check_source(source: &impl Source) -> Result<(Header, u64), StoreError> {
-    let (mut digest, mut records, mut pages) = (StateDigest::default(), 0, 0);
-    let (header, chunks) = read_pages(source, |key, page| {
-        for (record_key, record) in page.records(key) {
-            digest.add(record_key.table.number(), record);
-            records += 1;
-        }
-        pages += 1;
-    })?;
-    let Checkpoint { digest: expected, records: counted, .. } = header.checkpoint;
-    if (pages, records, digest) != (header.pages, counted, expected) {
-        let reason = format!(
-            "{pages} pages with {records} records and the digest {digest}, the header says {}, {counted} and {expected}",
-            header.pages
-        );
-        return Err(chunks.damaged(&reason));
-    }
-    Ok((header, chunks.len()))
+    let mut pages = Pages::open(source)?;
+    let mut sum = Sum::default();
+    while pages.next(|key, page| sum.add(key, &page))?.is_some() {}
+    sum.compare(&pages)?;
+    Ok((pages.header, pages.chunks.len()))
 }
 
-/// Hands over every page in order. What is returned was read to its end.
-fn read_pages<S: Source>(source: &S, mut take: impl FnMut(PageKey, Page)) -> Result<(Header, Chunks<&S>), StoreError> {
-    let (header, mut chunks) = Chunks::open(source, MAGIC, CHUNK_BYTES_MAX, "snapshot")?;
-    let format = u32::decode(&mut Reader::new(&header)).map_err(|error| chunks.undecodable(&error))?;
-    if format > FORMAT {
-        return Err(StoreError::NewerFormat { path: chunks.path().to_owned(), found: format, known: FORMAT });
+/// Writes a snapshot anew as one of another cluster, of whose members nobody is known, and syncs it. Verifies
+/// what it reads, and keeps nothing, as [`check`]: unless it returns well the new file is of no use. Returns the
+/// header that was read.
+///
+/// # Errors
+/// As [`read`].
+pub fn transcribe(disk: &Disk, from: &Path, to: &Path, cluster: ClusterId) -> Result<Header, StoreError> {
+    let source = OnDisk::new(disk.open(from, Access::Read)?)?;
+    let mut pages = Pages::open(&source)?;
+    let checkpoint = Checkpoint { membership: None, ..pages.header.checkpoint.clone() };
+    let header = Header { cluster, checkpoint, ..pages.header.clone() }.to_bytes();
+    let mut writer = Writer::begin(disk.open(to, Access::Create)?, MAGIC, &header)?;
+    let mut sum = Sum::default();
+    while let Some(raw) = pages.next(|key, page| sum.add(key, &page))? {
+        writer.chunk(&raw)?;
     }
-    let header = Header::from_bytes(&header).map_err(|error| chunks.undecodable(&error))?;
-    while let Some(raw) = chunks.next()? {
+    sum.compare(&pages)?;
+    let (file, _) = writer.finish()?;
+    file.sync()?;
+    Ok(pages.header)
+}
+
+/// What the pages of a snapshot come to.
+#[derive(Default)]
+struct Sum {
+    digest: StateDigest,
+    records: u64,
+    pages: u64,
+}
+
+impl Sum {
+    fn add(&mut self, key: PageKey, page: &Page) {
+        for (record_key, record) in page.records(key) {
+            self.digest.add(record_key.table.number(), record);
+            self.records += 1;
+        }
+        self.pages += 1;
+    }
+
+    fn compare<S: Source>(&self, read: &Pages<&S>) -> Result<(), StoreError> {
+        let Header { checkpoint, pages: expected, .. } = &read.header;
+        let Sum { digest, records, pages } = self;
+        if (*pages, *records, *digest) == (*expected, checkpoint.records, checkpoint.digest) {
+            return Ok(());
+        }
+        let (count, whole) = (checkpoint.records, checkpoint.digest);
+        let found = format!("{pages} pages with {records} records and the digest {digest}");
+        Err(read.chunks.damaged(&format!("{found}, the header says {expected}, {count} and {whole}")))
+    }
+}
+
+/// The pages of a snapshot as they are read, a chunk of them at a time.
+struct Pages<S> {
+    header: Header,
+    chunks: Chunks<S>,
+}
+
+impl<'a, S: Source> Pages<&'a S> {
+    fn open(source: &'a S) -> Result<Self, StoreError> {
+        let (header, chunks) = Chunks::open(source, MAGIC, CHUNK_BYTES_MAX, "snapshot")?;
+        let format = u32::decode(&mut Reader::new(&header)).map_err(|error| chunks.undecodable(&error))?;
+        if format > FORMAT {
+            return Err(StoreError::NewerFormat { path: chunks.path().to_owned(), found: format, known: FORMAT });
+        }
+        let header = Header::from_bytes(&header).map_err(|error| chunks.undecodable(&error))?;
+        Ok(Self { header, chunks })
+    }
+
+    /// Hands over the pages of the next chunk in order, and returns its bytes. `None` when the file was
+    /// read to its end.
+    fn next(&mut self, mut take: impl FnMut(PageKey, Page)) -> Result<Option<Vec<u8>>, StoreError> {
+        let Self { chunks, .. } = self;
+        let Some(raw) = chunks.next()? else { return Ok(None) };
         let mut rest = &raw[..];
         while let [_, table, ..] = rest {
             let table = Table::from_number(*table).ok_or_else(|| chunks.damaged("a page of an unknown table"))?;
@@ -150,8 +204,56 @@ fn read_pages<S: Source>(source: &S, mut take: impl FnMut(PageKey, Page)) -> Res
         if !rest.is_empty() {
             return Err(chunks.damaged("a page is cut"));
         }
+        Ok(Some(raw))
     }
-    Ok((header, chunks))
+}
+
+/// Writes a snapshot of made-up orders, so many that they would not fit into memory; `checkpoint` without its digest
+/// and count.
+#[cfg(test)]
+pub(crate) fn write_made_up(
+    path: &Path,
+    cluster: ClusterId,
+    checkpoint: Checkpoint,
+    records: u64,
+) -> (Checkpoint, u64) {
+    use crate::core::RecordKey;
+    use crate::store::image::slots_per_page;
+    let per_page = slots_per_page(Table::Order) as u64;
+    let page = |number: u64| {
+        let mut image = Image::new();
+        for slot in 0..per_page.min(records - number * per_page) {
+            let mut bytes = [0; Table::Order.record_len()];
+            // One that begins with a zero is none.
+            bytes[0] = 1;
+            bytes[8..16].copy_from_slice(&(number * per_page + slot).to_le_bytes());
+            // Neither all alike nor without any pattern, as real ones.
+            let noise = blake3::hash(&bytes[..16]);
+            bytes[16..48].copy_from_slice(noise.as_bytes());
+            image.write(RecordKey { table: Table::Order, slot: slot as u32 }, &bytes);
+        }
+        let mut shared = image.share_all().remove(0);
+        shared.key.page = number as u32;
+        shared
+    };
+    let mut sum = Sum::default();
+    for shared in (0..records.div_ceil(per_page)).map(page) {
+        sum.add(shared.key, &shared.page);
+    }
+    let checkpoint = Checkpoint { digest: sum.digest, records: sum.records, ..checkpoint };
+    let header = Header { format: FORMAT, cluster, checkpoint: checkpoint.clone(), pages: sum.pages }.to_bytes();
+    let file = Disk::real().open(path, Access::Create).expect("created");
+    let mut writer = Writer::begin(file, MAGIC, &header).expect("written");
+    let mut raw = Vec::new();
+    for shared in (0..sum.pages).map(page) {
+        shared.page.encode(shared.key, &mut raw);
+        if raw.len() >= CHUNK_BYTES {
+            writer.chunk(&raw).expect("written");
+            raw.clear();
+        }
+    }
+    writer.chunk(&raw).expect("written");
+    (checkpoint, writer.finish().expect("written").1)
 }
 
 #[cfg(test)]
@@ -188,6 +290,12 @@ mod tests {
         assert_eq!(contents.bytes, bytes);
         assert_eq!(check(&Disk::real(), &path).expect("undamaged"), (contents.header.clone(), bytes));
         assert!(contents.image.records().eq(image.records()));
+        let other = dir.path().join("other.snapshot");
+        let header = transcribe(&Disk::real(), &path, &other, ClusterId(10)).expect("undamaged");
+        assert_eq!(header, contents.header);
+        let written = read(&Disk::real(), &other).expect("undamaged");
+        assert_eq!((written.header.cluster, &written.header.checkpoint), (ClusterId(10), &checkpoint));
+        assert!(written.image.records().eq(image.records()));
 
         let good = std::fs::read(&path).expect("readable");
         for place in 0..150 {
@@ -197,6 +305,7 @@ mod tests {
             std::fs::write(&path, &bad).expect("written");
             assert!(read(&Disk::real(), &path).is_err(), "byte {at}");
             assert!(check(&Disk::real(), &path).is_err(), "byte {at}");
+            assert!(transcribe(&Disk::real(), &path, &other, ClusterId(10)).is_err(), "byte {at}");
             std::fs::write(&path, &good[..at]).expect("written");
             assert!(read(&Disk::real(), &path).is_err(), "cut at {at}");
         }

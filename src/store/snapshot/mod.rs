@@ -82,6 +82,13 @@ impl Snapshots {
         self.lock().clone()
     }
 
+    /// Takes a file for the latest, which a test has written in the place of that.
+    #[cfg(test)]
+    pub(crate) fn replaced(&self, checkpoint: Checkpoint, bytes: u64) {
+        let path = self.lock().as_ref().map(|meta| meta.path.clone()).expect("there is one");
+        *self.lock() = Some(SnapshotMeta::new(checkpoint, bytes, path));
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<SnapshotMeta>> {
         self.shared.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,6 +1,7 @@
 //! Backups of an engine that goes on, and restores at any point of its history.
 
 mod damage;
+mod memory;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,7 @@ use crate::core::command::{Body, Command, CommandKey, Proposal, Transfer, Transf
 use crate::core::event::Effects;
 use crate::core::types::{AccountId, Amount, AssetId, CommandId, LogIndex, Stamp, Timestamp};
 use crate::core::{History, Ledger, Used};
-use crate::store::backup::check::check_parts;
+use crate::store::backup::check::{Scratch, check_parts, trial};
 use crate::store::backup::manifest::{Holds, Kind, Manifest};
 use crate::store::backup::plan::{Catalogue, Goal};
 use crate::store::backup::restore::{self, RestoreOptions, Restored, restore};
@@ -451,6 +452,22 @@ fn a_restore_that_is_broken_off_goes_on_where_it_was() {
     assert!(matches!(refused, Err(BackupError::Store(StoreError::Unfinished { .. }))), "{refused:?}");
     let used = restore(&vault, &other, node._dir.path(), &restore_options(), &Control::default());
     assert!(matches!(used, Err(BackupError::Store(StoreError::NotEmpty { .. }))), "{used:?}");
+}
+
+#[test]
+fn a_trial_builds_no_state_that_is_too_large() {
+    let vault = MemoryVault::default();
+    let (_node, _) = backed_up(&vault);
+    let catalogue = catalogue(&vault);
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("scratch");
+    for manifest in &catalogue.backups {
+        for (state_bytes_max, applies) in [(u64::MAX, true), (0, false)] {
+            let scratch = Scratch { folder: &folder, disk: &Disk::real(), state_bytes_max };
+            let applied = trial(&vault, &catalogue, &manifest.id, scratch, &Control::default()).expect("good");
+            assert!(applied == applies && !folder.exists(), "{}", manifest.id);
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::store::backup::check::{newest_good, trial};
+use crate::store::backup::check::{Scratch, newest_good, trial};
 use crate::store::backup::seal::{SealKey, Sealed};
 
 /// What can happen to an object.
@@ -123,10 +123,14 @@ fn refuse_to_restore(vault: &dyn Vault, manifest: &Manifest, name: &str, what: &
 fn refuse_on_trial(vault: &dyn Vault, manifest: &Manifest, name: &str) {
     let dir = tempfile::tempdir().expect("a folder");
     let catalogue = catalogue(vault).without("003-full");
-    let scratch = dir.path().join("scratch");
-    let tried = trial(vault, &catalogue, &manifest.id, &scratch, &Disk::real(), &Control::default());
-    let error = tried.expect_err(name).to_string();
-    assert!(error.contains(name) && !scratch.exists(), "{name}: {error}");
+    let folder = dir.path().join("scratch");
+    // With the state in memory, and without.
+    for state_bytes_max in [u64::MAX, 0] {
+        let scratch = Scratch { folder: &folder, disk: &Disk::real(), state_bytes_max };
+        let tried = trial(vault, &catalogue, &manifest.id, scratch, &Control::default());
+        let error = tried.expect_err(name).to_string();
+        assert!(error.contains(name) && !folder.exists(), "{name}: {error}");
+    }
     let (_, newest) = newest_good(vault, &catalogue, &Control::default()).expect("read");
     assert!(newest < manifest.end.sequence(), "{name}");
 }
