@@ -47,6 +47,12 @@ impl<'a> Reader<'a> {
         self.rest
     }
 
+    /// How many values of at least so many bytes each can follow at most.
+    #[must_use]
+    pub fn room_for(&self, bytes_min: usize) -> usize {
+        self.rest.len() / bytes_min.max(1)
+    }
+
     /// The next `count` bytes, of the value called `what`.
     pub fn take(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
         if self.rest.len() < count {
@@ -81,6 +87,9 @@ pub trait Encode {
 
 /// A value that can be read back from its canonical bytes.
 pub trait Decode: Sized {
+    /// No value has fewer bytes, so that a list's count says how long the input has to be at least.
+    const BYTES_MIN: usize;
+
     /// Reads one value.
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError>;
 
@@ -102,6 +111,8 @@ macro_rules! integers {
             }
         }
         impl Decode for $int {
+            const BYTES_MIN: usize = size_of::<$int>();
+
             #[inline]
             fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
                 let mut bytes = [0; size_of::<$int>()];
@@ -120,6 +131,8 @@ impl Encode for bool {
 }
 
 impl Decode for bool {
+    const BYTES_MIN: usize = 1;
+
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match u8::decode(input)? {
             0 => Ok(false),
@@ -136,6 +149,8 @@ impl<const N: usize> Encode for [u8; N] {
 }
 
 impl<const N: usize> Decode for [u8; N] {
+    const BYTES_MIN: usize = N;
+
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let mut bytes = [0; N];
         bytes.copy_from_slice(input.take(N, "byte array")?);
@@ -156,6 +171,8 @@ impl<T: Encode> Encode for Option<T> {
 }
 
 impl<T: Decode> Decode for Option<T> {
+    const BYTES_MIN: usize = 1;
+
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match u8::decode(input)? {
             0 => Ok(None),
@@ -176,14 +193,29 @@ impl<T: Encode> Encode for Vec<T> {
 }
 
 impl<T: Decode> Decode for Vec<T> {
+    const BYTES_MIN: usize = u32::BYTES_MIN;
+
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let count = u32::decode(input)? as usize;
-        // Every item takes at least a byte, so a lying count cannot reserve more than the input.
-        let mut items = Self::with_capacity(count.min(input.remaining().len()));
+        let mut items = Self::with_capacity(count.min(input.room_for(T::BYTES_MIN)));
         for _ in 0..count {
             items.push(T::decode(input)?);
         }
         Ok(items)
+    }
+}
+
+impl<T: Encode> Encode for Box<T> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        T::encode(self, out);
+    }
+}
+
+impl<T: Decode> Decode for Box<T> {
+    const BYTES_MIN: usize = T::BYTES_MIN;
+
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        T::decode(input).map(Self::new)
     }
 }
 
@@ -202,6 +234,8 @@ macro_rules! newtype {
             }
         }
         impl $crate::codec::Decode for $name {
+            const BYTES_MIN: usize = size_of::<$int>();
+
             #[inline]
             fn decode(
                 input: &mut $crate::codec::Reader<'_>,
@@ -234,6 +268,8 @@ macro_rules! record {
             }
         }
         impl $crate::codec::Decode for $name {
+            const BYTES_MIN: usize = 0 $(+ <$ty as $crate::codec::Decode>::BYTES_MIN)*;
+
             #[allow(unused_variables)]
             fn decode(
                 input: &mut $crate::codec::Reader<'_>,
@@ -281,6 +317,8 @@ macro_rules! numbered {
             }
         }
         impl $crate::codec::Decode for $name {
+            const BYTES_MIN: usize = 1;
+
             #[inline]
             fn decode(
                 input: &mut $crate::codec::Reader<'_>,
@@ -314,6 +352,15 @@ macro_rules! tagged {
             }
         }
         impl $crate::codec::Decode for $name {
+            // Its tag, and the least that any variant has.
+            const BYTES_MIN: usize = 1 + {
+                let mut least = usize::MAX;
+                $(if <$ty as $crate::codec::Decode>::BYTES_MIN < least {
+                    least = <$ty as $crate::codec::Decode>::BYTES_MIN;
+                })*
+                least
+            };
+
             fn decode(
                 input: &mut $crate::codec::Reader<'_>,
             ) -> Result<Self, $crate::codec::DecodeError> {
@@ -364,5 +411,22 @@ mod tests {
     fn a_lying_count_does_not_reserve_memory() {
         let bytes = u32::MAX.to_bytes();
         assert_eq!(Vec::<u64>::from_bytes(&bytes), Err(DecodeError::Truncated("u64")));
+    }
+
+    tagged! {
+        /// An enum of a large variant and a small one.
+        enum Choice {
+            1 => Large(Box<Sample>),
+            2 => Small(u16),
+        }
+    }
+
+    #[test]
+    fn no_value_has_fewer_bytes_than_its_type_says() {
+        let sample = Sample { id: 7, note: None, list: Vec::new() };
+        assert_eq!(sample.to_bytes().len(), Sample::BYTES_MIN);
+        assert_eq!(Choice::Small(1).to_bytes().len(), Choice::BYTES_MIN);
+        assert_eq!(Choice::Large(Box::new(sample)).to_bytes().len(), 1 + Sample::BYTES_MIN);
+        assert_eq!(Reader::new(&[0; 30]).room_for(Sample::BYTES_MIN), 2);
     }
 }

@@ -240,6 +240,8 @@ impl Encode for TransferMode {
 }
 
 impl super::codec::Decode for TransferMode {
+    const BYTES_MIN: usize = 1;
+
     fn decode(input: &mut super::codec::Reader<'_>) -> Result<Self, super::codec::DecodeError> {
         match u8::decode(input)? {
             0 => Ok(Self::Immediate),

@@ -41,7 +41,8 @@ record! {
 }
 
 tagged! {
-    /// What happened.
+    /// What happened. One is moved several times on its way; those that are larger than a [`Trade`] stand
+    /// in a box, so that trading does not pay for them.
     pub enum EventBody {
         /// The command was refused; nothing else changed.
         1 => Rejected(Rejection),
@@ -84,25 +85,25 @@ tagged! {
         /// An item was defined.
         32 => ItemDefined(DefineItem),
         /// A version of a bill of materials was added.
-        33 => BomDefined(DefineBom),
+        33 => BomDefined(Box<DefineBom>),
         /// Stock was received, issued, adjusted, counted, scrapped or moved.
-        40 => StockMoved(StockMoved),
+        40 => StockMoved(Box<StockMoved>),
         /// The event before moved these lots.
         41 => LotsMoved(LotsMoved),
         /// A work order was added; the event's sequence is its id.
-        50 => WorkOrderCreated(WorkOrderCreated),
+        50 => WorkOrderCreated(Box<WorkOrderCreated>),
         /// A work order's materials were reserved.
-        51 => WorkOrderReleased(WorkOrderReleased),
+        51 => WorkOrderReleased(Box<WorkOrderReleased>),
         /// A work order was started, held, resumed or ended.
-        52 => WorkOrderChanged(WorkOrderChanged),
+        52 => WorkOrderChanged(Box<WorkOrderChanged>),
         /// Materials were issued to a work order.
-        53 => MaterialsIssued(MaterialsIssued),
+        53 => MaterialsIssued(Box<MaterialsIssued>),
         /// Material came back from a work order.
-        54 => MaterialsReturned(MaterialsReturned),
+        54 => MaterialsReturned(Box<MaterialsReturned>),
         /// Work on an operation was reported.
-        55 => OperationReported(OperationReported),
+        55 => OperationReported(Box<OperationReported>),
         /// Products of a work order were completed.
-        56 => WorkOrderCompleted(WorkOrderCompleted),
+        56 => WorkOrderCompleted(Box<WorkOrderCompleted>),
     }
 }
 
@@ -255,6 +256,14 @@ pub struct Event {
     pub postings_end: u32,
 }
 
+impl Event {
+    /// The bytes of its body, and of the list of its postings.
+    const BYTES_MIN: usize = EventBody::BYTES_MIN + Vec::<Posting>::BYTES_MIN;
+}
+
+// Trading makes these by the million: a variant that is larger than a trade belongs in a box.
+const _: () = assert!(size_of::<EventBody>() <= size_of::<Trade>(), "an event is as large as a trade");
+
 record! {
     /// Which command a record answers.
     #[derive(Copy)]
@@ -384,15 +393,18 @@ impl Encode for RecordView<'_> {
 }
 
 impl Decode for Record {
+    const BYTES_MIN: usize =
+        Sequence::BYTES_MIN + Stamp::BYTES_MIN + Option::<Origin>::BYTES_MIN + u32::BYTES_MIN + Event::BYTES_MIN;
+
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let sequence = Sequence::decode(input)?;
         let stamp = Stamp::decode(input)?;
         let origin = Option::decode(input)?;
         let count = u32::decode(input)?;
-        if count == 0 {
+        if count == 0 || sequence.0.checked_add(u64::from(count)).is_none() {
             return Err(DecodeError::UnknownTag("Record", 0));
         }
-        let mut events = Vec::with_capacity((count as usize).min(input.remaining().len()));
+        let mut events = Vec::with_capacity((count as usize).min(input.room_for(Event::BYTES_MIN)));
         let mut postings = Vec::new();
         for _ in 0..count {
             let body = EventBody::decode(input)?;

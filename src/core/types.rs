@@ -150,6 +150,8 @@ impl Encode for Code {
 }
 
 impl Decode for Code {
+    const BYTES_MIN: usize = Self::LEN_MAX;
+
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let bytes = <[u8; Self::LEN_MAX]>::decode(input)?;
         let len = bytes.iter().position(|&b| b == 0).unwrap_or(Self::LEN_MAX);

@@ -50,6 +50,8 @@ impl Encode for Checkpoint {
 }
 
 impl Decode for Checkpoint {
+    const BYTES_MIN: usize = 2 * bool::BYTES_MIN + Sequence::BYTES_MIN + u128::BYTES_MIN + u64::BYTES_MIN;
+
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let position = if bool::decode(input)? { Some(decode_position(input)?) } else { None };
         let membership = if bool::decode(input)? {

@@ -110,7 +110,7 @@ impl Ledger {
         for part in end - self.production.boms[slot].bom.parts..end {
             self.changes.mark(Table::BomPart, part);
         }
-        self.emit(EventBody::BomDefined(new.clone()), effects);
+        self.emit(EventBody::BomDefined(Box::new(new.clone())), effects);
         Ok(())
     }
 

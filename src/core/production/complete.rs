@@ -55,7 +55,7 @@ impl Ledger {
         let ReportOperation { operation, good, scrap, .. } = *report;
         let materials = issues.into_iter().map(|issue| issue.moved).collect();
         let reported = OperationReported { order, operation, good, scrap, materials };
-        self.emit(EventBody::OperationReported(reported), effects);
+        self.emit(EventBody::OperationReported(Box::new(reported)), effects);
         Ok(())
     }
 
@@ -89,7 +89,7 @@ impl Ledger {
         let CompleteWorkOrder { good, scrap, loss, lot, .. } = *complete;
         let materials = issues.into_iter().map(|issue| issue.moved).collect();
         let completed = WorkOrderCompleted { order, good, scrap, loss, lot, materials, by_products };
-        self.emit(EventBody::WorkOrderCompleted(completed), effects);
+        self.emit(EventBody::WorkOrderCompleted(Box::new(completed)), effects);
         Ok(())
     }
 

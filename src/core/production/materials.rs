@@ -40,7 +40,7 @@ impl Ledger {
         self.put_lines(slot, &lines);
         self.put_order(slot, order);
         let materials = issues.into_iter().map(|issue| issue.moved).collect();
-        self.emit(EventBody::MaterialsIssued(MaterialsIssued { order, materials }), effects);
+        self.emit(EventBody::MaterialsIssued(Box::new(MaterialsIssued { order, materials })), effects);
         Ok(())
     }
 
@@ -162,7 +162,7 @@ impl Ledger {
         self.put_lines(slot, &lines);
         self.put_order(slot, order);
         let material = MaterialMoved { component, quantity, over: Quantity(0), lot, cost };
-        self.emit(EventBody::MaterialsReturned(MaterialsReturned { order, material }), effects);
+        self.emit(EventBody::MaterialsReturned(Box::new(MaterialsReturned { order, material })), effects);
         Ok(())
     }
 

@@ -52,7 +52,7 @@ impl Ledger {
         }
         self.production.work_orders.entries[slot].order = order;
         self.changes.mark(Table::WorkOrder, slot);
-        self.emit(EventBody::WorkOrderReleased(WorkOrderReleased { order, lines }), effects);
+        self.emit(EventBody::WorkOrderReleased(Box::new(WorkOrderReleased { order, lines })), effects);
         Ok(())
     }
 

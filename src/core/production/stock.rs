@@ -65,7 +65,7 @@ impl Ledger {
         let kind = StockMoveKind::Count;
         let moved = self.difference(kind, (location, asset), difference, Some(counted), (lot, reason))?;
         if difference == 0 {
-            self.emit(EventBody::StockMoved(moved), effects);
+            self.emit(EventBody::StockMoved(Box::new(moved)), effects);
             return Ok(());
         }
         self.move_goods(moved, effects)
@@ -125,7 +125,7 @@ impl Ledger {
         let credit = self.balance_slot(receiver, asset);
         self.post(debit, -amount, 0, effects);
         self.post(credit, amount, 0, effects);
-        self.emit(EventBody::StockMoved(moved), effects);
+        self.emit(EventBody::StockMoved(Box::new(moved)), effects);
         Ok(())
     }
 }

@@ -152,7 +152,7 @@ impl Ledger {
         let entry = WorkOrderEntry { order, bom, lines: Vec::new(), operations: Vec::new() };
         let slot = self.production.work_orders.insert(entry);
         self.changes.mark(Table::WorkOrder, slot);
-        self.emit(EventBody::WorkOrderCreated(WorkOrderCreated { order }), effects);
+        self.emit(EventBody::WorkOrderCreated(Box::new(WorkOrderCreated { order })), effects);
     }
 
     pub(super) fn check_location(&self, plant: PlantId, location: AccountId) -> Result<(), Rejection> {
@@ -199,7 +199,7 @@ impl Ledger {
         if ends {
             self.forget_work_order(slot);
         }
-        self.emit(EventBody::WorkOrderChanged(WorkOrderChanged { order, change }), effects);
+        self.emit(EventBody::WorkOrderChanged(Box::new(WorkOrderChanged { order, change })), effects);
         Ok(())
     }
 

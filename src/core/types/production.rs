@@ -82,6 +82,8 @@ impl Encode for LotRule {
 }
 
 impl Decode for LotRule {
+    const BYTES_MIN: usize = 1;
+
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match u8::decode(input)? {
             1 => Ok(Self::LotForLot),

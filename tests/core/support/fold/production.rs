@@ -187,7 +187,7 @@ impl Fold {
                 }
             }
             EventBody::BomDefined(new) => {
-                assert!(production.boms.insert((new.product, new.version), new.clone()).is_none());
+                assert!(production.boms.insert((new.product, new.version), DefineBom::clone(new)).is_none());
                 assert!(!production.reaches(new.product, new.product), "{new:?} makes a cycle");
             }
             other => unreachable!("{other:?} defines nothing"),
