@@ -12,7 +12,9 @@
 //! older use of the file left behind, or what stands in the wrong place, never reads as a record.
 //! Each record also says up to where the segment was durable before it was written
 //! ([`Record::synced_before`]). That tells damage from a torn tail: bytes that a later record knows
-//! to have been durable are damaged; bytes of an unsynced group may be anything, in any order.
+//! to have been durable are damaged; bytes of an unsynced group may be anything, in any order. When the log
+//! rests, a mark behind the last record says so of the last group, and when it is closed or opened, the header too
+//! ([`note_durable`]).
 
 use std::path::Path;
 
@@ -28,6 +30,8 @@ const MAGIC: [u8; 8] = *b"CFOILLOG";
 pub(super) const SEGMENT_HEADER_BYTES: usize = 64;
 /// Size of a record without its payload, in bytes.
 pub(super) const RECORD_HEADER_BYTES: usize = 32;
+/// Where the header has [`Header::durable`].
+const DURABLE_AT: usize = 40;
 /// Records begin at multiples of this.
 pub(super) const ALIGNMENT: usize = 8;
 /// Offsets are kept in 32 bits.
@@ -96,8 +100,10 @@ pub(super) const fn record_bytes(payload_len: usize) -> usize {
     (RECORD_HEADER_BYTES + payload_len).next_multiple_of(ALIGNMENT)
 }
 
-fn seed(generation: u64, offset: u64) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&generation.to_le_bytes()), &offset.to_le_bytes())
+/// The checksum of a whole record that stands at `offset`; the word it is kept in does not count.
+pub(super) fn record_checksum(record: &[u8], generation: u64, offset: u64) -> u32 {
+    let seed = crc32c::crc32c_append(crc32c::crc32c(&generation.to_le_bytes()), &offset.to_le_bytes());
+    crc32c::crc32c_append(seed, &record[4..])
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
@@ -126,7 +132,7 @@ pub(super) fn encode_record(out: &mut Vec<u8>, generation: u64, offset: u64, rec
     out.extend_from_slice(&record.position.term.0.to_le_bytes());
     out.extend_from_slice(record.payload);
     out.resize(start + record.disk_bytes(), 0);
-    let checksum = crc32c::crc32c_append(seed(generation, offset), &out[start + 4..]);
+    let checksum = record_checksum(&out[start..], generation, offset);
     out[start..start + 4].copy_from_slice(&checksum.to_le_bytes());
 }
 
@@ -148,7 +154,7 @@ pub(super) fn decode_record(bytes: &[u8], generation: u64, offset: u64) -> Resul
     if disk_bytes > bytes.len() {
         return Err("the record is longer than what is left");
     }
-    if crc32c::crc32c_append(seed(generation, offset), &bytes[4..disk_bytes]) != word(bytes, 0) {
+    if record_checksum(&bytes[..disk_bytes], generation, offset) != word(bytes, 0) {
         return Err("the checksum does not match");
     }
     Ok(Record {
@@ -189,8 +195,29 @@ pub(super) fn encode_header(generation: u64, bytes: u64, heads: &[Record<'_>]) -
     out
 }
 
-/// Checks the header of a whole segment file and returns where its heads end.
-pub(super) fn check_header(path: &Path, bytes: &[u8], generation: u64) -> Result<u64, StoreError> {
+/// What the header of a segment says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Where its heads end.
+    pub heads_end: u64,
+    /// Up to where it was durable when the log was last opened or closed; zero before.
+    pub durable: u64,
+}
+
+/// Notes in the header of a segment that all before `durable` is so. The mark behind the last record says the same,
+/// but one bad page can hold both the mark and what it speaks for; this stands in another one. The header is
+/// smaller than a sector, and so old or new after a crash. To be synced.
+pub(super) fn note_durable(file: &File, durable: u64) -> Result<(), StoreError> {
+    let mut header = [0; SEGMENT_HEADER_BYTES];
+    file.read_exact_at(&mut header, 0)?;
+    header[DURABLE_AT..DURABLE_AT + 8].copy_from_slice(&durable.to_le_bytes());
+    let checksum = crc32c::crc32c(&header[..SEGMENT_HEADER_BYTES - 4]);
+    header[SEGMENT_HEADER_BYTES - 4..].copy_from_slice(&checksum.to_le_bytes());
+    file.write_at(&header, 0)
+}
+
+/// Checks the header of a whole segment file.
+pub(super) fn check_header(path: &Path, bytes: &[u8], generation: u64) -> Result<Header, StoreError> {
     let corrupt = |reason: &str| StoreError::corrupt(path, 0, reason);
     let header = bytes.get(..SEGMENT_HEADER_BYTES).ok_or_else(|| corrupt("it is cut short"))?;
     if crc32c::crc32c(&header[..SEGMENT_HEADER_BYTES - 4]) != word(header, SEGMENT_HEADER_BYTES - 4) {
@@ -210,7 +237,7 @@ pub(super) fn check_header(path: &Path, bytes: &[u8], generation: u64) -> Result
         let reason = format!("the file has {} bytes, not the {} it was made with", bytes.len(), double(header, 24));
         return Err(StoreError::corrupt(path, bytes.len() as u64, reason));
     }
-    Ok(double(header, 32))
+    Ok(Header { heads_end: double(header, 32), durable: double(header, DURABLE_AT) })
 }
 
 /// What stands behind the end of the valid records of a segment.
@@ -282,7 +309,7 @@ mod tests {
         }
         let header = encode_header(5, 64, &[]);
         let path = Path::new("s");
-        assert_eq!(check_header(path, &header, 5).expect("valid"), 64);
+        assert_eq!(check_header(path, &header, 5).expect("valid"), Header { heads_end: 64, durable: 0 });
         assert!(check_header(path, &header, 6).is_err());
         for bit in 0..header.len() * 8 {
             let mut flipped = header.clone();

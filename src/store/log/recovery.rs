@@ -159,7 +159,7 @@ fn drop_unused_successor(
 /// Reads a segment and replays its records up to the first that is none.
 fn scan(file: File, generation: u64, replay: &mut Replay) -> Result<Scanned, StoreError> {
     let bytes = file.read_all()?;
-    let heads_end = segment::check_header(file.path(), &bytes, generation)?;
+    let segment::Header { heads_end, durable } = segment::check_header(file.path(), &bytes, generation)?;
     let segment = Arc::new(Segment { generation, bytes: bytes.len() as u64, file });
     let mut scanned = Scanned {
         segment,
@@ -178,6 +178,10 @@ fn scan(file: File, generation: u64, replay: &mut Replay) -> Result<Scanned, Sto
         let record = match segment::decode_record(&scanned.bytes[at as usize..], generation, at) {
             Ok(record) if at >= heads_end && record.synced_before < heads_end => {
                 scanned.end_reason = "a head record behind the heads";
+                break;
+            }
+            Ok(record) if record.synced_before > at => {
+                scanned.end_reason = "a record that knows more as durable than was written before it";
                 break;
             }
             Ok(record) => record,
@@ -210,8 +214,8 @@ fn scan(file: File, generation: u64, replay: &mut Replay) -> Result<Scanned, Sto
     }
     if !scanned.sealed {
         scanned.leftovers = segment::find_leftovers(&scanned.bytes, generation, scanned.tail);
-        if scanned.leftovers.synced > scanned.tail {
-            let reason = format!("{}, and later records know it as durable", scanned.end_reason);
+        if scanned.leftovers.synced.max(durable) > scanned.tail {
+            let reason = format!("{}, and it is known as durable", scanned.end_reason);
             return Err(corrupt(&scanned.segment, scanned.tail, reason));
         }
     }
@@ -245,6 +249,7 @@ fn repair_tail(scanned: &Scanned) -> Result<Tail, StoreError> {
     };
     segment::encode_record(&mut mark, scanned.segment.generation, scanned.tail, &record);
     file.write_at(&mark, scanned.tail)?;
+    segment::note_durable(file, scanned.tail)?;
     file.sync()?;
     Ok(Tail { offset: scanned.tail, synced: scanned.tail })
 }
@@ -261,6 +266,9 @@ struct Replay {
 impl Replay {
     fn apply(&mut self, record: &Record<'_>, generation: u64, offset: u64) -> Result<(), String> {
         let position = record.position;
+        if position.index == LogIndex(u64::MAX) {
+            return Err("no entry has the last index of all".to_owned());
+        }
         match record.kind {
             Kind::Entry => {
                 let index = position.index.0;

@@ -553,9 +553,11 @@ fn a_torn_group_is_cut_and_does_not_come_back() {
     running.append(entries(1, 0..3));
     running.append(entries(1, 3..5));
     running.stop().expect("a clean end");
-    // The last group loses its first sector, and the mark behind it was never written.
+    // As if the process had died: the last group loses its first sector, and neither the mark behind it nor the
+    // word of it in the header was ever written.
     let path = files::segment_path(Path::new("/log"), 1);
     let file = sim.disk().open(&path, super::super::file::Access::Write).expect("opens");
+    file.write_at(&crate::store::segment::encode_header(1, SEGMENT_BYTES, &[]), 0).expect("written");
     let len = |index| record_bytes(entry(1, index).bytes.len()) as u64;
     let start = SEGMENT_HEADER_BYTES as u64 + (0..3).map(len).sum::<u64>();
     file.write_at(&[0; RECORD_HEADER_BYTES], start).expect("written");
@@ -574,4 +576,23 @@ fn a_torn_group_is_cut_and_does_not_come_back() {
     assert_eq!(running.all().len(), 4, "the torn group's second entry is not part of the log");
     assert_eq!(running.all().last(), Some(&other));
     running.stop().expect("a clean end");
+}
+
+#[test]
+fn a_page_that_holds_the_last_group_and_its_mark_is_missed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let running = Running::open(dir.path());
+    running.append(entries(1, 0..10));
+    running.append(entries(1, 10..11));
+    running.stop().expect("a clean end");
+    let path = files(dir.path(), "log").remove(0);
+    let mut bytes = fs::read(&path).expect("read");
+    let len = |index| record_bytes(entry(1, index).bytes.len());
+    let last_group = SEGMENT_HEADER_BYTES + (0..10).map(len).sum::<usize>();
+    bytes[last_group..].fill(0);
+    fs::write(&path, &bytes).expect("written");
+    match show(dir.path()) {
+        Err(StoreError::Corrupt { path: named, offset, .. }) => assert_eq!((named, offset), (path, last_group as u64)),
+        other => panic!("{other:?}"),
+    }
 }

@@ -124,15 +124,33 @@ impl LogWriter {
     }
 
     fn serve(&mut self) -> Result<(), StoreError> {
-        loop {
-            let work = self.shared.next_work(self.options.group_bytes_max)?;
-            let last = work.last;
-            self.group(work)?;
-            if last {
-                return self.finish();
-            }
+        while self.turn()? {}
+        Ok(())
+    }
+
+    /// Waits for work and does it. Returns whether more may follow.
+    fn turn(&mut self) -> Result<bool, StoreError> {
+        let work = self.shared.next_work(self.options.group_bytes_max)?;
+        let last = work.last;
+        self.group(work)?;
+        if last {
+            self.finish()?;
+        } else {
             self.rest()?;
         }
+        Ok(!last)
+    }
+
+    /// Does what was asked of the log since the last call, on this thread: for tests that want everything
+    /// in one order. Something must have been asked, or the log been closed.
+    #[cfg(test)]
+    pub(in crate::store) fn step(&mut self) -> Result<(), StoreError> {
+        let (disk, segment_bytes) = (self.options.disk.clone(), self.options.segment_bytes);
+        let result = self.spares.start_here(&disk, segment_bytes).and_then(|()| self.turn());
+        if let Err(error) = &result {
+            self.shared.fail(error);
+        }
+        result.map(drop)
     }
 
     /// Writes and syncs one group, then tells those who wait.
@@ -314,6 +332,7 @@ impl LogWriter {
     fn finish(&mut self) -> Result<(), StoreError> {
         self.sync()?;
         self.mark()?;
+        segment::note_durable(&self.active().file, self.tail.offset)?;
         self.active().file.sync()
     }
 }
