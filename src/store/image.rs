@@ -76,9 +76,9 @@ pub enum PageError {
         /// Stored with them.
         expected: u32,
     },
-    /// The page is another than the one asked for.
-    #[error("page says it is {0:?}")]
-    Misplaced(PageKey),
+    /// It is not the page that follows those before it.
+    #[error("page {0:?} does not follow the pages before it")]
+    OutOfOrder(PageKey),
     /// The header counts other records than there are.
     #[error("page holds {found} records, its header says {expected}")]
     Count {
@@ -244,18 +244,24 @@ impl Image {
         mark(&mut table.dirty, &mut self.dirty, PageKey { table: key.table, page: page as u32 });
     }
 
-    /// Adds a page that was read from disk. Pages may come in any order; it counts as unchanged.
-    pub fn load(&mut self, key: PageKey, page: Page) {
+    /// Adds a page that was read from disk; it counts as unchanged. The pages of a table come in order,
+    /// without a gap: a page number alone is no reason to make room for all before it.
+    ///
+    /// # Errors
+    /// When it is not the next page of its table.
+    pub fn load(&mut self, key: PageKey, page: Page) -> Result<(), PageError> {
+        let expected = self.tables[place_of(key.table)].pages.len();
+        if key.page as usize != expected {
+            return Err(PageError::OutOfOrder(key));
+        }
         for (record_key, record) in page.records(key) {
             self.digest.add(record_key.table.number(), record);
             self.records += 1;
         }
         let table = &mut self.tables[place_of(key.table)];
-        while table.pages.len() <= key.page as usize {
-            table.pages.push(Arc::new(Page::empty(key.table)));
-            table.dirty.push(false);
-        }
-        table.pages[key.page as usize] = Arc::new(page);
+        table.pages.push(Arc::new(page));
+        table.dirty.push(false);
+        Ok(())
     }
 
     /// The pages that changed since the last call; they count as unchanged from now on.
@@ -372,7 +378,7 @@ mod tests {
             shared.page.encode(shared.key, &mut bytes);
             let (found, page) = Page::decode(&bytes).expect("an undamaged page");
             assert_eq!((found, &page), (shared.key, shared.page.as_ref()));
-            loaded.load(found, page);
+            loaded.load(found, page).expect("the next page");
             for bit in 0..bytes.len() * 8 {
                 bytes[bit / 8] ^= 1 << (bit % 8);
                 assert!(Page::decode(&bytes).is_err(), "bit {bit}");

@@ -55,10 +55,17 @@ const CURRENT: &str = "CURRENT";
 const OPENING: &str = "OPENING";
 
 record! {
-    struct Meta {
+    /// What is stored with the pages.
+    pub(super) struct Meta {
         format: u32,
         checkpoint: Checkpoint,
         runs: Vec<RunName>,
+    }
+}
+
+impl Meta {
+    pub(super) fn new(checkpoint: Checkpoint, runs: Vec<RunName>) -> Self {
+        Self { format: META_FORMAT, checkpoint, runs }
     }
 }
 
@@ -129,8 +136,7 @@ impl StateStore {
         if page_key(found)[..] != *key {
             return Err(self.broken(&format!("page {key:02x?} says it is {found:?}")));
         }
-        image.load(found, page);
-        Ok(())
+        image.load(found, page).map_err(|error| self.broken(&error.to_string()))
     }
 
     /// Writes a whole state into a fresh database, reads it back, and makes it the current one.
@@ -173,7 +179,7 @@ impl StateStore {
     /// # Errors
     /// A fault of sled or the disk; the node must stop.
     pub fn commit(&self, pages: &[SharedPage], checkpoint: &Checkpoint, runs: &[RunName]) -> Result<(), StoreError> {
-        let meta = Meta { format: META_FORMAT, checkpoint: checkpoint.clone(), runs: runs.to_vec() };
+        let meta = Meta::new(checkpoint.clone(), runs.to_vec());
         self.apply(pages, Some(&meta))?;
         self.db.flush().map_err(|error| self.failed("flush", &error))?;
         self.sync_files()
@@ -433,7 +439,7 @@ pub fn check_sum(image: &Image, checkpoint: &Checkpoint) -> Result<(), String> {
 }
 
 /// The record behind its length and before its checksum.
-fn encode_meta(meta: &Meta) -> Vec<u8> {
+pub(super) fn encode_meta(meta: &Meta) -> Vec<u8> {
     let body = meta.to_bytes();
     let mut bytes = (body.len() as u32).to_bytes();
     bytes.extend_from_slice(&body);
@@ -441,7 +447,7 @@ fn encode_meta(meta: &Meta) -> Vec<u8> {
     bytes
 }
 
-fn decode_meta(bytes: &[u8]) -> Result<Meta, String> {
+pub(super) fn decode_meta(bytes: &[u8]) -> Result<Meta, String> {
     let decode = |bytes: &[u8]| -> Result<(Vec<u8>, u32, u32), DecodeError> {
         let mut input = Reader::new(bytes);
         let len = u32::decode(&mut input)? as usize;

@@ -13,6 +13,9 @@ use crate::core::types::{Price, Quantity, Side};
 /// Decimal places of a price in the files.
 pub const PRICE_SCALE: u32 = 4;
 
+/// No file inside is unpacked beyond this, in bytes: some ten times the busiest day of ten levels.
+const MEMBER_BYTES_MAX: u64 = 1 << 30;
+
 /// What a message says happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -105,6 +108,9 @@ pub enum LobsterError {
     /// A CSV file is missing inside.
     #[error("the zip holds no file with {0:?} in its name")]
     Missing(&'static str),
+    /// A CSV file inside is larger than any day.
+    #[error("{0} unpacks to more than {max} bytes", max = MEMBER_BYTES_MAX)]
+    TooLarge(String),
     /// A line is not CSV.
     #[error("{0}")]
     Csv(#[from] csv::Error),
@@ -173,7 +179,10 @@ fn member<R: Read + Seek>(
     }
     let name = name.ok_or(LobsterError::Missing(part))?;
     let mut bytes = Vec::new();
-    archive.by_name(&name)?.read_to_end(&mut bytes)?;
+    archive.by_name(&name)?.take(MEMBER_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MEMBER_BYTES_MAX {
+        return Err(LobsterError::TooLarge(name));
+    }
     Ok((name, bytes))
 }
 

@@ -5,6 +5,7 @@
 //! a header and the compressed raw bytes; the header carries the digest of the block before and its
 //! own, over that one and the raw bytes: a chain that does not depend on the compression.
 
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::BlockDigest;
@@ -291,6 +292,20 @@ pub(super) fn any_header_in(bytes: &[u8]) -> bool {
     bytes.windows(BLOCK_HEADER_BYTES).any(|window| BlockHeader::read(window).is_ok())
 }
 
+/// Unpacks a block of at most `raw_len` bytes. A long one grows with what is in it: a header that lies costs
+/// no memory.
+fn decompress(stored: &[u8], raw_len: usize) -> io::Result<Vec<u8>> {
+    if raw_len <= 2 * BLOCK_RAW_BYTES {
+        return zstd::bulk::decompress(stored, raw_len);
+    }
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(stored)?;
+    // A block that was compressed in one piece has a window as large as itself.
+    decoder.window_log_max(BLOCK_RAW_BYTES_MAX.ilog2())?;
+    let mut raw = Vec::with_capacity(2 * BLOCK_RAW_BYTES);
+    decoder.take(raw_len as u64 + 1).read_to_end(&mut raw)?;
+    Ok(raw)
+}
+
 /// The chain's digest with a block of these raw bytes behind one of this digest.
 pub(super) fn chain(previous: &BlockDigest, raw: &[u8]) -> BlockDigest {
     let mut hasher = blake3::Hasher::new();
@@ -326,7 +341,10 @@ impl BlockHeader {
             return Err("the checksum of the block header does not match".to_owned());
         }
         let header = Self::from_bytes(input.remaining()).map_err(|error| error.to_string())?;
-        if header.raw_len as usize > BLOCK_RAW_BYTES_MAX || header.first > header.last {
+        if header.raw_len as usize > BLOCK_RAW_BYTES_MAX
+            || header.first > header.last
+            || header.last == Sequence(u64::MAX)
+        {
             return Err("the block header makes no sense".to_owned());
         }
         Ok(header)
@@ -349,7 +367,7 @@ impl BlockHeader {
         if crc32c::crc32c(stored) != self.stored_checksum {
             return Err(corrupt("the checksum does not match".to_owned()));
         }
-        let raw = zstd::bulk::decompress(stored, self.raw_len as usize).map_err(|error| corrupt(error.to_string()))?;
+        let raw = decompress(stored, self.raw_len as usize).map_err(|error| corrupt(error.to_string()))?;
         if raw.len() != self.raw_len as usize {
             return Err(corrupt(format!("{} raw bytes, not {}", raw.len(), self.raw_len)));
         }

@@ -3,6 +3,7 @@
 //! Its header says what it is a snapshot of. The chunks together are the state's pages as they stand in
 //! the state store, one behind the other.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::core::codec::{Decode as _, Encode as _, Reader, record};
@@ -12,7 +13,7 @@ use crate::store::checkpoint::Checkpoint;
 use crate::store::chunked::{CHUNK_BYTES, Chunks, Magic, OnDisk, Source, Writer};
 use crate::store::file::Access;
 use crate::store::identity::ClusterId;
-use crate::store::image::{Image, PAGE_BYTES_MAX, Page, PageKey, SharedPage, page_len};
+use crate::store::image::{Image, PAGE_BYTES_MAX, Page, PageError, PageKey, SharedPage, page_len};
 use crate::store::state::check_sum;
 use crate::store::{Disk, StoreError};
 
@@ -146,20 +147,28 @@ struct Sum {
     digest: StateDigest,
     records: u64,
     pages: u64,
+    /// The page that follows in each table.
+    next: BTreeMap<u8, u32>,
 }
 
 impl Sum {
-    fn add(&mut self, key: PageKey, page: &Page) {
+    fn add(&mut self, key: PageKey, page: &Page) -> Result<(), PageError> {
+        let next = self.next.entry(key.table.number()).or_default();
+        if key.page != *next {
+            return Err(PageError::OutOfOrder(key));
+        }
+        *next += 1;
         for (record_key, record) in page.records(key) {
             self.digest.add(record_key.table.number(), record);
             self.records += 1;
         }
         self.pages += 1;
+        Ok(())
     }
 
     fn compare<S: Source>(&self, read: &Pages<&S>) -> Result<(), StoreError> {
         let Header { checkpoint, pages: expected, .. } = &read.header;
-        let Sum { digest, records, pages } = self;
+        let Sum { digest, records, pages, .. } = self;
         if (*pages, *records, *digest) == (*expected, checkpoint.records, checkpoint.digest) {
             return Ok(());
         }
@@ -188,7 +197,10 @@ impl<'a, S: Source> Pages<&'a S> {
 
     /// Hands over the pages of the next chunk in order, and returns its bytes. `None` when the file was
     /// read to its end.
-    fn next(&mut self, mut take: impl FnMut(PageKey, Page)) -> Result<Option<Vec<u8>>, StoreError> {
+    fn next(
+        &mut self,
+        mut take: impl FnMut(PageKey, Page) -> Result<(), PageError>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         let Self { chunks, .. } = self;
         let Some(raw) = chunks.next()? else { return Ok(None) };
         let mut rest = &raw[..];
@@ -198,7 +210,7 @@ impl<'a, S: Source> Pages<&'a S> {
                 return Err(chunks.damaged("a page is cut"));
             };
             let (key, page) = Page::decode(page).map_err(|error| chunks.damaged(&error.to_string()))?;
-            take(key, page);
+            take(key, page).map_err(|error| chunks.damaged(&error.to_string()))?;
             rest = behind;
         }
         if !rest.is_empty() {
@@ -238,7 +250,7 @@ pub(crate) fn write_made_up(
     };
     let mut sum = Sum::default();
     for shared in (0..records.div_ceil(per_page)).map(page) {
-        sum.add(shared.key, &shared.page);
+        sum.add(shared.key, &shared.page).expect("in order");
     }
     let checkpoint = Checkpoint { digest: sum.digest, records: sum.records, ..checkpoint };
     let header = Header { format: FORMAT, cluster, checkpoint: checkpoint.clone(), pages: sum.pages }.to_bytes();

@@ -18,9 +18,6 @@ use crate::store::{Disk, Position, StoreError};
 /// What the names of files of a transfer begin with.
 pub(super) const INCOMING: &str = "incoming-";
 
-/// No piece of journal records is larger than this, in bytes.
-const PIECE_BYTES_MAX: u64 = 256 << 20;
-
 /// What a sender announces of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Incoming {
@@ -204,7 +201,7 @@ impl ReceivedSnapshot {
             self.journal.read_exact_at(&mut head, at)?;
             let damaged = |reason: &str| StoreError::corrupt(self.journal.path(), at, reason);
             let len = u64::from(u32::from_le_bytes([head[0], head[1], head[2], head[3]]));
-            if len > PIECE_BYTES_MAX {
+            if len > self.journal_bytes.saturating_sub(at + 8) {
                 return Err(damaged("impossible length"));
             }
             let mut encoded = vec![0; len as usize];
