@@ -11,22 +11,26 @@ use crate::core::types::{LogIndex, Sequence};
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// An operation on a file failed. Never tried again: after a failed sync nobody knows what is on disk.
-    #[error("cannot {what} {}: {source}", path.display())]
+    #[error("cannot {what} {}{}: {source}", path.display(), from_byte(*at))]
     Io {
         /// What was tried, as a verb.
         what: &'static str,
         /// On which file or folder.
         path: PathBuf,
+        /// From which byte on, where it was a part of a file.
+        at: Option<u64>,
         /// What the system said.
         source: Arc<io::Error>,
     },
     /// The disk is full, or the quota used up.
-    #[error("no space left: cannot {what} {}", path.display())]
+    #[error("no space left: cannot {what} {}{}", path.display(), from_byte(*at))]
     Full {
         /// What was tried, as a verb.
         what: &'static str,
         /// On which file or folder.
         path: PathBuf,
+        /// From which byte on, where it was a part of a file.
+        at: Option<u64>,
     },
     /// Bytes that were once written and synced are not what they were.
     #[error("{} is damaged at byte {offset}: {reason}", path.display())]
@@ -158,13 +162,28 @@ pub enum StoreError {
     Closed,
 }
 
+fn from_byte(at: Option<u64>) -> String {
+    at.map_or_else(String::new, |at| format!(" from byte {at} on"))
+}
+
 impl StoreError {
     /// The error for a failed operation on a file.
     #[must_use]
     pub fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::failed(what, path, None, source)
+    }
+
+    /// The error for a failed operation on the part of a file that begins at this byte.
+    #[must_use]
+    pub fn io_at(what: &'static str, path: &Path, at: u64, source: io::Error) -> Self {
+        Self::failed(what, path, Some(at), source)
+    }
+
+    fn failed(what: &'static str, path: &Path, at: Option<u64>, source: io::Error) -> Self {
+        let path = path.to_owned();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { what, path: path.to_owned() },
-            _ => Self::Io { what, path: path.to_owned(), source: Arc::new(source) },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { what, path, at },
+            _ => Self::Io { what, path, at, source: Arc::new(source) },
         }
     }
 

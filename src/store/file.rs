@@ -227,7 +227,7 @@ impl File {
                 Ok(0) => break,
                 Ok(count) => done += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(StoreError::io("read", &self.path, error)),
+                Err(error) => return Err(StoreError::io_at("read", &self.path, offset + done as u64, error)),
             }
         }
         Ok(done)
@@ -256,7 +256,7 @@ impl File {
 
     /// Writes all of `bytes` at `offset`.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
-        self.raw.write_all_at(bytes, offset).map_err(|error| StoreError::io("write", &self.path, error))
+        self.raw.write_all_at(bytes, offset).map_err(|error| StoreError::io_at("write", &self.path, offset, error))
     }
 
     /// Makes the content durable. An error is final.
@@ -272,7 +272,7 @@ impl File {
 
     /// Cuts or extends the file.
     pub fn set_len(&self, len: u64) -> Result<(), StoreError> {
-        self.raw.set_len(len).map_err(|error| StoreError::io("cut", &self.path, error))
+        self.raw.set_len(len).map_err(|error| StoreError::io_at("cut", &self.path, len, error))
     }
 }
 
@@ -400,5 +400,7 @@ mod tests {
         assert!(error.to_string().contains("/nonexistent/x"), "{error}");
         let full = StoreError::io("write", Path::new("y"), io::Error::from(io::ErrorKind::StorageFull));
         assert!(matches!(full, StoreError::Full { .. }));
+        let bad = StoreError::io_at("read", Path::new("y"), 512, io::Error::from_raw_os_error(5));
+        assert!(bad.to_string().starts_with("cannot read y from byte 512 on: "), "{bad}");
     }
 }
