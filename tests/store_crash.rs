@@ -1,7 +1,7 @@
 //! Kills a process that writes log and journal, at random moments, and looks at what it left:
 //! nothing that was acknowledged is lost, nothing is there that was never written.
 //!
-//! The test runs itself again as the process to kill. `COUNTERFOIL_CRASH_KILLS` sets how often.
+//! The test runs itself again as the process to kill. `COUNTERFOIL_KILLS` sets how often.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -20,7 +20,7 @@ use counterfoil::store::log::{Done, Log, LogEntry, LogOptions};
 use counterfoil::store::{Position, StoreError};
 
 const KILLS_DEFAULT: u64 = 40;
-const KILLS_VARIABLE: &str = "COUNTERFOIL_CRASH_KILLS";
+const KILLS_VARIABLE: &str = "COUNTERFOIL_KILLS";
 const FOLDER_VARIABLE: &str = "COUNTERFOIL_CRASH_FOLDER";
 const KEEP_VARIABLE: &str = "COUNTERFOIL_CRASH_KEEP";
 const TERM_VARIABLE: &str = "COUNTERFOIL_CRASH_TERM";

@@ -213,20 +213,32 @@ impl Persister {
     /// The first fault, which the engine's next call returns too. The node must stop.
     pub fn run(mut self) -> Result<(), StoreError> {
         let ending = Ending(Arc::clone(&self.link));
-        let result = self.work();
-        if let Err(error) = &result {
-            self.link.lock().fault = Some(error.clone());
-        }
+        let result = self.work(true);
         // The database is closed before anyone hears of the end, and may open the folder again.
         drop(self);
         drop(ending);
         result
     }
 
-    fn work(&mut self) -> Result<(), StoreError> {
+    /// Writes what was handed over by now, on this thread: for tests that want everything in one order.
+    #[cfg(test)]
+    pub(super) fn catch_up(&mut self) -> Result<(), StoreError> {
+        self.work(false)
+    }
+
+    /// Works until the end; only as long as there is something to do, unless it is to wait for more.
+    fn work(&mut self, wait: bool) -> Result<(), StoreError> {
+        let result = self.work_on(wait);
+        if let Err(error) = &result {
+            self.link.lock().fault = Some(error.clone());
+        }
+        result
+    }
+
+    fn work_on(&mut self, wait: bool) -> Result<(), StoreError> {
         let mut merging = true;
         loop {
-            match self.next(merging) {
+            match self.next(merging, wait) {
                 Next::Job(job) => {
                     self.carry_out(job)?;
                     merging = true;
@@ -244,7 +256,7 @@ impl Persister {
     }
 
     /// The next thing to do. Does not wait when there is something to merge.
-    fn next(&self, merging: bool) -> Next {
+    fn next(&self, merging: bool, wait: bool) -> Next {
         let mut state = self.link.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {
@@ -260,6 +272,9 @@ impl Persister {
             }
             if merging {
                 return Next::Nothing;
+            }
+            if !wait {
+                return Next::End;
             }
             state = self.link.changed.wait(&self.link.state, state);
         }

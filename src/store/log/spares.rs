@@ -36,23 +36,29 @@ pub(super) enum Answer {
 /// The body of the spare thread: does tasks in order until there can be no more.
 pub(super) fn serve(disk: &Disk, segment_bytes: u64, tasks: &Receiver<Task>, answers: &Sender<Answer>) {
     while let Ok(task) = machine::receive(tasks) {
-        let answer = match task {
-            Task::Make { path } => match make(disk, &path, segment_bytes) {
-                Ok(()) => Answer::Ready(path),
-                Err(error) => Answer::NotMade(error),
-            },
-            Task::Recycle { from, path } => match disk.rename(&from, &path) {
-                Ok(()) => Answer::Ready(path),
-                Err(error) => Answer::Broken(error),
-            },
-            Task::Delete { path } => match delete(disk, &path) {
-                Ok(()) => continue,
-                Err(error) => Answer::Broken(error),
-            },
-        };
-        // The log thread may have ended; what it asked for before is done all the same.
-        let _ = answers.send(answer);
+        if let Some(answer) = carry_out(disk, task, segment_bytes) {
+            // The log thread may have ended; what it asked for before is done all the same.
+            let _ = answers.send(answer);
+        }
     }
+}
+
+fn carry_out(disk: &Disk, task: Task, segment_bytes: u64) -> Option<Answer> {
+    let answer = match task {
+        Task::Make { path } => match make(disk, &path, segment_bytes) {
+            Ok(()) => Answer::Ready(path),
+            Err(error) => Answer::NotMade(error),
+        },
+        Task::Recycle { from, path } => match disk.rename(&from, &path) {
+            Ok(()) => Answer::Ready(path),
+            Err(error) => Answer::Broken(error),
+        },
+        Task::Delete { path } => match delete(disk, &path) {
+            Ok(()) => return None,
+            Err(error) => Answer::Broken(error),
+        },
+    };
+    Some(answer)
 }
 
 /// Deletes a file for good, so that segments leave in the order in which they were purged.
@@ -88,9 +94,44 @@ pub(super) struct Spares {
     link: Option<Link>,
 }
 
-struct Link {
-    tasks: Sender<Task>,
-    answers: Receiver<Answer>,
+/// Who does the tasks.
+enum Link {
+    /// The spare thread.
+    Thread { tasks: Sender<Task>, answers: Receiver<Answer> },
+    /// The log thread itself, at once: for tests that want everything in one order.
+    #[cfg(test)]
+    Here { disk: Disk, segment_bytes: u64, answers: VecDeque<Answer> },
+}
+
+impl Link {
+    fn send(&mut self, task: Task) -> Result<(), StoreError> {
+        match self {
+            Self::Thread { tasks, .. } => tasks.send(task).map_err(|_| StoreError::Closed),
+            #[cfg(test)]
+            Self::Here { disk, segment_bytes, answers } => {
+                answers.extend(carry_out(disk, task, *segment_bytes));
+                Ok(())
+            }
+        }
+    }
+
+    /// The next answer; waits for it.
+    fn receive(&mut self) -> Result<Answer, StoreError> {
+        match self {
+            Self::Thread { answers, .. } => machine::receive(answers).map_err(|_| StoreError::Closed),
+            #[cfg(test)]
+            Self::Here { answers, .. } => answers.pop_front().ok_or(StoreError::Closed),
+        }
+    }
+
+    /// An answer that is there.
+    fn try_receive(&mut self) -> Option<Answer> {
+        match self {
+            Self::Thread { answers, .. } => answers.try_recv().ok(),
+            #[cfg(test)]
+            Self::Here { answers, .. } => answers.pop_front(),
+        }
+    }
 }
 
 impl Spares {
@@ -103,7 +144,16 @@ impl Spares {
     /// # Errors
     /// That of the spare thread.
     pub(super) fn start(&mut self, tasks: Sender<Task>, answers: Receiver<Answer>) -> Result<(), StoreError> {
-        self.link = Some(Link { tasks, answers });
+        self.link = Some(Link::Thread { tasks, answers });
+        self.top_up()
+    }
+
+    /// As [`Self::start`], without a thread. Once is enough.
+    #[cfg(test)]
+    pub(super) fn start_here(&mut self, disk: &Disk, segment_bytes: u64) -> Result<(), StoreError> {
+        if self.link.is_none() {
+            self.link = Some(Link::Here { disk: disk.clone(), segment_bytes, answers: VecDeque::new() });
+        }
         self.top_up()
     }
 
@@ -117,9 +167,8 @@ impl Spares {
         files::spare_path(&self.dir, self.next_number - 1)
     }
 
-    fn send(&self, task: Task) -> Result<(), StoreError> {
-        let link = self.link.as_ref().ok_or(StoreError::Closed)?;
-        link.tasks.send(task).map_err(|_| StoreError::Closed)
+    fn send(&mut self, task: Task) -> Result<(), StoreError> {
+        self.link.as_mut().ok_or(StoreError::Closed)?.send(task)
     }
 
     fn top_up(&mut self) -> Result<(), StoreError> {
@@ -143,8 +192,7 @@ impl Spares {
         let mut tries = 0;
         while self.ready.is_empty() {
             self.top_up()?;
-            let link = self.link.as_ref().ok_or(StoreError::Closed)?;
-            let answer = machine::receive(&link.answers).map_err(|_| StoreError::Closed)?;
+            let answer = self.link.as_mut().ok_or(StoreError::Closed)?.receive()?;
             if let Some(error) = self.note(answer)? {
                 tries += 1;
                 if tries > 1 {
@@ -158,9 +206,7 @@ impl Spares {
     }
 
     fn collect(&mut self) -> Result<(), StoreError> {
-        while let Some(link) = &self.link
-            && let Ok(answer) = link.answers.try_recv()
-        {
+        while let Some(answer) = self.link.as_mut().and_then(Link::try_receive) {
             self.note(answer)?;
         }
         Ok(())

@@ -72,6 +72,8 @@ fn a_killed_process_loses_nothing() {
     );
     let last = reached + 100;
     running.apply_to(WORKLOAD, last).expect("applied");
-    assert_eq!(running.facts(), undisturbed(WORKLOAD, last));
+    let facts = running.facts();
+    assert_eq!(facts, undisturbed(WORKLOAD, last));
     running.close();
+    println!("{kills} kills, {last} entries, {} events, {} entries of the index", facts.sequence, facts.entries);
 }

@@ -2,12 +2,12 @@
 
 mod backup;
 mod damage;
+mod faults;
 mod kill;
 mod power;
 mod restart;
 mod transfer;
 mod verify;
-mod workload;
 
 use std::path::Path;
 use std::thread::JoinHandle;
@@ -18,9 +18,10 @@ use super::engine::{Engine, EngineOptions};
 use super::identity::ClusterId;
 use super::index::{Direction, HistoryKey};
 use super::journal::BlockDigest;
+use super::persister::Persister;
 use crate::core::StateDigest;
 use crate::core::types::Sequence;
-use workload::Workload;
+use crate::store::testing::workload::Workload;
 
 /// Small limits, so that a short run passes every turn.
 fn options() -> EngineOptions {
@@ -71,17 +72,37 @@ impl Running {
 
     /// What must be the same after any way to the same index.
     fn facts(&self) -> Facts {
-        let journal = self.engine.readers().journal;
-        let last = self.engine.applied().sequence;
-        Facts {
-            digest: self.engine.digest(),
-            sequence: last,
-            chain: journal.digest_at(last).expect("readable"),
-            entries: check_index(&self.engine),
-        }
+        facts_of(&self.engine).expect("readable")
     }
 }
 
+/// An engine whose persister has no thread: it writes when it is told to, so that what is on disk, and in
+/// which order it comes there, does not depend on the machine.
+struct Alone {
+    engine: Engine,
+    persister: Persister,
+}
+
+impl Alone {
+    fn open_with(dir: &Path, options: EngineOptions) -> Result<Self, StoreError> {
+        let (engine, persister) = Engine::open(dir, options)?;
+        Ok(Self { engine, persister })
+    }
+
+    /// Writes what was handed over by now.
+    fn persist(&mut self) -> Result<(), StoreError> {
+        self.persister.catch_up()
+    }
+
+    /// The same with a thread, when all is written.
+    fn with_thread(mut self) -> Result<Running, StoreError> {
+        self.persist()?;
+        let Self { engine, persister } = self;
+        Ok(Running { engine, persister: std::thread::spawn(|| persister.run()) })
+    }
+}
+
+/// What must be the same after any way to the same index.
 #[derive(Debug, PartialEq)]
 struct Facts {
     digest: StateDigest,
@@ -90,15 +111,25 @@ struct Facts {
     entries: usize,
 }
 
+fn facts_of(engine: &Engine) -> Result<Facts, StoreError> {
+    let last = engine.applied().sequence;
+    Ok(Facts {
+        digest: engine.digest(),
+        sequence: last,
+        chain: engine.readers().journal.digest_at(last)?,
+        entries: check_index(engine)?,
+    })
+}
+
 /// Every command and every event of the journal is found through the index, and nothing else is.
-/// Returns how many entries that are.
-fn check_index(engine: &Engine) -> usize {
+/// Returns how many entries that are; an error is a file that cannot be read.
+fn check_index(engine: &Engine) -> Result<usize, StoreError> {
     let readers = engine.readers();
     let mut expected = std::collections::HashMap::<_, Vec<Sequence>>::new();
     let mut from = Sequence(1);
     let mut commands = 0;
     loop {
-        let records = readers.journal.read(from, 1_000, 1 << 20).expect("readable");
+        let records = readers.journal.read(from, 1_000, 1 << 20)?;
         let Some(last) = records.last() else { break };
         from = last.view().last_sequence().plus(1);
         for record in &records {
@@ -106,7 +137,7 @@ fn check_index(engine: &Engine) -> usize {
                 expected.entry(key).or_default().push(sequence)
             });
             if let Some(origin) = record.origin {
-                let used = readers.index.find(&origin.key).expect("readable").expect("a command that was carried out");
+                let used = readers.index.find(&origin.key)?.expect("a command that was carried out");
                 assert_eq!((used.fingerprint, used.sequence), (origin.fingerprint, record.sequence));
                 commands += 1;
             }
@@ -120,13 +151,13 @@ fn check_index(engine: &Engine) -> usize {
         _ => true,
     };
     for (key, events) in expected.iter().filter(|(key, _)| looked_at(key)) {
-        let found = readers.index.scan(*key, Sequence(0), Direction::Forward, usize::MAX).expect("readable");
+        let found = readers.index.scan(*key, Sequence(0), Direction::Forward, usize::MAX)?;
         assert_eq!(found, *events, "{key:?}");
-        let newest = readers.index.scan(*key, Sequence(u64::MAX), Direction::Backward, 3).expect("readable");
+        let newest = readers.index.scan(*key, Sequence(u64::MAX), Direction::Backward, 3)?;
         assert!(newest.iter().eq(events.iter().rev().take(3)), "{key:?}");
     }
     engine.ledger().check_invariants().expect("sound");
-    commands + expected.values().map(Vec::len).sum::<usize>()
+    Ok(commands + expected.values().map(Vec::len).sum::<usize>())
 }
 
 /// The facts of an undisturbed run.

@@ -62,7 +62,7 @@ fn a_power_cut_at_any_operation_loses_no_snapshot_and_no_truth() {
         assert!(applied >= snapshot, "cut {cut}");
         lives += u64::from(applied > 0);
         if cut % CHECK_EVERY == 0 {
-            check_index(&engine);
+            check_index(&engine).expect("readable");
         }
         drop(engine);
         persister.join().expect("no panic").expect("no fault");

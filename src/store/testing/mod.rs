@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::file::{Access, Disk, FileSystem, RawFile};
 
+pub mod workload;
+
 /// What a disk writes at once, or not at all.
 const SECTOR_BYTES: usize = 512;
 
@@ -161,6 +163,41 @@ impl SimDisk {
     /// Everything is gone, as if another disk were in its place. Nothing may be open on it.
     pub fn wipe(&self) {
         *self.lock_state() = State::default();
+    }
+
+    /// The content of a file.
+    pub fn content(&self, path: &Path) -> Option<Vec<u8>> {
+        let state = self.lock_state();
+        state.names.get(path).map(|&inode| state.inodes[inode].now.clone())
+    }
+
+    /// Puts a file there, as if it had been written and synced long ago.
+    pub fn put(&self, path: &Path, bytes: &[u8]) {
+        let mut state = self.lock_state();
+        let inode = state.inodes.len();
+        state.inodes.push(Inode { now: bytes.to_vec(), durable: bytes.to_vec(), unsynced: Vec::new() });
+        state.names.insert(path.to_owned(), inode);
+        state.durable_names.insert(path.to_owned(), inode);
+        state.folders.extend(path.ancestors().skip(1).map(Path::to_owned));
+    }
+
+    /// A disk of its own with the files of a folder, in another folder, as if written and synced long ago.
+    pub fn copy_of(&self, folder: &Path, to: &Path) -> Self {
+        let copy = Self::default();
+        let state = self.lock_state();
+        for (path, inode) in &state.names {
+            if let Ok(below) = path.strip_prefix(folder) {
+                copy.put(&to.join(below), &state.inodes[*inode].now);
+            }
+        }
+        let folders = state.folders.iter().filter_map(|path| path.strip_prefix(folder).ok());
+        copy.lock_state().folders.extend(folders.map(|below| to.join(below)));
+        copy
+    }
+
+    /// Every file below a folder.
+    pub fn files(&self, folder: &Path) -> Vec<PathBuf> {
+        self.lock_state().names.keys().filter(|path| path.starts_with(folder)).cloned().collect()
     }
 
     /// The power goes and comes back: of what was not synced any part is kept.
