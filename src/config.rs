@@ -317,10 +317,20 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
         flags: &[String],
     ) -> Result<Self, ConfigError> {
+        let Some(path) = file else { return Self::layered(None, environment, flags) };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::layered(Some((path, &text)), environment, flags)
+    }
+
+    /// As [`Self::load`], with the text of the file.
+    pub(crate) fn layered(
+        file: Option<(&Path, &str)>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[String],
+    ) -> Result<Self, ConfigError> {
         let mut table = Self::default().to_table();
-        if let Some(path) = file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        if let Some((path, text)) = file {
             let given =
                 text.parse::<toml::Table>().map_err(|source| ConfigError::NotToml { path: path.to_owned(), source })?;
             overlay(&mut table, given, &path.display().to_string())?;

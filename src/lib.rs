@@ -4,6 +4,8 @@ pub mod checker;
 pub mod cli;
 pub mod client;
 pub mod config;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 pub mod machine;
 pub mod net;
 pub mod node;

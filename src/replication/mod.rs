@@ -19,6 +19,8 @@ mod digests;
 mod disk_watch;
 mod fault;
 mod figures;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 mod give_way;
 mod handover;
 mod log_store;

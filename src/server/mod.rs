@@ -19,6 +19,8 @@ pub mod convert;
 pub mod errors;
 mod feed;
 mod forward;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 mod health;
 mod history;
 pub mod limits;

@@ -29,7 +29,7 @@ newtype! {
 /// The newest format of a data folder that this version reads, and the one it writes.
 pub const FORMAT_VERSION: u32 = 1;
 
-const FILE_NAME: &str = "IDENTITY";
+pub(super) const FILE_NAME: &str = "IDENTITY";
 const MAGIC: [u8; 8] = *b"CFOILID\0";
 
 record! {

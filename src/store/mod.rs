@@ -12,6 +12,8 @@ mod dry_run;
 pub mod engine;
 pub mod error;
 pub mod file;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 pub mod identity;
 pub mod image;
 pub mod index;

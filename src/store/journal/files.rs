@@ -18,7 +18,7 @@ const SEGMENT_MAGIC: [u8; 8] = *b"CFOILJNL";
 const TAIL_MAGIC: [u8; 8] = *b"CFOILJTL";
 const SEGMENT_SUFFIX: &str = ".journal";
 
-pub(super) fn segment_path(dir: &Path, number: u64) -> PathBuf {
+pub(in crate::store) fn segment_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:08}{SEGMENT_SUFFIX}"))
 }
 
@@ -28,7 +28,7 @@ pub(super) fn segment_number(name: &str) -> Option<u64> {
 }
 
 /// The tail file of this place, 0 or 1.
-pub(super) fn tail_path(dir: &Path, place: u64) -> PathBuf {
+pub(in crate::store) fn tail_path(dir: &Path, place: u64) -> PathBuf {
     dir.join(format!("tail.{place}"))
 }
 

@@ -30,6 +30,8 @@ mod shared;
 mod tests;
 mod verify;
 
+#[cfg(any(test, feature = "testing"))]
+pub(super) use files::{segment_path, tail_path};
 pub use reader::JournalReader;
 use shared::Shared;
 pub use verify::{JournalReport, verify_journal};

@@ -7,7 +7,7 @@ const SPARE: &str = "spare";
 /// What a file is called until it is whole.
 pub(super) const UNFINISHED: &str = "unfinished";
 
-pub(super) fn segment_path(dir: &Path, generation: u64) -> PathBuf {
+pub(in crate::store) fn segment_path(dir: &Path, generation: u64) -> PathBuf {
     dir.join(format!("{generation:016}.{SEGMENT}"))
 }
 

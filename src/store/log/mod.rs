@@ -31,6 +31,8 @@ mod tests;
 mod view;
 mod writer;
 
+#[cfg(any(test, feature = "testing"))]
+pub(super) use files::segment_path;
 use shared::{Ask, Shared};
 pub use sync_times::SyncTimes;
 pub use writer::LogWriter;
