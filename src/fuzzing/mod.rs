@@ -78,6 +78,18 @@ pub const DECODERS: &[Decoder] = &[
     Decoder { name: "journal_tail", decode: store::journal_tail, seeds: seeds::journal_tails, memory: PLAIN },
     Decoder { name: "shipped_records", decode: store::shipped_records, seeds: seeds::shipped_records, memory: PLAIN },
     Decoder { name: "snapshot", decode: store::snapshot, seeds: seeds::snapshots, memory: PACKED },
+    Decoder {
+        name: "backup_manifest",
+        decode: store::backup_manifest,
+        seeds: crate::store::backup::fuzzing::manifests,
+        memory: PLAIN,
+    },
+    Decoder {
+        name: "backup_part",
+        decode: store::backup_part,
+        seeds: crate::store::backup::fuzzing::parts,
+        memory: PACKED,
+    },
     Decoder { name: "state_pages", decode: store::state_pages, seeds: seeds::state_pages, memory: PLAIN },
     Decoder { name: "state_meta", decode: store::state_meta, seeds: seeds::state_metas, memory: PLAIN },
     Decoder { name: "index_run", decode: store::index_run, seeds: seeds::index_runs, memory: PLAIN },

@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::StoreError;
 use super::file::File;
+use super::unpack::unpack;
 use crate::core::codec::{Decode as _, DecodeError, Encode as _, Reader};
 
 /// The first and the last bytes of a file.
@@ -326,7 +327,7 @@ impl<S: Source> Chunks<S> {
         if crc32c::crc32c(&stored) != checksum {
             return Err(self.damaged("a chunk's checksum differs"));
         }
-        zstd::bulk::decompress(&stored, raw_len).map_err(|error| self.damaged(&error.to_string()))
+        unpack(&stored, raw_len).map_err(|error| self.damaged(&error.to_string()))
     }
 
     fn read_end(&mut self) -> Result<(), StoreError> {

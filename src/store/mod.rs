@@ -30,6 +30,7 @@ mod state;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod unpack;
 pub mod verify;
 
 pub use engine::Readers;

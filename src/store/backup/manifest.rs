@@ -337,6 +337,11 @@ impl Manifest {
         if self.chain.as_ref().is_some_and(|chain| chain.digest().is_none()) {
             return Err("the chain's digest is none".to_owned());
         }
+        let marks = [Some(&self.log_after), Some(&self.end), self.image.as_ref().map(|image| &image.at)];
+        let last_of_all = |mark: &Mark| mark.sequence == u64::MAX || mark.entry.is_some_and(|at| at.index == u64::MAX);
+        if marks.into_iter().flatten().any(last_of_all) {
+            return Err("nothing could follow one of its points".to_owned());
+        }
         if self.end.entry.is_none() || self.log_after.next_index() > self.end.next_index() {
             return Err("its log ends before it begins".to_owned());
         }
@@ -347,7 +352,8 @@ impl Manifest {
     }
 }
 
-#[cfg(test)]
+/// A manifest for tests.
+#[cfg(any(test, feature = "testing"))]
 pub(crate) fn sample(id: &str) -> Manifest {
     Manifest {
         format: FORMAT,
@@ -403,7 +409,8 @@ mod tests {
         let good = sample("a");
         let object = Manifest::object("a");
         type Spoil = fn(&mut Manifest);
-        let spoils: [Spoil; 7] = [
+        let spoils: [Spoil; 8] = [
+            |bad| bad.end.entry = Some(Place { term: 1, index: u64::MAX }),
             |bad| bad.parts[0].name = "../else".to_owned(),
             |bad| bad.parts[0].last = 0,
             |bad| bad.cluster = "7".to_owned(),

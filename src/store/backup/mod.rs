@@ -15,6 +15,8 @@ mod catalogue;
 pub mod check;
 mod control;
 mod error;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 pub mod manifest;
 pub mod objects;
 mod part;

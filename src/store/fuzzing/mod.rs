@@ -9,6 +9,7 @@ pub mod seeds;
 
 use std::path::Path;
 
+use super::backup::fuzzing as backup;
 use super::image::{Image, Page, page_len};
 use super::index::{Run, RunName};
 use super::journal::{self, Journal, JournalOptions, verify_journal};
@@ -87,13 +88,23 @@ pub fn shipped_records(bytes: &[u8]) {
 
 /// A snapshot file: read, verified, and made a ledger of.
 pub fn snapshot(bytes: &[u8]) {
-    both(bytes, seals::snapshot, |bytes| {
+    both(bytes, seals::chunked, |bytes| {
         let path = folder().join("one");
         let disk = disk_with(&path, bytes).disk();
         if let Ok(contents) = snapshot::file::read(&disk, &path) {
             let _ = restore(&contents.image, &path);
         }
     });
+}
+
+/// The manifest of a backup.
+pub fn backup_manifest(bytes: &[u8]) {
+    both(bytes, backup::seal_manifest, backup::manifest);
+}
+
+/// A part of a backup: the records or the entries in it.
+pub fn backup_part(bytes: &[u8]) {
+    both(bytes, seals::chunked, backup::part);
 }
 
 /// Pages of the state, one behind the other: an image, and a ledger of it.
@@ -161,11 +172,13 @@ mod tests {
     #[test]
     fn sealing_leaves_what_is_sound_as_it_is() {
         type Case = (fn(&mut [u8]), fn() -> Vec<Vec<u8>>);
-        let cases: [Case; 8] = [
+        let cases: [Case; 10] = [
+            (backup::seal_manifest, backup::manifests),
+            (seals::chunked, backup::parts),
             (seals::log_segment, seeds::log_segments),
             (seals::journal_segment, seeds::journal_segments),
             (seals::journal_tail, seeds::journal_tails),
-            (seals::snapshot, seeds::snapshots),
+            (seals::chunked, seeds::snapshots),
             (seals::state_pages, seeds::state_pages),
             (seals::state_meta, seeds::state_metas),
             (seals::index_run, seeds::index_runs),

@@ -74,8 +74,8 @@ pub(super) fn journal_tail(bytes: &mut [u8]) {
     seal(bytes, 0, WORD, len);
 }
 
-/// A snapshot: its header, its chunks, and the digest at the end of them.
-pub(super) fn snapshot(bytes: &mut [u8]) {
+/// A snapshot or a part of a backup: its header, its chunks, and the digest at the end of them.
+pub(super) fn chunked(bytes: &mut [u8]) {
     const HEADER_LEN_AT: usize = 8;
     const CHUNK: u8 = 1;
     const CHUNK_STORED_AT: usize = 5;

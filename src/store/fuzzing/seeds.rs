@@ -103,6 +103,12 @@ pub fn proposals() -> Vec<Vec<u8>> {
     life().proposals
 }
 
+/// Encoded records from the first one on.
+#[must_use]
+pub fn first_records() -> Vec<Vec<u8>> {
+    life().records.iter().map(|record| record.view().to_bytes()).collect()
+}
+
 /// Commands, a few of each kind.
 #[must_use]
 pub fn commands() -> Vec<Vec<u8>> {
@@ -216,7 +222,7 @@ pub fn journal_tails() -> Vec<Vec<u8>> {
 #[must_use]
 pub fn shipped_records() -> Vec<Vec<u8>> {
     let mut bytes = Vec::new();
-    for record in life().records.iter().map(|record| record.view().to_bytes()) {
+    for record in first_records() {
         (record.len() as u32).encode(&mut bytes);
         bytes.extend_from_slice(&record);
     }

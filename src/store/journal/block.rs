@@ -5,7 +5,6 @@
 //! a header and the compressed raw bytes; the header carries the digest of the block before and its
 //! own, over that one and the raw bytes: a chain that does not depend on the compression.
 
-use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::BlockDigest;
@@ -13,6 +12,7 @@ use crate::core::codec::{Decode, DecodeError, Encode, Reader, record};
 use crate::core::event::{Origin, Record, RecordView};
 use crate::core::types::{Sequence, Stamp, Timestamp};
 use crate::store::StoreError;
+use crate::store::unpack::unpack;
 
 /// Raw bytes at which a block is closed.
 pub(super) const BLOCK_RAW_BYTES: usize = 64 << 10;
@@ -292,20 +292,6 @@ pub(super) fn any_header_in(bytes: &[u8]) -> bool {
     bytes.windows(BLOCK_HEADER_BYTES).any(|window| BlockHeader::read(window).is_ok())
 }
 
-/// Unpacks a block of at most `raw_len` bytes. A long one grows with what is in it: a header that lies costs
-/// no memory.
-fn decompress(stored: &[u8], raw_len: usize) -> io::Result<Vec<u8>> {
-    if raw_len <= 2 * BLOCK_RAW_BYTES {
-        return zstd::bulk::decompress(stored, raw_len);
-    }
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(stored)?;
-    // A block that was compressed in one piece has a window as large as itself.
-    decoder.window_log_max(BLOCK_RAW_BYTES_MAX.ilog2())?;
-    let mut raw = Vec::with_capacity(2 * BLOCK_RAW_BYTES);
-    decoder.take(raw_len as u64 + 1).read_to_end(&mut raw)?;
-    Ok(raw)
-}
-
 /// The chain's digest with a block of these raw bytes behind one of this digest.
 pub(super) fn chain(previous: &BlockDigest, raw: &[u8]) -> BlockDigest {
     let mut hasher = blake3::Hasher::new();
@@ -367,7 +353,7 @@ impl BlockHeader {
         if crc32c::crc32c(stored) != self.stored_checksum {
             return Err(corrupt("the checksum does not match".to_owned()));
         }
-        let raw = decompress(stored, self.raw_len as usize).map_err(|error| corrupt(error.to_string()))?;
+        let raw = unpack(stored, self.raw_len as usize).map_err(|error| corrupt(error.to_string()))?;
         if raw.len() != self.raw_len as usize {
             return Err(corrupt(format!("{} raw bytes, not {}", raw.len(), self.raw_len)));
         }

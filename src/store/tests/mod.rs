@@ -33,6 +33,23 @@ fn options() -> EngineOptions {
     }
 }
 
+/// Waits until sled has let go of the databases in a folder: its own threads may hold a file a little longer
+/// than the database lives. A process that has ended holds nothing.
+fn wait_for_sled(dir: &Path) {
+    const TRIES: u32 = 30_000;
+    let databases = std::fs::read_dir(dir.join("state")).into_iter().flatten();
+    for path in databases.map(|entry| entry.expect("an entry").path().join("db")).filter(|path| path.exists()) {
+        let file = std::fs::File::open(&path).expect("readable");
+        let free = (0..TRIES).any(|_| {
+            file.try_lock().is_ok() || {
+                std::thread::sleep(Duration::from_millis(2));
+                false
+            }
+        });
+        assert!(free, "{} is never closed", path.display());
+    }
+}
+
 /// An engine with its persister thread.
 struct Running {
     engine: Engine,
@@ -45,6 +62,7 @@ impl Running {
     }
 
     fn open_with(dir: &Path, options: EngineOptions) -> Result<Self, StoreError> {
+        wait_for_sled(dir);
         let (engine, persister) = Engine::open(dir, options)?;
         Ok(Self { engine, persister: std::thread::spawn(|| persister.run()) })
     }
@@ -85,6 +103,7 @@ struct Alone {
 
 impl Alone {
     fn open_with(dir: &Path, options: EngineOptions) -> Result<Self, StoreError> {
+        wait_for_sled(dir);
         let (engine, persister) = Engine::open(dir, options)?;
         Ok(Self { engine, persister })
     }
