@@ -97,6 +97,8 @@ calls! {
     ProductionServiceClient list_boms(ListBomsRequest) -> ListBomsResponse;
     /// Where an item is a component.
     ProductionServiceClient list_where_used(ListWhereUsedRequest) -> ListWhereUsedResponse;
+    /// All that goes into a product.
+    ProductionServiceClient explode_bom(ExplodeBomRequest) -> ExplodeBomResponse;
     /// What a plant has of each item.
     ProductionServiceClient list_stock(ListStockRequest) -> ListStockResponse;
     /// What a plant is to reorder.

@@ -105,6 +105,7 @@ pub const RPCS: &[(&str, Permission, Kind)] = &[
     ("/counterfoil.v1.ProductionService/GetBom", Permission::Read, Kind::Call),
     ("/counterfoil.v1.ProductionService/ListBoms", Permission::Read, Kind::Call),
     ("/counterfoil.v1.ProductionService/ListWhereUsed", Permission::Read, Kind::Call),
+    ("/counterfoil.v1.ProductionService/ExplodeBom", Permission::Read, Kind::Call),
     ("/counterfoil.v1.ProductionService/ListStock", Permission::Read, Kind::Call),
     ("/counterfoil.v1.ProductionService/ListReorder", Permission::Read, Kind::Call),
     ("/counterfoil.v1.ProductionService/ListLots", Permission::Read, Kind::Call),

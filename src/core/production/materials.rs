@@ -186,7 +186,7 @@ impl Ledger {
     }
 
     /// What a quantity costs, in 10⁻¹² of the currency's smallest unit; `None` when that does not fit.
-    fn standard_cost(&self, component: AssetId, quantity: u64) -> Option<i128> {
+    pub(super) fn standard_cost(&self, component: AssetId, quantity: u64) -> Option<i128> {
         let price = self.production.items.find(component)?.item.standard_cost;
         let unit = 10_i128.checked_pow(u32::from(self.assets.find(component)?.scale))?;
         let product = i128::from(quantity).checked_mul(i128::from(price.0))?;

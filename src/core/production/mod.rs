@@ -36,7 +36,7 @@ use plants::PlantEntry;
 use work_orders::WorkOrders;
 
 pub(crate) use persist::Rows;
-pub use query::{BomView, ItemStock, Shortage, WorkOrderView};
+pub use query::{BomView, GrossNeed, ItemStock, Shortage, WorkOrderView};
 pub use release::EXPLOSION_MAX;
 
 /// What production knows besides the balances.

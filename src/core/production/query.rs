@@ -1,5 +1,6 @@
 //! What can be read of production. Every order of iteration is the same on every node.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
 
@@ -8,7 +9,7 @@ use super::records::{Bom, Calendar, Item, Lot, OperationProgress, Plant, Require
 use super::work_orders::WorkOrderEntry;
 use crate::command::{BomLine, ByProduct, Operation};
 use crate::ledger::Ledger;
-use crate::types::{AccountId, Amount, AssetId, BomVersion, Code, Day, PlantId, Source, WorkOrderId};
+use crate::types::{AccountId, Amount, AssetId, BomVersion, Code, Day, PlantId, Quantity, Source, WorkOrderId};
 
 /// A version of a bill of materials.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +54,17 @@ impl ItemStock {
     pub const fn available(&self) -> i128 {
         self.on_hand - self.reserved
     }
+}
+
+/// What is needed of one item, in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GrossNeed {
+    /// The item.
+    pub item: Item,
+    /// How much, over all that it goes into.
+    pub quantity: Quantity,
+    /// Whether it has no bill of materials.
+    pub leaf: bool,
 }
 
 /// A component that a work order requires and does not hold.
@@ -122,6 +134,39 @@ impl Ledger {
             let lines = entry.lines.iter().filter(move |line| line.component == component);
             lines.map(|line| (&entry.bom, line))
         })
+    }
+
+    /// All that goes into `quantity` of a product by the bills in effect on a day, optional lines left out,
+    /// whatever is in stock. Level by level: what goes into several others is summed first, so that its loss,
+    /// set-up and rounding count once. The product itself comes first; `None` when a quantity does not fit.
+    #[must_use]
+    pub fn gross_needs(&self, product: AssetId, quantity: Quantity, day: Day) -> Option<Vec<GrossNeed>> {
+        let items = &self.production.items;
+        let first = items.slot(product)?;
+        // What has more levels below it goes into nothing that has fewer.
+        let mut open = BTreeMap::from([((Reverse(items[first].levels), first), quantity.0)]);
+        let mut needs = Vec::new();
+        while let Some(((_, slot), quantity)) = open.pop_first() {
+            let bom = self.bom_in_effect(slot, day).map(|bom| &self.production.boms[bom]);
+            for (entry, line) in bom.iter().flat_map(|entry| entry.lines.iter().map(move |line| (entry, line))) {
+                let component = items.slot(line.component)?;
+                let more = if line.optional { 0 } else { line.needed(quantity, entry.bom.output.0)? };
+                let all = open.entry((Reverse(items[component].levels), component)).or_default();
+                *all = i64::try_from(all.checked_add(more)?).ok()?.unsigned_abs();
+            }
+            if quantity > 0 {
+                let item = items[slot].item;
+                needs.push(GrossNeed { item, quantity: Quantity(quantity), leaf: bom.is_none() });
+            }
+        }
+        Some(needs)
+    }
+
+    /// What a quantity costs at an item's standard cost, in 10⁻¹² of its currency's smallest unit; `None` when
+    /// that does not fit.
+    #[must_use]
+    pub fn cost_at_standard(&self, asset: AssetId, quantity: Quantity) -> Option<i128> {
+        self.standard_cost(asset, quantity.0)
     }
 
     /// The lots of a balance, oldest first: in the order in which they go.
@@ -246,8 +291,8 @@ fn view(entry: &BomEntry) -> BomView<'_> {
 mod tests {
     use super::*;
     use crate::command::{Body, DefineBom, DefineItem};
+    use crate::fixture::USD;
     use crate::shop::{AXLE, BOX, CART, GLUE, PLANT, SHELF, Shop, WHEEL, bom, cart, item, line};
-    use crate::types::Quantity;
 
     #[test]
     fn a_component_knows_where_it_is_used() {
@@ -261,6 +306,22 @@ mod tests {
         let used: Vec<_> = shop.ledger.where_used(WHEEL).map(|(bom, line)| (bom.product, line.quantity.0)).collect();
         assert_eq!(used, [(CART, 4), (BOX, 1), (BOX, 2)]);
         assert_eq!(shop.ledger.where_used(CART).count(), 0);
+    }
+
+    #[test]
+    fn a_part_of_several_assemblies_is_summed_before_it_is_rounded() {
+        let mut shop = Shop::new();
+        let optional = crate::command::BomLine { optional: true, ..line(AXLE, 5) };
+        shop.accept(Body::DefineBom(bom(BOX, vec![line(CART, 2), line(GLUE, 1), optional])));
+        let needs = |quantity| {
+            let needs = shop.ledger.gross_needs(BOX, Quantity(quantity), Day(1))?;
+            Some(needs.iter().map(|need| (need.item.asset, need.quantity.0, need.leaf)).collect::<Vec<_>>())
+        };
+        // Glue: 3 × 1, and of six carts 6.6 for their loss, which is 7.
+        let expected = [(BOX, 3, false), (CART, 6, false), (WHEEL, 24, true), (AXLE, 12, true), (GLUE, 10, true)];
+        assert_eq!(needs(3).as_deref(), Some(&expected[..]));
+        assert_eq!(needs(i64::MAX as u64), None, "too much");
+        assert_eq!(shop.ledger.gross_needs(USD, Quantity(1), Day(1)), None, "no item");
     }
 
     #[test]

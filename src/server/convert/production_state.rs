@@ -7,7 +7,7 @@ use super::wire_number;
 use crate::core::command::BomLine;
 use crate::core::ledger::records::Balance;
 use crate::core::production::records::{Bom, Calendar, Item, Lot, OperationProgress, Plant, Requirement, WorkOrder};
-use crate::core::production::{BomView, ItemStock, Shortage};
+use crate::core::production::{BomView, GrossNeed, ItemStock, Shortage};
 use crate::core::types::{AssetId, WorkOrderId};
 use crate::proto::v1 as pb;
 
@@ -60,6 +60,25 @@ pub fn bom(view: BomView<'_>) -> pb::Bom {
         lines: view.lines.iter().map(bom_line).collect(),
         by_products: view.by_products.iter().map(by_product).collect(),
         operations: view.operations.iter().map(bom_operation).collect(),
+    }
+}
+
+/// What is needed of an item; `exact_cost` is in 10⁻¹² of the currency's smallest unit.
+#[must_use]
+pub fn gross_need(need: GrossNeed, exact_cost: i128) -> pb::GrossNeed {
+    let GrossNeed { item, quantity, leaf } = need;
+    pb::GrossNeed { asset_id: item.asset.0, quantity: quantity.0, leaf, cost: cost(exact_cost) }
+}
+
+/// All that goes into a product.
+#[must_use]
+pub fn explosion(needs: Vec<(GrossNeed, i128)>, currency: AssetId) -> pb::ExplodeBomResponse {
+    let sum = needs.iter().fold(0_i128, |sum, (_, cost)| sum.saturating_add(*cost));
+    pb::ExplodeBomResponse {
+        needs: needs.into_iter().map(|(need, cost)| gross_need(need, cost)).collect(),
+        cost: cost(sum),
+        currency_asset_id: currency.0,
+        position: None,
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Invalid, Reason, production, shape};
 use crate::core::Command;
 use crate::core::command::{CommandKey, Scope};
 use crate::core::types::{
-    AccountId, AssetId, Code, CommandId, MarketId, PlantId, Sequence, Side, WorkOrderId, WorkOrderState,
+    AccountId, AssetId, Code, CommandId, MarketId, PlantId, Quantity, Sequence, Side, WorkOrderId, WorkOrderState,
 };
 use crate::proto::v1 as pb;
 use crate::server::access::{Caller, Permission};
@@ -145,6 +145,14 @@ pub fn market_id(number: u32, field: &str) -> Result<MarketId, Invalid> {
 #[must_use]
 pub fn market_id_or_all(number: u32) -> Option<MarketId> {
     (number != 0).then_some(MarketId(number))
+}
+
+/// A quantity.
+///
+/// # Errors
+/// When it is nothing, or does not fit.
+pub fn quantity(number: u64, field: &str) -> Result<Quantity, Invalid> {
+    shape::quantity(number, field)
 }
 
 /// A plant's id.

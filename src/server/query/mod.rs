@@ -71,6 +71,7 @@ answered_by! {
     get_bom(GetBomRequest) -> GetBomResponse;
     list_boms(ListBomsRequest) -> ListBomsResponse;
     list_where_used(ListWhereUsedRequest) -> ListWhereUsedResponse;
+    explode_bom(ExplodeBomRequest) -> ExplodeBomResponse;
     list_stock(ListStockRequest) -> ListStockResponse;
     list_reorder(ListReorderRequest) -> ListReorderResponse;
     list_lots(ListLotsRequest) -> ListLotsResponse;

@@ -9,6 +9,8 @@ use crate::cli::{CliError, dates};
 use crate::client::api;
 use crate::core::types::Attrition;
 
+/// The most decimal places that an asset has.
+const SCALE_MAX: u32 = 12;
 /// Decimal places of a loss in percent, of which the API takes millionths.
 const PERCENT_SCALE: u32 = 4;
 
@@ -39,6 +41,19 @@ pub enum Verb {
         #[command(flatten)]
         fresh: Fresh,
     },
+    /// List all that goes into a quantity of a product, level by level, and what it costs
+    Explode {
+        /// Code or id
+        product: String,
+        /// How much of it
+        #[arg(long, default_value = "1")]
+        quantity: String,
+        /// By the bills in effect on this day
+        #[arg(long, value_parser = day, value_name = "DATE")]
+        on: i32,
+        #[command(flatten)]
+        fresh: Fresh,
+    },
     /// List what an item goes into
     WhereUsed {
         /// Code or id
@@ -63,7 +78,7 @@ pub struct Define {
     from: i32,
     /// What one run makes
     #[arg(long, default_value = "1")]
-    output: String,
+    makes: String,
     /// What one run needs, again for each: WHEEL=4, or GLUE=0.5,loss=10,setup=1,multiple=0.5,optional, with
     /// the loss in percent
     #[arg(long = "line", value_name = "ITEM=QUANTITY[,…]", required = true)]
@@ -101,6 +116,14 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
             });
             let answer = answer.await?;
             if context.printed_json(&answer)? { Ok(()) } else { print_boms(context, &answer.boms).await }
+        }
+        Verb::Explode { product, quantity, on, fresh } => {
+            let product = context.names.asset(&product).await?;
+            let quantity = positive("--quantity", &quantity, product.scale)?;
+            let (product_id, on_day, consistency) = (product.asset_id, on, fresh.consistency());
+            let request = api::ExplodeBomRequest { product_id, quantity, on_day, consistency };
+            let answer = context.client.explode_bom(request).await?;
+            if context.printed_json(&answer)? { Ok(()) } else { print_needs(context, &answer).await }
         }
         Verb::WhereUsed { component, page, fresh } => {
             let component = context.names.asset(&component).await?;
@@ -177,7 +200,7 @@ async fn read(context: &mut Context, define: &Define) -> Result<api::DefineBom, 
         product_id: product.asset_id,
         version: define.bom_version,
         from_day: define.from,
-        output: positive("--output", &define.output, product.scale)?,
+        output: positive("--makes", &define.makes, product.scale)?,
         lines,
         by_products,
         operations,
@@ -285,6 +308,26 @@ async fn print_operations(context: &mut Context, bom: &api::Bom) -> Result<(), C
         Column::Number("cost of an hour"),
     ];
     print(&table(&columns, rows))
+}
+
+async fn print_needs(context: &mut Context, answer: &api::ExplodeBomResponse) -> Result<(), CliError> {
+    let currency = context.names.asset_by_id(answer.currency_asset_id).await?;
+    let (mut rows, mut leaves, mut units) = (Vec::new(), 0_u32, 0_i128);
+    for need in &answer.needs {
+        let asset = context.names.asset_by_id(need.asset_id).await?;
+        let cost = if need.leaf { amount(need.cost, currency.scale) } else { String::new() };
+        if need.leaf {
+            leaves += 1;
+            // Of parts of every scale.
+            units += i128::from(need.quantity) * 10_i128.pow(SCALE_MAX.saturating_sub(asset.scale));
+        }
+        rows.push(vec![asset.code, amount(need.quantity, asset.scale), cost]);
+    }
+    print(&table(&[Column::Text("needs"), Column::Number("quantity"), Column::Number("cost")], rows))?;
+    let units = amount(units, SCALE_MAX);
+    let units = units.trim_end_matches('0').trim_end_matches('.');
+    let cost = amount(answer.cost, currency.scale);
+    print(&format!("{leaves} parts that are bought, {units} units, {cost} {}", currency.code))
 }
 
 async fn print_uses(context: &mut Context, component: &api::Asset, uses: &[api::WhereUsed]) -> Result<(), CliError> {

@@ -2,10 +2,11 @@
 
 use super::{known_item, known_plant};
 use crate::core::Ledger;
+use crate::core::production::GrossNeed;
 use crate::core::production::records::Plant;
 use crate::core::types::{AssetId, BomVersion, Day};
 use crate::proto::v1 as pb;
-use crate::server::convert::{Invalid, production_state, request};
+use crate::server::convert::{Invalid, Reason, production_state, request};
 use crate::server::errors::Refusal;
 use crate::server::query::Queries;
 use crate::server::query::paging::PageQuery;
@@ -101,6 +102,30 @@ impl Queries {
         let seen = self.reads.look(consistency, list).await?;
         let (boms, next_page_token) = seen.value?;
         Ok(pb::ListBomsResponse { boms, next_page_token, position: Some(seen.position) })
+    }
+
+    pub(in crate::server::query) async fn explode_bom(
+        &self,
+        asked: pb::ExplodeBomRequest,
+    ) -> Result<pb::ExplodeBomResponse, Refusal> {
+        let consistency = request::consistency(asked.consistency.as_ref())?;
+        let product = request::asset_id(asked.product_id, "product_id")?;
+        let quantity = request::quantity(asked.quantity, "quantity")?;
+        let day = Day(asked.on_day);
+        let find = move |ledger: &Ledger| -> Result<_, Refusal> {
+            known_item(ledger, product)?;
+            let too_much = || Invalid::new("quantity", Reason::OutOfRange, "needs more of a part than can be counted");
+            let needs = ledger.gross_needs(product, quantity, day).ok_or_else(too_much)?;
+            let cost = |need: &GrossNeed| match need.leaf {
+                true => ledger.cost_at_standard(need.item.asset, need.quantity).ok_or_else(too_much),
+                false => Ok(0),
+            };
+            let priced = needs.into_iter().map(|need| Ok((need, cost(&need)?))).collect::<Result<Vec<_>, Invalid>>()?;
+            let currency = ledger.item(product).map_or(AssetId(0), |item| item.currency);
+            Ok(production_state::explosion(priced, currency))
+        };
+        let seen = self.reads.look(consistency, find).await?;
+        Ok(pb::ExplodeBomResponse { position: Some(seen.position), ..seen.value? })
     }
 
     pub(in crate::server::query) async fn list_where_used(
