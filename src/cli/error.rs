@@ -61,6 +61,14 @@ pub enum CliError {
         /// Why.
         source: super::replay::lobster::LobsterError,
     },
+    /// A file of parts or stock cannot be used.
+    #[error("{path}: {source}")]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: super::csv::CsvError,
+    },
     /// Something that was checked is not as it should be.
     #[error("{0}")]
     Check(String),

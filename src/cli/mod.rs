@@ -8,6 +8,7 @@ mod bench;
 mod chaos;
 mod completions;
 mod config;
+mod csv;
 mod ctl;
 mod dates;
 mod dev;
@@ -23,6 +24,7 @@ mod restore;
 mod serve;
 mod table;
 mod verify;
+mod works;
 
 use std::process::ExitCode;
 

@@ -1,106 +1,13 @@
 //! A whole cluster by `counterfoil dev`, used through `ctl`, `replay` and `bench`, with its leader killed.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::cluster::{Dev, free_ports};
 use crate::recording::Recording;
-
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// A running `dev`. Dropping it stops it, and with it its nodes.
-struct Dev {
-    process: Child,
-    lines: mpsc::Receiver<String>,
-    said: Vec<String>,
-    endpoints: String,
-}
-
-impl Dev {
-    fn start(folder: &Path, port: u16) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_counterfoil"))
-            .args(["dev", "--port", &port.to_string(), "--dir"])
-            .arg(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("dev starts");
-        let (sender, lines) = mpsc::sync_channel(1_000);
-        let output = BufReader::new(process.stdout.take().expect("its output"));
-        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut dev = Self { process, lines, said: Vec::new(), endpoints: String::new() };
-        dev.endpoints = dev.wait_for("ready: ").trim_start_matches("ready: ").to_owned();
-        dev
-    }
-
-    /// The next line that begins so.
-    fn wait_for(&mut self, start: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.lines.recv_timeout(left);
-            let line = line.unwrap_or_else(|_| panic!("dev did not say {start:?}, but {:#?}", self.said));
-            self.said.push(line.clone());
-            if line.starts_with(start) {
-                return line;
-            }
-        }
-    }
-
-    fn pid_of(&self, node: u64) -> Pid {
-        let start = format!("node {node}: pid ");
-        let line = self.said.iter().rev().find_map(|line| line.strip_prefix(&start)).expect("the node was started");
-        Pid::from_raw(line.split(',').next().and_then(|pid| pid.parse().ok()).expect("a pid"))
-    }
-
-    /// Runs the command line against the cluster.
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_counterfoil"))
-            .args(arguments)
-            .env("COUNTERFOIL_ENDPOINT", &self.endpoints)
-            .output()
-            .expect("the binary runs");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
-    }
-
-    /// Runs `ctl` with JSON output, which must succeed.
-    fn ctl(&self, arguments: &[&str]) -> Value {
-        let (code, out, error) = self.run(&[&["ctl", "--output", "json"], arguments].concat());
-        assert_eq!(code, 0, "{arguments:?}: {out}{error}");
-        serde_json::from_str(&out).unwrap_or_else(|_| panic!("{arguments:?}: no JSON: {out}"))
-    }
-
-    fn stop(&mut self) {
-        let pid = Pid::from_raw(i32::try_from(self.process.id()).expect("a pid"));
-        kill(pid, Signal::SIGTERM).expect("it runs");
-        assert!(self.process.wait().expect("it ends").success(), "{:#?}", self.said);
-    }
-}
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        if let (Ok(None), Ok(pid)) = (self.process.try_wait(), i32::try_from(self.process.id())) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-            let _ = self.process.wait();
-        }
-    }
-}
-
-/// The first of a run of ports that are free, below the range of outgoing connections.
-fn free_ports() -> u16 {
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let start = 12_000 + (std::process::id() % 400) as u16 * 10;
-    let mut starts = (start..start + 8_000).step_by(10);
-    starts.find(|&port| (port..port + 3).chain(port + 100..port + 103).all(free)).expect("free ports")
-}
 
 const BUY: [&str; 11] =
     ["order", "place", "--account", "1001", "--market", "AAPL/USD", "--side", "buy", "--quantity", "10", "--limit"];
@@ -189,7 +96,7 @@ fn recorded_flow_is_reproduced_while_the_leader_dies(dev: &mut Dev, folder: &Pat
 }
 
 fn load_is_measured(dev: &Dev) {
-    for workload in ["transfers", "orders"] {
+    for workload in ["transfers", "orders", "production"] {
         let bench = ["bench", "--workload", workload, "--clients", "2", "--seconds", "1", "--warm-up", "0"];
         let (code, out, error) = dev.run(&[&bench[..], &["--output", "json"]].concat());
         assert_eq!(code, 0, "{out}{error}");

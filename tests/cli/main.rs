@@ -2,6 +2,9 @@
 //! cluster by `dev`.
 
 mod arguments;
+mod cluster;
 mod dev;
+mod imports;
 mod recording;
 mod replay;
+mod worked_example;

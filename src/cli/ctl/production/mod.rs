@@ -1,6 +1,7 @@
 //! `ctl production`: plants, items, bills of materials, work orders, and the state of it all.
 
 mod bom;
+mod import;
 mod item;
 mod plant;
 mod state;
@@ -23,6 +24,8 @@ pub enum Noun {
     /// Runs of a bill of materials
     #[command(subcommand)]
     WorkOrder(Box<work_order::Verb>),
+    /// Define parts and bills of materials from files, and count stock from them
+    Import(Box<import::Import>),
     /// Show a plant's orders, shortages, work in progress and stock, at one sequence
     State {
         /// Name or id
@@ -38,6 +41,7 @@ pub async fn run(context: &mut Context, noun: Noun) -> Result<(), CliError> {
         Noun::Item(verb) => item::run(context, *verb).await,
         Noun::Bom(verb) => bom::run(context, *verb).await,
         Noun::WorkOrder(verb) => work_order::run(context, *verb).await,
+        Noun::Import(import) => import::run(context, *import).await,
         Noun::State { plant, fresh } => state::run(context, &plant, fresh).await,
     }
 }
