@@ -50,6 +50,12 @@ fn others_lead_while_the_leader_stands_still_or_hears_nobody() {
     }
 }
 
+#[test]
+fn stock_and_work_orders_are_conserved_although_the_leader_dies() {
+    let faults = ["--scenario", "kill-leader", "--kills", "3", "--calm-ms", "1500", "--rate", "200"];
+    drill(&[&["--workload", "inventory"], &faults[..]].concat());
+}
+
 /// The processes that run with a configuration in this folder.
 fn nodes_in(folder: &str) -> usize {
     let processes = std::fs::read_dir("/proc").expect("listed").filter_map(Result::ok);

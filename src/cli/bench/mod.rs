@@ -33,6 +33,8 @@ pub enum Workload {
     Transfers,
     /// Limit orders around a price: half of them trade, the rest is cancelled later
     Orders,
+    /// Work orders: created, released, completed with what they took, closed
+    Production,
 }
 
 #[derive(Debug, Clone, clap::Args)]

@@ -4,9 +4,25 @@ use std::collections::VecDeque;
 
 use super::Workload;
 use crate::cli::random::Random;
+use crate::cli::works::Works;
 use crate::cli::{CliError, ground};
 use crate::client::{Client, api, id_to_bytes};
 use crate::core::types::CommandId;
+
+/// What the production workload has.
+const WORKS: Works = Works {
+    purpose: "bench",
+    plant: 900_001,
+    money: MONEY_ASSET,
+    tracked: 900_011,
+    plain: 900_012,
+    product: 900_013,
+    issuer: 899_900,
+    supplier: 899_901,
+    shelf: 899_902,
+    yard: 899_903,
+    parts: FUNDS,
+};
 
 const MONEY_ASSET: u32 = 900_001;
 const SHARE_ASSET: u32 = 900_002;
@@ -22,6 +38,8 @@ const FUNDS: u64 = 1_000_000_000_000;
 const PRICE: u64 = 10_000;
 /// How far from it.
 const SPREAD: u64 = 20;
+/// What one work order makes.
+const WORK_ORDER_UNITS: u64 = 4;
 /// Orders of one client that stay open; older ones are cancelled.
 const OPEN_ORDERS: usize = 500;
 
@@ -47,6 +65,9 @@ impl Ground {
         };
         let accounts = FIRST_ACCOUNT..FIRST_ACCOUNT + u64::from(clients) * ACCOUNTS_PER_CLIENT;
         ground.prepare(client, accounts).await?;
+        if workload == Workload::Production {
+            WORKS.prepare(client).await?;
+        }
         Ok(Self { workload })
     }
 
@@ -58,6 +79,7 @@ impl Ground {
             random: Random::fresh(),
             asked: VecDeque::new(),
             open: VecDeque::new(),
+            works: VecDeque::new(),
         }
     }
 }
@@ -72,6 +94,8 @@ pub struct Traffic {
     asked: VecDeque<u64>,
     /// Orders that were left open, oldest first: account and order id.
     open: VecDeque<(u64, u64)>,
+    /// Work orders that have not ended, and what they are by their last answer.
+    works: VecDeque<(u64, api::WorkOrderState)>,
 }
 
 impl Traffic {
@@ -84,6 +108,7 @@ impl Traffic {
         let (account, body) = match self.workload {
             Workload::Transfers => self.transfer(),
             Workload::Orders => self.order(),
+            Workload::Production => (WORKS.shelf, self.work()),
         };
         self.asked.push_back(account);
         api::Command { id: id_to_bytes(CommandId(self.random.id())), linked: false, body: Some(body) }
@@ -125,13 +150,31 @@ impl Traffic {
         (account_id, body)
     }
 
+    /// The next step of the oldest work order, or a new one.
+    fn work(&mut self) -> api::command::Body {
+        use api::WorkOrderState as State;
+        use api::command::Body;
+        match self.works.pop_front() {
+            None => WORKS.create(WORK_ORDER_UNITS, true),
+            Some((work_order_id, State::Planned)) => {
+                Body::ReleaseWorkOrder(api::ReleaseWorkOrder { work_order_id, partial: false })
+            }
+            Some((work_order_id, State::Released)) => Works::complete(work_order_id, WORK_ORDER_UNITS),
+            Some((work_order_id, _)) => Works::set(work_order_id, api::WorkOrderChange::Close),
+        }
+    }
+
     /// Takes in the answers, in order: keeps the orders that were left open, so that they are
-    /// cancelled one day. Returns how many were refused otherwise than by what such a load must meet,
+    /// cancelled one day, and the work orders that have not ended, for their next step. Returns how many were refused otherwise than by what such a load must meet,
     /// the cancel of an order that was filled meanwhile.
     pub fn learn(&mut self, results: &[api::CommandResult]) -> u64 {
         let mut refused = 0;
         for result in results {
             let account = self.asked.pop_front().unwrap_or_default();
+            if let Some(order) = result.work_order.as_ref().filter(|order| order.state() != api::WorkOrderState::Closed)
+            {
+                self.works.push_back((order.work_order_id, order.state()));
+            }
             match (result.rejection(), &result.order) {
                 (api::Rejection::Unspecified, Some(order)) if order.open > 0 => {
                     self.open.push_back((account, order.order_id));

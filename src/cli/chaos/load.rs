@@ -1,5 +1,7 @@
-//! The clients of a drill: steady writers, by whose answers pauses are measured, traders, a pipelined
-//! session, and readers of every consistency on every node.
+//! The clients of a drill: steady writers, by whose answers pauses are measured, traders, makers, a
+//! pipelined session, and readers of every consistency on every node.
+
+mod makers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,13 +35,62 @@ pub const PENDING_LIFE: Duration = Duration::from_secs(2);
 const SESSION_IN_FLIGHT: usize = 8;
 /// Levels of a book that is read.
 const BOOK_DEPTH: u32 = 50;
+/// How many makers there can be.
+const MAKERS_MAX: u64 = 8;
 /// The price that orders are placed around, and how far from it.
 const PRICE: u64 = 10_000;
 const SPREAD: u64 = 20;
 
+/// What clients do besides the steady transfers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Workload {
+    /// Orders, pending transfers and chains
+    Trading,
+    /// Stock and work orders, and sales of what they make
+    Inventory,
+    /// Both at once
+    All,
+}
+
+impl Workload {
+    fn traders(self) -> u64 {
+        if self == Self::Inventory { 0 } else { TRADERS_MAX / 2 }
+    }
+
+    fn makers(self) -> u64 {
+        match self {
+            Self::Trading => 0,
+            Self::Inventory => MAKERS_MAX,
+            Self::All => MAKERS_MAX / 2,
+        }
+    }
+
+    /// Events that a run must have seen.
+    pub fn events(self) -> impl Iterator<Item = &'static str> {
+        let trading = (self != Self::Inventory).then_some(TRADING_EVENTS).into_iter().flatten();
+        let inventory = (self != Self::Trading).then_some(INVENTORY_EVENTS).into_iter().flatten();
+        trading.chain(inventory)
+    }
+}
+
+const TRADING_EVENTS: [&str; 5] = ["trade", "order_cancelled", "pending_posted", "pending_expired", "rejected"];
+const INVENTORY_EVENTS: [&str; 9] = [
+    "stock_moved",
+    "lots_moved",
+    "work_order_created",
+    "work_order_released",
+    "work_order_changed",
+    "materials_issued",
+    "materials_returned",
+    "work_order_completed",
+    "trade",
+];
+
 /// How much traffic there is.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadOptions {
+    /// What is done besides.
+    pub workload: Workload,
     /// Steady writers.
     pub writers: u32,
     /// Commands of all steady writers in a second; 0 is as many as are answered.
@@ -85,8 +136,11 @@ impl Load {
         for _ in 0..options.writers {
             tasks.spawn(trader()?.write_steadily(period));
         }
-        for number in 0..TRADERS_MAX / 2 {
+        for number in 0..options.workload.traders() {
             tasks.spawn(trader()?.trade(number));
+        }
+        for number in 0..options.workload.makers() {
+            tasks.spawn(trader()?.make(number));
         }
         tasks.spawn(trader()?.pipeline());
         for endpoint in endpoints {

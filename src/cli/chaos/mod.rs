@@ -31,7 +31,7 @@ use crate::client::{Client, ClientOptions};
 use closing::Closing;
 use drill::{Drill, Pace, Until};
 use live::Live;
-use load::{Load, LoadOptions};
+use load::{Load, LoadOptions, Workload};
 use nodes::Nodes;
 use outcome::Outcome;
 use recorder::Recorder;
@@ -46,9 +46,6 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const RATE_MIN: u64 = 10;
 /// Answered reads below which it is.
 const READS_MIN: u64 = 100;
-/// Events that it must have seen.
-const EVENTS: [&str; 6] = ["transferred", "trade", "order_cancelled", "pending_posted", "pending_expired", "rejected"];
-
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// What is done to the nodes
@@ -60,6 +57,9 @@ pub struct Args {
     /// How many faults, instead of how long
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     kills: Option<u64>,
+    /// What clients do besides the steady transfers
+    #[arg(long, value_enum, default_value = "all")]
+    workload: Workload,
     /// Steady writers, by whose answers pauses are measured
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_024))]
     writers: u32,
@@ -182,7 +182,8 @@ async fn drill(args: &Args, target: &mut Target, faults: &[Fault], live: &Live) 
     watchers.spawn(nodes.clone().watch());
     watchers.spawn(live.clone().count(recorder.clone()));
     let attempt = Duration::from_millis(args.attempt_ms);
-    let load = Load::start(&endpoints, &recorder, LoadOptions { writers: args.writers, rate: args.rate, attempt })?;
+    let (workload, writers, rate) = (args.workload, args.writers, args.rate);
+    let load = Load::start(&endpoints, &recorder, LoadOptions { workload, writers, rate, attempt })?;
     live.stage("calm");
     let until = args.kills.map_or(Until::Elapsed(Duration::from_secs(args.seconds)), Until::Faults);
     let mut drill = Drill {
@@ -206,7 +207,7 @@ async fn drill(args: &Args, target: &mut Target, faults: &[Fault], live: &Live) 
 
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     inflicted.iter().for_each(|one| *counts.entry(one.fault.to_owned()).or_default() += 1);
-    let demands = demands(faults, elapsed);
+    let demands = demands(faults, args.workload, elapsed);
     let leader_changes = nodes.leader_changes();
     let seen = closing::seen(&closing, counts.clone(), leader_changes);
     let too_quiet = demands.unmet(&closing.report, &seen);
@@ -230,12 +231,12 @@ struct Told {
 }
 
 /// What a run of these faults must show, or it proves nothing.
-fn demands(faults: &[Fault], elapsed: Duration) -> Demands {
+fn demands(faults: &[Fault], workload: Workload, elapsed: Duration) -> Demands {
     let changes = faults.iter().filter(|fault| fault.changes_leader()).count();
     Demands {
         acknowledged: elapsed.as_secs() * RATE_MIN,
         reads: READS_MIN,
-        events: EVENTS.to_vec(),
+        events: std::iter::once("transferred").chain(workload.events()).collect(),
         faults: faults.iter().map(|fault| (fault.name().to_owned(), 1)).collect(),
         leader_changes: u64::from(changes > 0),
     }
