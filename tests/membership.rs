@@ -327,3 +327,43 @@ async fn a_leader_whose_disk_stalls_hands_over_and_a_node_whose_disk_hangs_ends(
     cluster.one_digest().await;
     expect_kept(&channels[hung], &answers).await;
 }
+
+/// Flips a bit in every 512 bytes of every file in a folder.
+fn damage(folder: &Path) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let file = entry.expect("an entry").path();
+        let mut bytes = std::fs::read(&file).expect("a file");
+        bytes.iter_mut().step_by(512).for_each(|byte| *byte ^= 4);
+        std::fs::write(&file, bytes).expect("a file");
+    }
+}
+
+/// What a node cannot make anew from the rest of its folder is named, and another node takes its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_log_or_journal_is_damaged_says_which_file_and_is_replaced() {
+    let (mut cluster, _) = cluster_of(3, SMALL).await;
+    let writers = Writers::start(&cluster.endpoints(), 4, 1);
+    writers.more(1_000).await;
+    for (part, id) in [("log", 7), ("journal", 8)] {
+        cluster.one_leader_with_all().await;
+        let leader = cluster.leader().await;
+        let victim = (leader + 1) % 3;
+        let damaged = cluster.members[victim].folder.join(part);
+        cluster.kill(&[victim]);
+        damage(&damaged);
+        cluster.start_node(victim);
+        let said = cluster.wait_ended(victim).await;
+        assert!(said.contains(&format!("{}/", damaged.display())), "{part}: it does not say what is damaged\n{said}");
+        let place = cluster.start_joining(id);
+        let dead = cluster.members[victim].id.to_string();
+        cluster.ctl_with_addresses(&["replace", &dead, &id.to_string()], place, true);
+        cluster.forget(victim);
+        writers.more(200).await;
+    }
+    let answers = writers.stop().await;
+    cluster.one_digest().await;
+    for place in 0..3 {
+        expect_kept(&cluster.channel(place), &answers).await;
+    }
+    expect_balance(&cluster, &cluster.channel(0), answers.len()).await;
+}

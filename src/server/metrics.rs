@@ -264,6 +264,14 @@ mod tests {
             assert!(text.contains(line), "{line}\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
+        let rules = include_str!("../../config/prometheus/backup.yml");
+        let is_name = |char: char| char.is_ascii_lowercase() || char == '_';
+        let names: Vec<&str> =
+            rules.split(|char| !is_name(char)).filter(|word| word.starts_with("counterfoil_")).collect();
+        assert!(names.len() >= 4, "{names:?}");
+        for name in names {
+            assert!(text.contains(&format!("\n{name} ")), "an alert is made of {name}\n{text}");
+        }
         let follower = Status { role: Role::Follower, measured: Measured::default(), ..status };
         assert!(!render(&follower, None).contains("copies_in_sync"), "only the leader knows");
     }
