@@ -17,7 +17,8 @@ pub(super) fn command_of(record: &api::Record) -> Option<api::Command> {
         return None;
     }
     let mut bodies = record.events.iter().filter_map(|event| event.body.as_ref());
-    let body = bodies.clone().find_map(by_itself).or_else(|| bodies.find_map(cancel));
+    let body = bodies.clone().find_map(|last| with_others(last, record));
+    let body = body.or_else(|| bodies.clone().find_map(by_itself)).or_else(|| bodies.find_map(cancel));
     let body = body.or_else(|| record.events.first().map(|_| refused()))?;
     Some(api::Command { id: record.command_id.clone(), linked: false, body: Some(body) })
 }
@@ -90,7 +91,17 @@ fn by_itself(event: &Event) -> Option<Body> {
             loss: it.loss,
             lot: it.lot,
         }),
-        Event::Rejected(_)
+        Event::PlanCreated(it) => {
+            let plan = it.plan?;
+            Body::CreatePlan(api::CreatePlan { plant_id: plan.plant_id, name: plan.name })
+        }
+        Event::PlanLinesSet(it) => Body::SetPlanLines(it),
+        Event::PlanClosed(it) => Body::ClosePlan(api::ClosePlan { plan_id: it.plan?.plan_id }),
+        Event::PurchaseClosed(it) => Body::ClosePurchase(api::ClosePurchase { purchase_id: it.purchase?.purchase_id }),
+        Event::PlanFirmed(_)
+        | Event::PurchasePlanned(_)
+        | Event::PurchaseReceived(_)
+        | Event::Rejected(_)
         | Event::LotsMoved(_)
         | Event::PendingExpired(_)
         | Event::Trade(_)
@@ -101,6 +112,70 @@ fn by_itself(event: &Event) -> Option<Body> {
 
 fn material(moved: api::MaterialMoved) -> api::Material {
     api::Material { component_id: moved.component_id, quantity: moved.quantity, lot: moved.lot }
+}
+
+/// The command of which this event is the sign, together with the record's others.
+fn with_others(event: &Event, record: &api::Record) -> Option<Body> {
+    match event {
+        Event::PlanFirmed(firmed) => firm_plan(firmed, record),
+        Event::PurchaseReceived(it) => {
+            let receipt = record.events.iter().find_map(|event| match event.body.as_ref()? {
+                Event::StockMoved(moved) => {
+                    let (from_account_id, lot) = (moved.from_account_id, moved.lot.clone());
+                    Some(api::PurchaseReceipt { from_account_id, lot })
+                }
+                _ => None,
+            });
+            let purchase_id = it.purchase.as_ref()?.purchase_id;
+            Some(Body::ReceivePurchase(api::ReceivePurchase { purchase_id, quantity: it.quantity, receipt }))
+        }
+        _ => None,
+    }
+}
+
+fn firm_plan(firmed: &api::PlanFirmed, record: &api::Record) -> Option<Body> {
+    let plan = firmed.plan.as_ref()?;
+    let mut firm = api::FirmPlan {
+        plan_id: plan.plan_id,
+        computed_at: firmed.computed_at,
+        location_id: firmed.location_id,
+        output_id: firmed.output_id,
+        more: plan.firming_computed_at != 0,
+        ..api::FirmPlan::default()
+    };
+    for event in &record.events {
+        let pegs = firmed.pegs.iter().filter(|peg| peg.order_id == event.sequence);
+        let pegs =
+            pegs.map(|peg| api::DemandPeg { plan_id: peg.plan_id, line_id: peg.line_id, quantity: peg.quantity });
+        let pegs = pegs.collect();
+        match event.body.as_ref()? {
+            Event::WorkOrderCreated(created) => {
+                let order = created.work_order.as_ref()?;
+                (firm.backflush, firm.over_issue) = (order.backflush, order.over_issue);
+                firm.orders.push(api::OrderToFirm {
+                    item_id: order.product_id,
+                    version: Some(order.version),
+                    quantity: order.quantity,
+                    release_day: order.start_day,
+                    due_day: order.due_day,
+                    pegs,
+                });
+            }
+            Event::PurchasePlanned(planned) => {
+                let purchase = planned.purchase.as_ref()?;
+                firm.orders.push(api::OrderToFirm {
+                    item_id: purchase.item_id,
+                    version: None,
+                    quantity: purchase.quantity,
+                    release_day: purchase.release_day,
+                    due_day: purchase.due_day,
+                    pegs,
+                });
+            }
+            _ => {}
+        }
+    }
+    Some(Body::FirmPlan(firm))
 }
 
 fn create_work_order(order: api::WorkOrder) -> Body {

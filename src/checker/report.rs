@@ -274,5 +274,12 @@ fn name(body: &EventBody) -> &'static str {
         EventBody::MaterialsReturned(_) => "materials_returned",
         EventBody::OperationReported(_) => "operation_reported",
         EventBody::WorkOrderCompleted(_) => "work_order_completed",
+        EventBody::PlanCreated(_) => "plan_created",
+        EventBody::PlanLinesSet(_) => "plan_lines_set",
+        EventBody::PlanFirmed(_) => "plan_firmed",
+        EventBody::PlanClosed(_) => "plan_closed",
+        EventBody::PurchasePlanned(_) => "purchase_planned",
+        EventBody::PurchaseReceived(_) => "purchase_received",
+        EventBody::PurchaseClosed(_) => "purchase_closed",
     }
 }

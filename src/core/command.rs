@@ -4,6 +4,7 @@
 //! all: the service's conversion checks the shape. What depends on the state is the ledger's to
 //! refuse, as a [`Rejection`](super::Rejection).
 
+mod plan;
 mod production;
 
 use super::codec::{Encode, numbered, record, tagged};
@@ -13,6 +14,10 @@ use super::types::{
     Quantity, SelfTradePrevention, Side, Term, TimeInForce, Timestamp,
 };
 
+pub use plan::{
+    ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, OrderToFirm, PurchaseReceipt,
+    ReceivePurchase, SetPlanLines,
+};
 pub use production::{
     AdjustStock, BomLine, ByProduct, CompleteWorkOrder, CountStock, CreateWorkOrder, DefineBom, DefineItem,
     DefinePlant, IssueMaterials, IssueStock, Material, MoveStock, Operation, ReceiveStock, ReleaseWorkOrder,
@@ -95,6 +100,18 @@ tagged! {
         55 => ReportOperation(ReportOperation),
         /// Completes products of a work order.
         56 => CompleteWorkOrder(CompleteWorkOrder),
+        /// Adds a production plan.
+        60 => CreatePlan(CreatePlan),
+        /// Sets and removes lines of a plan's demand.
+        61 => SetPlanLines(SetPlanLines),
+        /// Makes planned orders of what was calculated for a plan.
+        62 => FirmPlan(FirmPlan),
+        /// Ends a plan.
+        63 => ClosePlan(ClosePlan),
+        /// Says that goods of a planned purchase came.
+        64 => ReceivePurchase(ReceivePurchase),
+        /// Ends a planned purchase.
+        65 => ClosePurchase(ClosePurchase),
     }
 }
 
@@ -364,7 +381,7 @@ numbered! {
         Transfer = 2,
         /// Orders, replaces and cancels of one account.
         Trading = 3,
-        /// Plants, items, bills of materials, stock, work orders.
+        /// Plants, items, bills of materials, stock, work orders, plans, purchases.
         Production = 4,
     }
 }
@@ -414,7 +431,13 @@ impl Command {
             | Body::IssueMaterials(_)
             | Body::ReturnMaterials(_)
             | Body::ReportOperation(_)
-            | Body::CompleteWorkOrder(_) => (Scope::Production, AccountId(0)),
+            | Body::CompleteWorkOrder(_)
+            | Body::CreatePlan(_)
+            | Body::SetPlanLines(_)
+            | Body::FirmPlan(_)
+            | Body::ClosePlan(_)
+            | Body::ReceivePurchase(_)
+            | Body::ClosePurchase(_) => (Scope::Production, AccountId(0)),
         };
         CommandKey { scope, account, id: self.id }
     }

@@ -4,18 +4,20 @@
 //! balance is a [`Posting`] of the event that caused it, with the balance it left, so that the
 //! state is a fold over records, and any balance at any past sequence can be read from one posting.
 
+mod plan;
 mod production;
 
 use super::codec::{Decode, DecodeError, Encode, Reader, record, tagged};
 use super::command::{
     CommandKey, CreateAccount, CreateAsset, CreateMarket, DefineBom, DefineItem, DefinePlant, NewOrder,
-    SetAccountAsset, SetAccountState, SetCalendar, SetMarketPhase, Transfer,
+    SetAccountAsset, SetAccountState, SetCalendar, SetMarketPhase, SetPlanLines, Transfer,
 };
 use super::rejection::Rejection;
 use super::types::{
     AccountId, Amount, AssetId, CancelReason, CommandId, MarketId, OrderId, Price, Quantity, Sequence, Side, Stamp,
 };
 
+pub use plan::{OrderPeg, PlanClosed, PlanCreated, PlanFirmed, PurchaseClosed, PurchasePlanned, PurchaseReceived};
 pub use production::{
     LotMove, LotsMoved, MaterialMoved, MaterialsIssued, MaterialsReturned, OperationReported, StockMoved,
     WorkOrderChanged, WorkOrderCompleted, WorkOrderCreated, WorkOrderReleased,
@@ -104,6 +106,20 @@ tagged! {
         55 => OperationReported(Box<OperationReported>),
         /// Products of a work order were completed.
         56 => WorkOrderCompleted(Box<WorkOrderCompleted>),
+        /// A plan was added; the event's sequence is its id.
+        60 => PlanCreated(Box<PlanCreated>),
+        /// Lines of a plan's demand were set or removed.
+        61 => PlanLinesSet(Box<SetPlanLines>),
+        /// The events before made orders for a plan.
+        62 => PlanFirmed(Box<PlanFirmed>),
+        /// A plan was closed.
+        63 => PlanClosed(Box<PlanClosed>),
+        /// A purchase was planned; the event's sequence is its id.
+        64 => PurchasePlanned(Box<PurchasePlanned>),
+        /// Goods of a planned purchase came.
+        65 => PurchaseReceived(Box<PurchaseReceived>),
+        /// A planned purchase was ended.
+        66 => PurchaseClosed(Box<PurchaseClosed>),
     }
 }
 

@@ -139,6 +139,21 @@ numbered! {
         OperationOutOfOrder = 99,
         /// More units than the work order has left to make.
         QuantityAboveOrder = 100,
+
+        /// No such plan, or it is closed.
+        UnknownPlan = 110,
+        /// The plan has no such line.
+        UnknownPlanLine = 111,
+        /// The command names a line of the plan twice.
+        PlanLineTwice = 112,
+        /// More lines, orders or pegs than one plan or command can have.
+        PlanTooLarge = 113,
+        /// What plans are made from has changed since this one was calculated.
+        PlanOutdated = 114,
+        /// The plant does not work on the day.
+        NotAWorkingDay = 115,
+        /// No such planned purchase, or it has ended.
+        UnknownPurchase = 116,
     }
 }
 

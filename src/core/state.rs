@@ -40,6 +40,12 @@ numbered! {
         WorkOrder = 14,
         /// Their parts; an ended order's slots are used again.
         WorkOrderPart = 15,
+        /// Plans that are not closed; a closed one's slot is used again.
+        Plan = 16,
+        /// Their lines; a removed one's slot is used again.
+        PlanLine = 17,
+        /// Planned purchases that have not ended; an ended one's slot is used again.
+        Purchase = 18,
     }
 }
 
@@ -73,6 +79,9 @@ impl Table {
             Self::Lot => 56,
             Self::WorkOrder => 128,
             Self::WorkOrderPart => 64,
+            Self::Plan => 80,
+            Self::PlanLine => 40,
+            Self::Purchase => 80,
         }
     }
 }

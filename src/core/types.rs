@@ -7,8 +7,8 @@ mod production;
 use super::codec::{Decode, DecodeError, Encode, Reader, newtype, numbered, record};
 
 pub use production::{
-    Attrition, BomVersion, Day, LotRule, OverIssue, PlantId, Source, StockMoveKind, WorkOrderChange, WorkOrderId,
-    WorkOrderState,
+    Attrition, BomVersion, Day, LotRule, OverIssue, PlanId, PlanLineId, PlanState, PlantId, PurchaseId, Source,
+    StockMoveKind, WorkOrderChange, WorkOrderId, WorkOrderState,
 };
 
 newtype! {

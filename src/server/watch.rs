@@ -18,7 +18,7 @@ use super::stream::AnswerStream;
 use crate::core::Record;
 use crate::core::command::Transfer;
 use crate::core::event::EventBody;
-use crate::core::production::records::WorkOrder;
+use crate::core::production::records::{Purchase, WorkOrder};
 use crate::core::types::{AccountId, AssetId, MarketId, Sequence};
 use crate::proto::v1 as pb;
 
@@ -117,6 +117,10 @@ fn of_work_order(order: &WorkOrder) -> Subjects {
     Subjects { accounts, assets: [Some(order.product), None], market: None }
 }
 
+fn of_purchase(purchase: &Purchase) -> Subjects {
+    Subjects { accounts: [Some(purchase.location), None], assets: [Some(purchase.item), None], market: None }
+}
+
 fn subjects(body: &EventBody) -> Subjects {
     let of_account = |account| Subjects { accounts: [Some(account), None], ..Subjects::default() };
     let of_order = |account, market| Subjects { market: Some(market), ..of_account(account) };
@@ -154,11 +158,18 @@ fn subjects(body: &EventBody) -> Subjects {
         EventBody::MaterialsReturned(it) => of_work_order(&it.order),
         EventBody::OperationReported(it) => of_work_order(&it.order),
         EventBody::WorkOrderCompleted(it) => of_work_order(&it.order),
+        EventBody::PurchasePlanned(it) => of_purchase(&it.purchase),
+        EventBody::PurchaseReceived(it) => of_purchase(&it.purchase),
+        EventBody::PurchaseClosed(it) => of_purchase(&it.purchase),
         // These change balances, or nothing: their postings and their command say whose.
         EventBody::Rejected(_)
         | EventBody::PlantDefined(_)
         | EventBody::CalendarSet(_)
         | EventBody::LotsMoved(_)
+        | EventBody::PlanCreated(_)
+        | EventBody::PlanLinesSet(_)
+        | EventBody::PlanFirmed(_)
+        | EventBody::PlanClosed(_)
         | EventBody::PendingPosted(_)
         | EventBody::PendingVoided(_)
         | EventBody::PendingExpired(_) => Subjects::default(),

@@ -86,6 +86,7 @@ impl Ledger {
                 time: Timestamp(0),
                 feature_level: Self::FEATURE_LEVEL_FIRST,
                 ticket: None,
+                planning_changed: Sequence(0),
             },
             assets: Directory::new(seed),
             accounts: Directory::new(seed),
@@ -193,6 +194,12 @@ impl Ledger {
             Body::ReturnMaterials(give) => self.return_materials(give, effects),
             Body::ReportOperation(report) => self.report_operation(report, effects),
             Body::CompleteWorkOrder(complete) => self.complete_work_order(complete, effects),
+            Body::CreatePlan(new) => self.create_plan(new, effects),
+            Body::SetPlanLines(set) => self.set_plan_lines(set, effects),
+            Body::FirmPlan(firm) => self.firm_plan(command.id, firm, effects),
+            Body::ClosePlan(close) => self.close_plan(close, effects),
+            Body::ReceivePurchase(receive) => self.receive_purchase(receive, effects),
+            Body::ClosePurchase(close) => self.close_purchase(close, effects),
         }
     }
 

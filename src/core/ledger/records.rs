@@ -18,6 +18,9 @@ record! {
         pub feature_level: u32,
         /// The last ticket that counted, and the term it counted in.
         pub ticket: Option<TicketInTerm>,
+        /// The last event that changed what every plan is calculated from, see
+        /// [`FirmPlan`](crate::command::FirmPlan).
+        pub planning_changed: Sequence,
     }
 }
 

@@ -110,6 +110,7 @@ impl Ledger {
         for part in end - self.production.boms[slot].bom.parts..end {
             self.changes.mark(Table::BomPart, part);
         }
+        self.header.planning_changed = self.next_sequence();
         self.emit(EventBody::BomDefined(Box::new(new.clone())), effects);
         Ok(())
     }

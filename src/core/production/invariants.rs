@@ -1,18 +1,20 @@
 //! What holds of production in every state.
 
 use super::items::fits;
-use super::records::{OperationProgress, Requirement, WorkOrder};
+use super::records::{OperationProgress, PlanLine, Purchase, Requirement, WorkOrder};
 use super::work_orders::WorkOrderEntry;
+use crate::command::SetPlanLines;
 use crate::ledger::{BrokenInvariant, Ledger, broken, ensure};
 use crate::state::Table;
 use crate::table::Slot;
-use crate::types::{OverIssue, Quantity, WorkOrderState};
+use crate::types::{OverIssue, PlanState, Quantity, WorkOrderState};
 
 impl Ledger {
     /// - a plant's accounts are issuers, its locations are not, and are its own;
     /// - the lots of a tracked balance add up to what it has above zero, an issuer has none;
     /// - a work order's units are completed, scrapped, lost or still to make; its operations are in
-    ///   order; what it cost is what its lines cost; it reserves no more than is still to be issued.
+    ///   order; what it cost is what its lines cost; it reserves no more than is still to be issued;
+    /// - a plan's lines ask for items; of a planned purchase something is still to come.
     ///
     /// Adds what work orders hold to `held`, per balance.
     pub(crate) fn check_production(&self, held: &mut [i128]) -> Result<(), BrokenInvariant> {
@@ -28,6 +30,56 @@ impl Ledger {
         ensure!(parts == orders.parts.len(), WorkOrder, 0, "a part is in no order");
         let listed = orders.by_id.len() == orders.entries.len() && orders.by_location.len() == orders.entries.len();
         ensure!(listed, WorkOrder, 0, "an order is not found by its id");
+        self.check_plans()?;
+        self.check_purchases()
+    }
+
+    fn check_plans(&self) -> Result<(), BrokenInvariant> {
+        let plans = &self.production.plans;
+        ensure!(self.header.planning_changed <= self.sequence(), Header, 0, "plans changed in the future");
+        let mut count = 0;
+        for (slot, entry) in plans.entries.iter() {
+            let plan = &entry.plan;
+            ensure!(plan.id.0 > 0 && plan.id.0 <= plan.changed.0, Plan, slot, "changed before it was created");
+            ensure!(plan.changed <= self.sequence(), Plan, slot, "is of the future");
+            ensure!(plans.by_id.get(&plan.id) == Some(&slot), Plan, slot, "is not found by its id");
+            ensure!(self.plant(plan.plant).is_some(), Plan, slot, "its plant is missing");
+            ensure!(plan.lines as usize == entry.lines.len(), Plan, slot, "has {} lines", entry.lines.len());
+            ensure!(entry.lines.len() <= SetPlanLines::PLAN_LINES_MAX, Plan, slot, "has too many lines");
+            if let Some(firming) = plan.firming {
+                ensure!(plan.state == PlanState::Firmed, Plan, slot, "is being firmed as a draft");
+                let past = firming.computed_at < firming.last && firming.last <= self.sequence();
+                ensure!(past, Plan, slot, "is firmed in the future");
+            }
+            for (number, &at) in &entry.lines {
+                let PlanLine { plan: of, line } = &plans.lines[at];
+                ensure!((*of, line.line) == (plan.id, *number), PlanLine, at, "is not found by its number");
+                ensure!(self.item(line.product).is_some(), PlanLine, at, "asks for no item");
+                let can_be = line.quantity.0 > 0 && fits(line.quantity);
+                ensure!(can_be, PlanLine, at, "asks for a quantity that cannot be");
+            }
+            count += entry.lines.len();
+        }
+        ensure!(count == plans.lines.len(), PlanLine, 0, "a line is in no plan");
+        ensure!(plans.by_id.len() == plans.entries.len(), Plan, 0, "a plan is not found by its id");
+        Ok(())
+    }
+
+    fn check_purchases(&self) -> Result<(), BrokenInvariant> {
+        let purchases = &self.production.purchases;
+        for (slot, purchase) in purchases.entries.iter() {
+            let Purchase { id, plan, plant, location, item, quantity, received, release, due } = *purchase;
+            ensure!(plan.0 > 0 && plan.0 < id.0, Purchase, slot, "is older than its plan");
+            ensure!(id.0 <= self.sequence().0, Purchase, slot, "is of the future");
+            ensure!(purchases.by_id.get(&id) == Some(&slot), Purchase, slot, "is not found by its id");
+            let own = self.check_location(plant, location).is_ok();
+            ensure!(own, Purchase, slot, "account {location} is no location of its plant");
+            ensure!(self.item(item).is_some(), Purchase, slot, "is of no item");
+            ensure!(received < quantity && fits(quantity), Purchase, slot, "nothing is to come");
+            ensure!(release <= due, Purchase, slot, "is due before it is ordered");
+        }
+        let listed = purchases.by_id.len() == purchases.entries.len();
+        ensure!(listed, Purchase, 0, "a purchase is not found by its id");
         Ok(())
     }
 

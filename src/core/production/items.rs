@@ -88,6 +88,7 @@ impl Ledger {
             None => self.production.items.push(ItemEntry::new(item)),
         };
         self.changes.mark(Table::Item, slot);
+        self.header.planning_changed = self.next_sequence();
         self.emit(EventBody::ItemDefined(new.clone()), effects);
         Ok(())
     }

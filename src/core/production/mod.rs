@@ -10,13 +10,16 @@
 
 mod boms;
 mod complete;
+mod firming;
 mod invariants;
 mod items;
 pub(crate) mod lots;
 mod materials;
 pub mod mrp;
 mod persist;
+mod plans;
 mod plants;
+mod purchases;
 mod query;
 pub mod records;
 mod release;
@@ -32,7 +35,9 @@ use crate::types::AccountId;
 use boms::BomEntry;
 use items::ItemEntry;
 use lots::Lots;
+use plans::Plans;
 use plants::PlantEntry;
+use purchases::Purchases;
 use work_orders::WorkOrders;
 
 pub(crate) use persist::Rows;
@@ -51,6 +56,8 @@ pub(crate) struct Production {
     bom_parts: Vec<(Slot, u32)>,
     pub(crate) lots: Lots,
     work_orders: WorkOrders,
+    plans: Plans,
+    purchases: Purchases,
 }
 
 impl Production {
@@ -64,6 +71,8 @@ impl Production {
             bom_parts: Vec::new(),
             lots: Lots::default(),
             work_orders: WorkOrders::default(),
+            plans: Plans::default(),
+            purchases: Purchases::default(),
         }
     }
 }

@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use super::boms::BomEntry;
 use super::items::ItemEntry;
-use super::records::{Bom, BomPart, Calendar, Item, Lot, Part, Plant, Progress, WorkOrder, WorkOrderPart};
+use super::plans::{PlanEntry, Plans};
+use super::purchases::Purchases;
+use super::records::{
+    Bom, BomPart, Calendar, Item, Lot, Part, PlanLine, Plant, ProductionPlan, Progress, Purchase, WorkOrder,
+    WorkOrderPart,
+};
 use super::work_orders::{WorkOrderEntry, WorkOrders};
 use crate::command::DefineBom;
 use crate::ledger::Ledger;
@@ -24,6 +29,9 @@ pub struct Rows {
     lots: Vec<(Slot, Lot)>,
     work_orders: Vec<(Slot, WorkOrder)>,
     work_order_parts: Vec<(Slot, WorkOrderPart)>,
+    plans: Vec<(Slot, ProductionPlan)>,
+    plan_lines: Vec<(Slot, PlanLine)>,
+    purchases: Vec<(Slot, Purchase)>,
 }
 
 impl Rows {
@@ -38,6 +46,9 @@ impl Rows {
             Table::Lot => read_into(&mut self.lots, key, bytes),
             Table::WorkOrder => read_into(&mut self.work_orders, key, bytes),
             Table::WorkOrderPart => read_into(&mut self.work_order_parts, key, bytes),
+            Table::Plan => read_into(&mut self.plans, key, bytes),
+            Table::PlanLine => read_into(&mut self.plan_lines, key, bytes),
+            Table::Purchase => read_into(&mut self.purchases, key, bytes),
             table => Err(wrong(table, key.slot, "is no record of production")),
         }
     }
@@ -59,6 +70,9 @@ impl Ledger {
             Table::Lot => put(production.lots.entries.get(slot), out),
             Table::WorkOrder => put(production.work_orders.entries.get(slot).map(|entry| &entry.order), out),
             Table::WorkOrderPart => put(production.work_orders.parts.get(slot), out),
+            Table::Plan => put(production.plans.entries.get(slot).map(|entry| &entry.plan), out),
+            Table::PlanLine => put(production.plans.lines.get(slot), out),
+            Table::Purchase => put(production.purchases.entries.get(slot), out),
             table => unreachable!("{table:?} is no table of production"),
         }
     }
@@ -70,6 +84,9 @@ impl Ledger {
         let lots = production.lots.entries.iter().map(|(slot, _)| slot);
         let orders = production.work_orders.entries.iter().map(|(slot, _)| slot);
         let parts = production.work_orders.parts.iter().map(|(slot, _)| slot);
+        let plans = production.plans.entries.iter().map(|(slot, _)| slot);
+        let plan_lines = production.plans.lines.iter().map(|(slot, _)| slot);
+        let purchases = production.purchases.entries.iter().map(|(slot, _)| slot);
         (0..production.plants.len())
             .map(in_table(Table::Plant))
             .chain((0..production.plants.len()).map(in_table(Table::Calendar)))
@@ -79,6 +96,9 @@ impl Ledger {
             .chain(lots.map(in_table(Table::Lot)))
             .chain(orders.map(in_table(Table::WorkOrder)))
             .chain(parts.map(in_table(Table::WorkOrderPart)))
+            .chain(plans.map(in_table(Table::Plan)))
+            .chain(plan_lines.map(in_table(Table::PlanLine)))
+            .chain(purchases.map(in_table(Table::Purchase)))
     }
 
     /// Items come before balances, which have to know whether their lots are tracked.
@@ -106,7 +126,51 @@ impl Ledger {
         self.restore_plants(rows.plants, rows.calendars)?;
         self.restore_boms(rows.boms, rows.bom_parts)?;
         self.restore_lots(rows.lots)?;
-        self.restore_work_orders(rows.work_orders, rows.work_order_parts)
+        self.restore_work_orders(rows.work_orders, rows.work_order_parts)?;
+        self.restore_plans(rows.plans, rows.plan_lines)?;
+        self.restore_purchases(rows.purchases)
+    }
+
+    fn restore_plans(
+        &mut self,
+        plans: Vec<(Slot, ProductionPlan)>,
+        lines: Vec<(Slot, PlanLine)>,
+    ) -> Result<(), RestoreError> {
+        let plans = in_order(Table::Plan, plans)?;
+        let lines = in_order(Table::PlanLine, lines)?;
+        let entry = |plan| PlanEntry { plan, lines: BTreeMap::new() };
+        let mut restored = Plans {
+            entries: Slab::with_rows(plans.iter().map(|(slot, plan)| (*slot, entry(*plan)))),
+            lines: Slab::with_rows(lines.iter().copied()),
+            by_id: BTreeMap::new(),
+        };
+        for (slot, plan) in plans {
+            if restored.by_id.insert(plan.id, slot).is_some() {
+                return Err(wrong(Table::Plan, slot, "its id stands twice"));
+            }
+        }
+        for (slot, row) in lines {
+            let Some(&plan) = restored.by_id.get(&row.plan) else {
+                return Err(wrong(Table::PlanLine, slot, "is of no plan"));
+            };
+            if restored.entries[plan].lines.insert(row.line.line, slot).is_some() {
+                return Err(wrong(Table::PlanLine, slot, "its number stands twice"));
+            }
+        }
+        self.production.plans = restored;
+        Ok(())
+    }
+
+    fn restore_purchases(&mut self, rows: Vec<(Slot, Purchase)>) -> Result<(), RestoreError> {
+        let rows = in_order(Table::Purchase, rows)?;
+        let mut restored = Purchases { entries: Slab::with_rows(rows.iter().copied()), by_id: BTreeMap::new() };
+        for (slot, purchase) in rows {
+            if restored.by_id.insert(purchase.id, slot).is_some() {
+                return Err(wrong(Table::Purchase, slot, "its id stands twice"));
+            }
+        }
+        self.production.purchases = restored;
+        Ok(())
     }
 
     fn restore_plants(

@@ -128,6 +128,7 @@ impl Ledger {
         }
         self.production.plants[slot].calendar = calendar;
         self.changes.mark(Table::Calendar, slot);
+        self.header.planning_changed = self.next_sequence();
         self.emit(EventBody::CalendarSet(set.clone()), effects);
         Ok(())
     }

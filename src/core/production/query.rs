@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use std::ops::RangeBounds;
 
 use super::boms::BomEntry;
-use super::records::{Bom, Calendar, Item, Lot, OperationProgress, Plant, Requirement, WorkOrder};
+use super::records::{
+    Bom, Calendar, Item, Lot, OperationProgress, Plant, ProductionPlan, Purchase, Requirement, WorkOrder,
+};
 use super::work_orders::WorkOrderEntry;
-use crate::command::{BomLine, ByProduct, Operation};
+use crate::command::{BomLine, ByProduct, DemandLine, Operation};
 use crate::ledger::Ledger;
-use crate::types::{AccountId, Amount, AssetId, BomVersion, Code, Day, PlantId, Quantity, Source, WorkOrderId};
+use crate::types::{
+    AccountId, Amount, AssetId, BomVersion, Code, Day, PlanId, PlantId, PurchaseId, Quantity, Source, WorkOrderId,
+};
 
 /// A version of a bill of materials.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +48,7 @@ pub struct ItemStock {
     pub on_hand: i128,
     /// Held by orders, pending transfers and work orders.
     pub reserved: i128,
-    /// What open work orders of the plant still make of it.
+    /// What open work orders of the plant still make of it, and what its planned purchases still bring.
     pub on_order: i128,
 }
 
@@ -224,7 +228,7 @@ impl Ledger {
         })
     }
 
-    /// What a plant has of an item, and what its work orders still make of it.
+    /// What a plant has of an item, and what its work orders and planned purchases still bring of it.
     #[must_use]
     pub fn item_stock(&self, plant: PlantId, asset: AssetId) -> ItemStock {
         self.stock_in(self.locations(plant), asset, &self.on_order(plant, None))
@@ -255,8 +259,8 @@ impl Ledger {
         stocks.filter(|(item, stock)| stock.available() + stock.on_order <= i128::from(item.reorder_point.0))
     }
 
-    /// What a plant's work orders still make, by product; of those alone that put it into one location,
-    /// when it is named.
+    /// What a plant's work orders still make and its planned purchases still bring, by item; of those alone
+    /// that put it into one location, when it is named.
     #[must_use]
     pub fn on_order(&self, plant: PlantId, output: Option<AccountId>) -> BTreeMap<AssetId, i128> {
         let mut on_order = BTreeMap::new();
@@ -264,7 +268,45 @@ impl Ledger {
         for order in orders.filter(|order| output.is_none_or(|output| output == order.output)) {
             *on_order.entry(order.product).or_default() += i128::from(order.quantity.0 - order.done());
         }
+        let purchases = self.purchases(plant);
+        for purchase in purchases.filter(|purchase| output.is_none_or(|output| output == purchase.location)) {
+            *on_order.entry(purchase.item).or_default() += i128::from(purchase.outstanding());
+        }
         on_order
+    }
+
+    /// The plan with this id, if it is not closed.
+    #[must_use]
+    pub fn plan(&self, id: PlanId) -> Option<&ProductionPlan> {
+        let plans = &self.production.plans;
+        plans.by_id.get(&id).map(|&slot| &plans.entries[slot].plan)
+    }
+
+    /// The plans of every plant that are not closed, by id.
+    pub fn plans(&self) -> impl DoubleEndedIterator<Item = &ProductionPlan> {
+        let plans = &self.production.plans;
+        plans.by_id.values().map(|&slot| &plans.entries[slot].plan)
+    }
+
+    /// The lines of a plan's demand, by number.
+    pub fn plan_lines(&self, id: PlanId) -> impl DoubleEndedIterator<Item = &DemandLine> {
+        let plans = &self.production.plans;
+        let entry = plans.by_id.get(&id).map(|&slot| &plans.entries[slot]).into_iter();
+        entry.flat_map(|entry| entry.lines.values()).map(|&line| &plans.lines[line].line)
+    }
+
+    /// The planned purchase with this id, if something of it is still to come.
+    #[must_use]
+    pub fn purchase(&self, id: PurchaseId) -> Option<&Purchase> {
+        let purchases = &self.production.purchases;
+        purchases.by_id.get(&id).map(|&slot| &purchases.entries[slot])
+    }
+
+    /// A plant's planned purchases of which something is still to come, by id.
+    pub fn purchases(&self, plant: PlantId) -> impl DoubleEndedIterator<Item = &Purchase> {
+        let purchases = &self.production.purchases;
+        let all = purchases.by_id.values().map(|&slot| &purchases.entries[slot]);
+        all.filter(move |purchase| purchase.plant == plant)
     }
 
     /// What a plant's released work orders require and do not hold, by work order.

@@ -1,10 +1,10 @@
 //! The records of production's tables, as they are in memory and on disk.
 
 use crate::codec::{record, tagged};
-use crate::command::{BomLine, ByProduct, Operation};
+use crate::command::{BomLine, ByProduct, DemandLine, Operation};
 use crate::types::{
-    AccountId, AssetId, BomVersion, Code, CommandId, Day, LotRule, OverIssue, PlantId, Price, Quantity, Sequence,
-    Source, WorkOrderId, WorkOrderState,
+    AccountId, AssetId, BomVersion, Code, CommandId, Day, LotRule, OverIssue, PlanId, PlanState, PlantId, Price,
+    PurchaseId, Quantity, Sequence, Source, WorkOrderId, WorkOrderState,
 };
 
 record! {
@@ -180,6 +180,8 @@ record! {
         pub cost: i128,
         /// How many parts it has: lines, and operations. None before it is released.
         pub parts: u32,
+        /// The plan that it was made for.
+        pub plan: Option<PlanId>,
     }
 }
 
@@ -269,5 +271,81 @@ record! {
         pub good: Quantity,
         /// Units that were spoilt there.
         pub scrap: Quantity,
+    }
+}
+
+record! {
+    /// A production plan. One that is closed is in no table.
+    #[derive(Copy)]
+    pub struct ProductionPlan {
+        /// Its id: the sequence of its creation.
+        pub id: PlanId,
+        /// Where it is made.
+        pub plant: PlantId,
+        /// Its name.
+        pub name: Code,
+        /// Where it stands.
+        pub state: PlanState,
+        /// How many lines of demand it has.
+        pub lines: u32,
+        /// The last event that changed them, or created the plan.
+        pub changed: Sequence,
+        /// The calculation that is being firmed, while orders of it are to follow.
+        pub firming: Option<Firming>,
+    }
+}
+
+record! {
+    /// A calculation of which some orders are firmed and others are to follow.
+    #[derive(Copy)]
+    pub struct Firming {
+        /// The state that it was made from.
+        pub computed_at: Sequence,
+        /// The last event of the last command that firmed orders of it.
+        pub last: Sequence,
+    }
+}
+
+record! {
+    /// A line of a plan's demand.
+    #[derive(Copy)]
+    pub struct PlanLine {
+        /// The plan.
+        pub plan: PlanId,
+        /// The line.
+        pub line: DemandLine,
+    }
+}
+
+record! {
+    /// A planned purchase. One that has ended is in no table.
+    #[derive(Copy)]
+    pub struct Purchase {
+        /// Its id: the sequence of its planning.
+        pub id: PurchaseId,
+        /// The plan that it was made for.
+        pub plan: PlanId,
+        /// For which plant.
+        pub plant: PlantId,
+        /// Where the goods come in.
+        pub location: AccountId,
+        /// What is bought.
+        pub item: AssetId,
+        /// How much.
+        pub quantity: Quantity,
+        /// How much of it came.
+        pub received: Quantity,
+        /// The day on which it has to be ordered.
+        pub release: Day,
+        /// The day on which it has to be there.
+        pub due: Day,
+    }
+}
+
+impl Purchase {
+    /// What is still to come.
+    #[must_use]
+    pub const fn outstanding(&self) -> u64 {
+        self.quantity.0.saturating_sub(self.received.0)
     }
 }

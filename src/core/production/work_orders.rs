@@ -12,7 +12,7 @@ use crate::planted::{self, Mistake};
 use crate::rejection::Rejection;
 use crate::state::Table;
 use crate::table::Slot;
-use crate::types::{AccountId, CommandId, PlantId, Quantity, WorkOrderChange, WorkOrderId, WorkOrderState};
+use crate::types::{AccountId, CommandId, PlanId, PlantId, Quantity, WorkOrderChange, WorkOrderId, WorkOrderState};
 
 /// A work order in memory.
 #[derive(Debug)]
@@ -98,13 +98,13 @@ impl Ledger {
         effects: &mut Effects,
     ) -> Result<(), Rejection> {
         let bom = self.check_work_order(new)?;
-        let order = self.draft_work_order(command, new, bom);
+        let order = self.draft_work_order(command, new, bom, None);
         self.add_work_order(order, bom, effects);
         Ok(())
     }
 
     /// The version that a new order is made by, if the order is one that can be.
-    fn check_work_order(&self, new: &CreateWorkOrder) -> Result<Slot, Rejection> {
+    pub(super) fn check_work_order(&self, new: &CreateWorkOrder) -> Result<Slot, Rejection> {
         self.known_plant(new.plant)?;
         for location in [new.location, new.output] {
             self.check_location(new.plant, location)?;
@@ -123,7 +123,13 @@ impl Ledger {
         bom.ok_or(Rejection::UnknownBom)
     }
 
-    fn draft_work_order(&self, command: CommandId, new: &CreateWorkOrder, bom: Slot) -> WorkOrder {
+    pub(super) fn draft_work_order(
+        &self,
+        command: CommandId,
+        new: &CreateWorkOrder,
+        bom: Slot,
+        plan: Option<PlanId>,
+    ) -> WorkOrder {
         WorkOrder {
             id: WorkOrderId(self.next_sequence().0),
             command,
@@ -145,10 +151,11 @@ impl Ledger {
             held: false,
             cost: 0,
             parts: 0,
+            plan,
         }
     }
 
-    fn add_work_order(&mut self, order: WorkOrder, bom: Slot, effects: &mut Effects) {
+    pub(super) fn add_work_order(&mut self, order: WorkOrder, bom: Slot, effects: &mut Effects) {
         let entry = WorkOrderEntry { order, bom, lines: Vec::new(), operations: Vec::new() };
         let slot = self.production.work_orders.insert(entry);
         self.changes.mark(Table::WorkOrder, slot);

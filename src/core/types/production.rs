@@ -17,6 +17,19 @@ newtype! {
     pub struct WorkOrderId(u64);
 }
 newtype! {
+    /// A production plan: the [`Sequence`](super::Sequence) of the event that created it.
+    pub struct PlanId(u64);
+}
+newtype! {
+    /// A line of demand of one plan, numbered by the client. Of lines that are due on one day, the lower
+    /// number is served first.
+    pub struct PlanLineId(u32);
+}
+newtype! {
+    /// A planned purchase: the [`Sequence`](super::Sequence) of the event that planned it.
+    pub struct PurchaseId(u64);
+}
+newtype! {
     /// Days since 1970-01-01: the calendar's unit. A plant's day begins when the plant says so.
     pub struct Day(i32);
 }
@@ -91,6 +104,16 @@ impl Decode for LotRule {
             3 => Ok(Self::Multiple { minimum: Quantity::decode(input)?, multiple: Quantity::decode(input)? }),
             tag => Err(DecodeError::UnknownTag("LotRule", tag)),
         }
+    }
+}
+
+numbered! {
+    /// Where a production plan stands. One that is closed is in no table.
+    pub enum PlanState {
+        /// Its demand concerns nobody yet but who calculates with it.
+        Draft = 1,
+        /// Orders were made for it; its demand is part of every calculation of its plant.
+        Firmed = 2,
     }
 }
 

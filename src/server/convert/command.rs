@@ -4,7 +4,7 @@ use super::shape::{
     account, amount, amount_or_zero, asset, choice, chosen, code, command_id, market, order, price, quantity, time,
     user_data,
 };
-use super::{Invalid, Reason, production};
+use super::{Invalid, Reason, planning, production};
 use crate::core::command::{
     Body, CancelOrder, Command, CreateAccount, CreateAsset, CreateMarket, MassCancel, NewOrder, OrderRef, PostPending,
     Pricing, ReplaceOrder, SetAccountAsset, SetAccountState, SetMarketPhase, Transfer, TransferMode, VoidPending,
@@ -90,6 +90,18 @@ fn body(wire: &pb::command::Body) -> Checked<Body> {
         Wire::CompleteWorkOrder(it) => production::complete_work_order(it)
             .map(Body::CompleteWorkOrder)
             .map_err(|e| e.within("complete_work_order")),
+        Wire::CreatePlan(it) => planning::create_plan(it).map(Body::CreatePlan).map_err(|e| e.within("create_plan")),
+        Wire::SetPlanLines(it) => {
+            planning::set_plan_lines(it).map(Body::SetPlanLines).map_err(|e| e.within("set_plan_lines"))
+        }
+        Wire::FirmPlan(it) => planning::firm_plan(it).map(Body::FirmPlan).map_err(|e| e.within("firm_plan")),
+        Wire::ClosePlan(it) => planning::close_plan(it).map(Body::ClosePlan).map_err(|e| e.within("close_plan")),
+        Wire::ReceivePurchase(it) => {
+            planning::receive_purchase(it).map(Body::ReceivePurchase).map_err(|e| e.within("receive_purchase"))
+        }
+        Wire::ClosePurchase(it) => {
+            planning::close_purchase(it).map(Body::ClosePurchase).map_err(|e| e.within("close_purchase"))
+        }
     }
 }
 

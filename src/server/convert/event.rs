@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{id_bytes, production_event as production, user_data_bytes, wire_number};
+use super::{id_bytes, planning, production_event as production, user_data_bytes, wire_number};
 use crate::core::command::{
     CreateAccount, CreateAsset, CreateMarket, NewOrder, Pricing, SetAccountAsset, SetAccountState, SetMarketPhase,
     Transfer, TransferMode,
@@ -112,6 +112,13 @@ fn event(sequence: Sequence, time: Timestamp, body: &EventBody, postings: &[Post
         EventBody::MaterialsReturned(it) => Wire::MaterialsReturned(production::returned(it)),
         EventBody::OperationReported(it) => Wire::OperationReported(production::reported(it)),
         EventBody::WorkOrderCompleted(it) => Wire::WorkOrderCompleted(production::completed(it)),
+        EventBody::PlanCreated(it) => Wire::PlanCreated(planning::created(it)),
+        EventBody::PlanLinesSet(it) => Wire::PlanLinesSet(planning::lines_set(it)),
+        EventBody::PlanFirmed(it) => Wire::PlanFirmed(planning::firmed(it)),
+        EventBody::PlanClosed(it) => Wire::PlanClosed(planning::closed(it)),
+        EventBody::PurchasePlanned(it) => Wire::PurchasePlanned(planning::purchase_planned(it)),
+        EventBody::PurchaseReceived(it) => Wire::PurchaseReceived(planning::purchase_received(it)),
+        EventBody::PurchaseClosed(it) => Wire::PurchaseClosed(planning::purchase_closed(it)),
     };
     pb::Event { sequence: sequence.0, body: Some(body), postings: postings.iter().map(posting).collect() }
 }

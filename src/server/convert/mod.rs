@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod event;
+pub mod planning;
 mod production;
 pub mod production_event;
 pub mod production_state;
@@ -44,8 +45,8 @@ use wire_number;
 #[cfg(test)]
 mod words {
     use crate::core::types::{
-        AccountState, AssetKind, CancelReason, OrderStatus, OverIssue, Phase, SelfTradePrevention, Side, Source,
-        StockMoveKind, TimeInForce, WorkOrderChange, WorkOrderState,
+        AccountState, AssetKind, CancelReason, OrderStatus, OverIssue, Phase, PlanState, SelfTradePrevention, Side,
+        Source, StockMoveKind, TimeInForce, WorkOrderChange, WorkOrderState,
     };
     use crate::core::{Rejection, command::Scope};
     use crate::proto::v1 as pb;
@@ -89,6 +90,7 @@ mod words {
         same!(Source, pb::Source, "SOURCE");
         same!(StockMoveKind, pb::StockMoveKind, "STOCK_MOVE_KIND");
         same!(OverIssue, pb::OverIssue, "OVER_ISSUE");
+        same!(PlanState, pb::PlanState, "PLAN_STATE");
         same!(WorkOrderState, pb::WorkOrderState, "WORK_ORDER_STATE");
         same!(WorkOrderChange, pb::WorkOrderChange, "WORK_ORDER_CHANGE");
     }

@@ -27,7 +27,7 @@ pub(super) fn work_order(number: u64) -> Checked<WorkOrderId> {
 }
 
 /// A code that may be left out.
-fn lot(text: &str, field: &str) -> Checked<Option<Code>> {
+pub(super) fn lot(text: &str, field: &str) -> Checked<Option<Code>> {
     if text.is_empty() { Ok(None) } else { code(text, field).map(Some) }
 }
 
@@ -41,7 +41,8 @@ fn at_most<T>(list: &[T], most: usize, field: &str) -> Checked<()> {
     if list.len() > most { Err(too_many()) } else { Ok(()) }
 }
 
-fn list<W, T>(wire: &[W], most: usize, field: &str, item: impl Fn(&W) -> Checked<T>) -> Checked<Vec<T>> {
+/// A list of so many items at most.
+pub(super) fn list<W, T>(wire: &[W], most: usize, field: &str, item: impl Fn(&W) -> Checked<T>) -> Checked<Vec<T>> {
     at_most(wire, most, field)?;
     let items = wire.iter().enumerate().map(|(place, wire)| item(wire).map_err(|e| e.within_item(field, place)));
     items.collect()

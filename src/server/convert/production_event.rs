@@ -191,6 +191,7 @@ pub fn work_order(order: &WorkOrder) -> pb::WorkOrder {
         state: wire_number!(order.state),
         held: order.held,
         cost: cost(order.cost),
+        plan_id: order.plan.map_or(0, |plan| plan.0),
     }
 }
 

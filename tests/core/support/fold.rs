@@ -3,6 +3,7 @@
 //! The fold refuses (panics at) any record that does not add up, and says in the end what every
 //! balance, order and pending transfer must be.
 
+mod planning;
 mod production;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use counterfoil_core::types::{
     Quantity, Sequence, Side, Timestamp, notional,
 };
 
+pub use planning::Planning;
 pub use production::{OpenOrder, Production};
 
 /// A balance.
@@ -103,6 +105,8 @@ pub struct Fold {
     pub pending: BTreeMap<CommandId, (AccountId, AssetId, i64, Option<Timestamp>)>,
     /// Plants, items, bills of materials, lots, work orders.
     pub production: Production,
+    /// Plans and purchases.
+    pub planning: Planning,
     /// Balances that the last record touched.
     pub touched: BTreeSet<(AccountId, AssetId)>,
 }
@@ -128,6 +132,7 @@ impl Fold {
             self.event(sequence, body, postings);
         }
         self.expect_all_told();
+        self.expect_all_orders_told();
     }
 
     fn post(&mut self, postings: &[Posting]) {
@@ -216,6 +221,16 @@ impl Fold {
             | EventBody::OrderReplaced(_)
             | EventBody::OrderReduced(_)
             | EventBody::OrderCancelled(_) => self.trading(sequence, body, postings),
+            EventBody::PlanCreated(_)
+            | EventBody::PlanLinesSet(_)
+            | EventBody::PlanFirmed(_)
+            | EventBody::PlanClosed(_)
+            | EventBody::PurchasePlanned(_)
+            | EventBody::PurchaseReceived(_)
+            | EventBody::PurchaseClosed(_) => {
+                self.planning_event(sequence, body);
+                expect(postings, &[]);
+            }
             _ => self.production_event(sequence, body, postings),
         }
     }

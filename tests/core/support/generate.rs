@@ -1,5 +1,6 @@
 //! Commands that collide: few accounts, prices close together, ids sent again, ids nobody has.
 
+mod planning;
 mod production;
 
 use counterfoil_core::command::{
@@ -91,6 +92,7 @@ impl Generator {
             Kind::ReturnMaterials => self.return_materials(rng, fold),
             Kind::ReportOperation => self.report_operation(rng, fold),
             Kind::Complete => self.complete(rng, fold),
+            Kind::Planning => self.planning(rng, fold),
             Kind::Tick => {
                 self.now.0 += rng.below(12);
                 return;

@@ -7,7 +7,8 @@ use counterfoil_core::command::Command;
 use counterfoil_core::event::Outcome;
 use counterfoil_core::ledger::records;
 use counterfoil_core::production::records::{
-    Bom, BomPart, Item, Lot, OperationProgress, Plant, Progress, WorkOrder, WorkOrderPart,
+    Bom, BomPart, Item, Lot, OperationProgress, PlanLine, Plant, ProductionPlan, Progress, Purchase, WorkOrder,
+    WorkOrderPart,
 };
 use counterfoil_core::types::{OrderId, Timestamp};
 
@@ -171,6 +172,21 @@ impl Session {
                         assert_eq!(lots.get(&(row.account, row.asset, row.number)), Some(&row.quantity.0), "{row:?}");
                     }
                 }
+                Table::Plan => {
+                    if let Some(row) = self.bench.row::<ProductionPlan>(*key) {
+                        assert_eq!(self.fold.planning.plans[&row.id].plan, row);
+                    }
+                }
+                Table::PlanLine => {
+                    if let Some(row) = self.bench.row::<PlanLine>(*key) {
+                        assert_eq!(self.fold.planning.plans[&row.plan].lines[&row.line.line], row.line);
+                    }
+                }
+                Table::Purchase => {
+                    if let Some(row) = self.bench.row::<Purchase>(*key) {
+                        assert_eq!(self.fold.planning.purchases[&row.id], row);
+                    }
+                }
                 Table::Header | Table::Asset | Table::Pending => {}
                 // Checked at the end of a sequence.
                 Table::Plant | Table::Calendar | Table::Item | Table::Bom | Table::BomPart => {}
@@ -239,6 +255,11 @@ impl Session {
         let expected = production.orders.values().map(|open| open.lines.len() + open.operations.len());
         assert_eq!(parts.len(), expected.sum::<usize>());
         parts.iter().for_each(|row| self.check_work_order_part(row));
+        let planning = &self.fold.planning;
+        assert_eq!(self.bench.rows::<ProductionPlan>(Table::Plan).len(), planning.plans.len());
+        let lines = planning.plans.values().map(|open| open.lines.len());
+        assert_eq!(self.bench.rows::<PlanLine>(Table::PlanLine).len(), lines.sum::<usize>());
+        assert_eq!(self.bench.rows::<Purchase>(Table::Purchase).len(), planning.purchases.len());
     }
 
     /// At the end of a sequence: the whole stored state is what the fold says, and is the ledger's.
@@ -268,6 +289,7 @@ impl Session {
         assert_eq!(stored, folded, "the stored pending transfers are the open ones");
         let header: Vec<records::Header> = self.bench.rows(Table::Header);
         assert_eq!((header[0].sequence.0, header[0].time), (self.fold.sequence, self.time));
+        assert_eq!(header[0].planning_changed, self.fold.planning.changed);
         self.finish_production();
         super::reads::check(&self.bench.ledger, &self.fold);
         self.bench.ledger.check_invariants().expect("the ledger's own check agrees");

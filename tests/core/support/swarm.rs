@@ -56,6 +56,7 @@ pub enum Kind {
     ReturnMaterials,
     ReportOperation,
     Complete,
+    Planning,
 }
 
 impl Kind {
@@ -82,7 +83,7 @@ impl Kind {
 
     /// The kinds of production, which half of the sequences have. Orders are made and released in all of
     /// those: without them nothing else can be done.
-    const PRODUCTION: [(Self, u64); 9] = [
+    const PRODUCTION: [(Self, u64); 10] = [
         (Self::NewWorkOrder, 8),
         (Self::Release, 20),
         (Self::Define, 4),
@@ -92,6 +93,7 @@ impl Kind {
         (Self::ReturnMaterials, 8),
         (Self::ReportOperation, 20),
         (Self::Complete, 30),
+        (Self::Planning, 30),
     ];
     const PRODUCTION_ALWAYS: usize = 2;
 }

@@ -57,6 +57,18 @@ impl Tally {
                     self.see(&format!("WorkOrderCompleted{yields}{consumes}"));
                     self.see(&format!("WorkOrderCompleted {:?}", event.order.state));
                 }
+                EventBody::PlanCreated(_) => self.see("PlanCreated"),
+                EventBody::PlanLinesSet(event) if event.remove.is_empty() => self.see("PlanLinesSet"),
+                EventBody::PlanLinesSet(_) => self.see("PlanLinesSet removed"),
+                EventBody::PlanFirmed(event) if event.plan.firming.is_some() => self.see("PlanFirmed in part"),
+                EventBody::PlanFirmed(_) => self.see("PlanFirmed"),
+                EventBody::PlanClosed(_) => self.see("PlanClosed"),
+                EventBody::PurchasePlanned(_) => self.see("PurchasePlanned"),
+                EventBody::PurchaseReceived(event) if event.purchase.outstanding() > 0 => {
+                    self.see("PurchaseReceived in part");
+                }
+                EventBody::PurchaseReceived(_) => self.see("PurchaseReceived"),
+                EventBody::PurchaseClosed(_) => self.see("PurchaseClosed"),
             }
         }
     }
@@ -140,6 +152,16 @@ pub fn interesting_in_production() -> Vec<String> {
         "WorkOrderCompleted with a by-product, backflushed",
         "WorkOrderCompleted InProgress",
         "WorkOrderCompleted Completed",
+        "PlanCreated",
+        "PlanLinesSet",
+        "PlanLinesSet removed",
+        "PlanFirmed in part",
+        "PlanFirmed",
+        "PlanClosed",
+        "PurchasePlanned",
+        "PurchaseReceived in part",
+        "PurchaseReceived",
+        "PurchaseClosed",
     ]
     .map(str::to_owned)
     .to_vec();

@@ -136,12 +136,16 @@ impl Fold {
             | EventBody::ItemDefined(_)
             | EventBody::BomDefined(_) => {
                 self.definition(body);
+                if !matches!(body, EventBody::PlantDefined(_)) {
+                    self.rules_changed(sequence);
+                }
                 Vec::new()
             }
             EventBody::StockMoved(moved) => self.stock_moved(moved),
             EventBody::LotsMoved(_) => Vec::new(),
             EventBody::WorkOrderCreated(created) => {
                 self.created(sequence, created.order);
+                self.ordered(sequence, created.order.plan);
                 Vec::new()
             }
             EventBody::WorkOrderReleased(released) => self.released(released.order, &released.lines),

@@ -137,15 +137,15 @@ fn item(asset: AssetId) -> DefineItem {
 }
 
 impl Generator {
-    fn stocked_asset(&self, rng: &mut Rng) -> AssetId {
+    pub(super) fn stocked_asset(&self, rng: &mut Rng) -> AssetId {
         if rng.chance(self.swarm.typos) { AssetId(99) } else { *rng.pick(&[AAPL, BTC, AAPL, BTC, GADGET, KIT, DUST]) }
     }
 
-    fn location(&self, rng: &mut Rng) -> AccountId {
+    pub(super) fn location(&self, rng: &mut Rng) -> AccountId {
         if rng.chance(self.swarm.typos + 1) { self.account(rng) } else { AccountId(FIRST_TRADER + rng.below(2)) }
     }
 
-    fn units(&self, rng: &mut Rng) -> Quantity {
+    pub(super) fn units(&self, rng: &mut Rng) -> Quantity {
         if self.swarm.huge && rng.chance(40) {
             return Quantity(*rng.pick(&super::EXTREMES));
         }
