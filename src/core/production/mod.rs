@@ -23,6 +23,7 @@ mod purchases;
 mod query;
 pub mod records;
 mod release;
+mod requirements;
 mod stock;
 mod work_orders;
 
@@ -43,6 +44,7 @@ use work_orders::WorkOrders;
 pub(crate) use persist::Rows;
 pub use query::{BomView, GrossNeed, ItemStock, Shortage, WorkOrderView};
 pub use release::EXPLOSION_MAX;
+pub use requirements::{Asker, Coming, Inquiry, Question, Requirements, RequirementsError};
 
 /// What production knows besides the balances.
 #[derive(Debug)]

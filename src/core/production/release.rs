@@ -80,7 +80,7 @@ impl Ledger {
     /// What an order requires of each component, each once, in the order in which lines name them. The
     /// lines of a phantom stand in its place: when all of the order that needs it is known, so that its
     /// set-up and rounding count once.
-    fn requirements(&self, order: &WorkOrder) -> Result<Vec<Requirement>, Rejection> {
+    pub(super) fn requirements(&self, order: &WorkOrder) -> Result<Vec<Requirement>, Rejection> {
         let items = &self.production.items;
         let mut lines: Vec<Requirement> = Vec::new();
         // Phantoms to be made within the order. What needs one has more levels below it.

@@ -2,12 +2,7 @@
 //!
 //! Working days are counted, not walked: a lead time of years costs as much as one of a day.
 
-use crate::codec::newtype;
-
-newtype! {
-    /// A day: days since 1970-01-01, which was a Thursday.
-    pub struct Day(i32);
-}
+pub use crate::types::Day;
 
 /// Days of a week that are worked, Monday first.
 pub type Week = [bool; WEEK];

@@ -2,6 +2,7 @@
 //! arithmetic of one line, one lot and one order.
 
 use super::calendar::{Calendar, Day};
+pub use crate::types::LotRule;
 use crate::types::{Amount, AssetId, Quantity};
 
 /// The largest quantity: what a balance of the ledger can hold.
@@ -110,22 +111,6 @@ pub struct Operation {
     pub lead_days: u32,
     /// What the work centre costs, in the money's smallest unit per hour of working time.
     pub cost_per_hour: Amount,
-}
-
-/// Which sizes an order may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LotRule {
-    /// What is needed.
-    LotForLot,
-    /// This quantity, as many times as needed.
-    Fixed(Quantity),
-    /// What is needed, at least a minimum, in whole multiples.
-    Multiple {
-        /// The least that is ordered.
-        minimum: Quantity,
-        /// The step; 1 is none.
-        multiple: Quantity,
-    },
 }
 
 /// A quantity did not fit 63 bits. The caller knows of which item.
