@@ -154,7 +154,12 @@ impl Link {
     /// Waits until the state on disk has reached a position whose changes were handed over.
     pub fn wait_for_state(&self, position: Option<Position>) -> Result<(), StoreError> {
         self.wait_until(|| self.lock().committed >= position || self.has_ended())?;
-        if self.lock().committed >= position { Ok(()) } else { Err(StoreError::Closed) }
+        if self.lock().committed >= position {
+            return Ok(());
+        }
+        // It may have ended between two looks: by a fault, which names a file.
+        self.check()?;
+        Err(StoreError::Closed)
     }
 
     /// Tells the persister to end when it has written everything.
@@ -199,7 +204,9 @@ impl Drop for Ending {
         state.ended = true;
         state.working = false;
         if std::thread::panicking() && state.fault.is_none() {
-            state.fault = Some(StoreError::Closed);
+            // sled panics at some errors of the disk.
+            let panicked = std::io::Error::other("the thread that writes panicked");
+            state.fault = Some(StoreError::io("write to", &self.0.folder, panicked));
         }
         drop(state);
         self.0.changed.notify();
