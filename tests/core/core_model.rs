@@ -15,7 +15,7 @@ use support::bench::Bench;
 use support::fold::Fold;
 use support::generate::Generator;
 use support::rng::Rng;
-use support::tally::{Tally, interesting};
+use support::tally::{Tally, interesting, interesting_in_production};
 
 /// Sequences, and proposals in each. A bug found is a seed and a step.
 const SEQUENCES: u64 = 4_000;
@@ -102,7 +102,6 @@ fn bodies(record: &Record) -> Vec<EventBody> {
 
 fn run(seed: u64) -> Tally {
     let mut generator = Generator::new(seed);
-    generator.swarm.without_production();
     if generator.swarm.huge {
         return Tally::default(); // The model counts without bounds; core_properties.rs looks at them.
     }
@@ -131,4 +130,5 @@ fn the_core_does_what_the_model_does() {
         total.add(&result.unwrap_or_else(|_| panic!("MODEL_SEED={seed} repeats this")));
     }
     total.demand(500, interesting().iter().map(String::as_str));
+    total.demand(200, interesting_in_production().iter().map(String::as_str));
 }

@@ -5,19 +5,29 @@
 //! a command that is not refused causes, and what every balance is afterwards.
 
 mod admin;
+mod inventory;
+mod lots;
+mod planning;
 mod trading;
+mod work_orders;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use counterfoil_core::Rejection;
 use counterfoil_core::command::{
-    Body, Command, CommandKey, CreateAsset, CreateMarket, OrderRef, PostPending, Transfer, TransferMode,
+    Body, Command, CommandKey, CreateAsset, CreateMarket, DefineBom, DefineItem, DefinePlant, OrderRef, PostPending,
+    SetCalendar, Transfer, TransferMode,
 };
 use counterfoil_core::event::{EventBody, PendingEnded, PendingPosted, Transferred};
+use counterfoil_core::production::records::Purchase;
 use counterfoil_core::types::{
-    AccountId, AccountState, Amount, AssetId, CancelReason, CommandId, MarketId, OrderId, Phase, Quantity, Sequence,
-    Timestamp,
+    AccountId, AccountState, Amount, AssetId, CancelReason, Code, CommandId, MarketId, OrderId, Phase, Quantity,
+    Sequence, Timestamp,
 };
+
+use lots::{Lot, Movement};
+use planning::OpenPlan;
+use work_orders::OpenOrder;
 
 pub use trading::Order;
 
@@ -55,6 +65,20 @@ pub struct Model {
     pub pending: Vec<Pending>,
     pub orders: Vec<Order>,
     pub ever_pending: BTreeSet<CommandId>,
+    pub plants: Vec<DefinePlant>,
+    /// In the order in which they were first defined.
+    pub items: Vec<DefineItem>,
+    pub boms: Vec<DefineBom>,
+    pub calendars: Vec<SetCalendar>,
+    pub plans: Vec<OpenPlan>,
+    pub purchases: Vec<Purchase>,
+    /// The last event that changed what plans are calculated from.
+    pub planning_changed: u64,
+    pub work_orders: Vec<OpenOrder>,
+    pub lots: Vec<Lot>,
+    /// What the event that is told next moved, and which lots its command names.
+    pub movements: Vec<Movement>,
+    pub named: Vec<(AssetId, Code)>,
     /// Every command that was answered, with the first event of its answer.
     pub answered: BTreeMap<CommandKey, (Command, u64)>,
 }
@@ -184,15 +208,42 @@ impl Model {
                 let unknown = mass.market.is_some_and(|market| self.market(market).is_none());
                 no.extend(unknown.then_some(Rejection::UnknownMarket));
             }
-            other => unreachable!("the model knows nothing of {other:?}"),
+            Body::DefinePlant(_) | Body::SetCalendar(_) | Body::DefineItem(_) | Body::DefineBom(_) => {
+                self.check_definition(&command.body, &mut no);
+            }
+            Body::ReceiveStock(_)
+            | Body::IssueStock(_)
+            | Body::AdjustStock(_)
+            | Body::CountStock(_)
+            | Body::ScrapStock(_)
+            | Body::MoveStock(_) => self.check_stock(&command.body, &mut no),
+            Body::CreateWorkOrder(_)
+            | Body::ReleaseWorkOrder(_)
+            | Body::SetWorkOrder(_)
+            | Body::IssueMaterials(_)
+            | Body::ReturnMaterials(_)
+            | Body::ReportOperation(_)
+            | Body::CompleteWorkOrder(_) => self.check_work(&command.body, &mut no),
+            Body::CreatePlan(_)
+            | Body::SetPlanLines(_)
+            | Body::FirmPlan(_)
+            | Body::ClosePlan(_)
+            | Body::ReceivePurchase(_)
+            | Body::ClosePurchase(_) => self.check_planning(&command.body, &mut no),
         }
         no
     }
 
     fn carry_out(&mut self, command: &Command) -> Vec<EventBody> {
         match &command.body {
-            Body::Transfer(transfer) => vec![self.transfer(command.id, transfer)],
-            Body::PostPending(post) => vec![self.post(post)],
+            Body::Transfer(transfer) => {
+                let event = self.transfer(command.id, transfer);
+                self.told(event)
+            }
+            Body::PostPending(post) => {
+                let event = self.post(post);
+                self.told(event)
+            }
             Body::VoidPending(void) => vec![EventBody::PendingVoided(self.end_pending(void.transfer))],
             Body::NewOrder(new) => self.enter(command.id, new),
             Body::ReplaceOrder(replace) => self.replace(replace),
@@ -203,8 +254,43 @@ impl Model {
                 events
             }
             Body::MassCancel(mass) => self.mass_cancel(mass),
+            Body::DefinePlant(_) | Body::SetCalendar(_) | Body::DefineItem(_) | Body::DefineBom(_) => {
+                vec![self.define(&command.body)]
+            }
+            Body::ReceiveStock(_)
+            | Body::IssueStock(_)
+            | Body::AdjustStock(_)
+            | Body::CountStock(_)
+            | Body::ScrapStock(_)
+            | Body::MoveStock(_) => {
+                let event = self.move_stock(&command.body);
+                self.told(event)
+            }
+            Body::CreateWorkOrder(_)
+            | Body::ReleaseWorkOrder(_)
+            | Body::SetWorkOrder(_)
+            | Body::IssueMaterials(_)
+            | Body::ReturnMaterials(_)
+            | Body::ReportOperation(_)
+            | Body::CompleteWorkOrder(_) => {
+                let event = self.work(command.id, &command.body);
+                self.told(event)
+            }
+            Body::CreatePlan(_)
+            | Body::SetPlanLines(_)
+            | Body::FirmPlan(_)
+            | Body::ClosePlan(_)
+            | Body::ReceivePurchase(_)
+            | Body::ClosePurchase(_) => self.plan(command.id, &command.body),
             _ => self.carry_out_admin(command),
         }
+    }
+
+    /// The events of a command that causes one, and which lots it moved.
+    fn told(&mut self, event: EventBody) -> Vec<EventBody> {
+        let mut events = Vec::new();
+        self.tell(&mut events, event);
+        events
     }
 
     /// The market of this id, with its phase.
@@ -222,6 +308,9 @@ impl Model {
 
     fn change(&mut self, account: AccountId, asset: AssetId, posted: i128, reserved: i128) {
         let balance = self.balances.entry((account, asset)).or_default();
+        if posted != 0 {
+            self.movements.push(Movement { account, asset, amount: posted, before: balance.posted });
+        }
         balance.posted += posted;
         balance.reserved += reserved;
     }

@@ -305,13 +305,17 @@ impl Model {
             order.spent += paid;
             order.fee_exact += paid * i128::from(rate.0);
             order.fee_paid += fee;
-            let sign = if order.new.side == Side::Buy { 1 } else { -1 };
-            self.change(order.new.account, market.base, sign * quantity, 0);
-            self.change(order.new.account, market.quote, -sign * paid - fee, 0);
             self.hold(order);
         }
+        let sides = [(&*taker, taker_fee), (&maker, maker_fee)];
+        let [buyer, seller] = if taker.new.side == Side::Buy { sides } else { [sides[1], sides[0]] };
+        // Both give before anybody gets.
+        self.change(seller.0.new.account, market.base, -quantity, 0);
+        self.change(buyer.0.new.account, market.quote, -paid - buyer.1, 0);
+        self.change(buyer.0.new.account, market.base, quantity, 0);
+        self.change(seller.0.new.account, market.quote, paid - seller.1, 0);
         self.change(market.fee_account, market.quote, taker_fee + maker_fee, 0);
-        events.push(EventBody::Trade(Trade {
+        let trade = EventBody::Trade(Trade {
             market: market.market,
             price,
             quantity: Quantity(quantity as u64),
@@ -325,7 +329,8 @@ impl Model {
             taker_fee: Amount(taker_fee as i64),
             maker_open: Quantity(maker.open as u64),
             taker_open: Quantity(taker.open as u64),
-        }));
+        });
+        self.tell(events, trade);
         if maker.open > 0 {
             self.orders.push(maker);
         }

@@ -183,12 +183,6 @@ impl Swarm {
         }
     }
 
-    /// The same without production.
-    pub fn without_production(&mut self) {
-        self.production = None;
-        self.weights.retain(|(kind, _)| Kind::PRODUCTION.iter().all(|(other, _)| other != kind));
-    }
-
     /// A kind, by weight.
     pub fn kind(&self, rng: &mut Rng) -> Kind {
         let total = self.weights.iter().map(|(_, weight)| weight).sum();
