@@ -7,9 +7,10 @@ mod support;
 
 use std::cell::RefCell;
 
-use counterfoil_core::command::Proposal;
+use counterfoil_core::command::{Body, FirmPlan, Proposal};
 use counterfoil_core::event::{Effects, EventBody, Outcome, Record};
-use counterfoil_core::types::Timestamp;
+use counterfoil_core::production::{Inquiry, Question, Requirements, RequirementsError};
+use counterfoil_core::types::{Day, OverIssue, PlanState, Timestamp};
 use counterfoil_core::{Decode, Encode, HashSeed, Ledger, RecordKey, Rejection, StateDigest, Table};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -274,4 +275,53 @@ fn records_survive_their_encoding() {
         let all: Vec<Record> = effects.records().map(|record| record.to_record()).collect();
         assert_eq!(all, live.records);
     });
+}
+
+/// A calculation changes nothing; once it is firmed, there is nothing left to order: whatever stock, work
+/// orders, purchases and other plans there are, nothing is ordered twice and nothing is forgotten.
+#[test]
+fn what_is_firmed_is_ordered_once() {
+    let firmed = RefCell::new(0_u64);
+    for_all_sequences(|seed, words| {
+        let mut session = Session::run_unaudited(seed, words);
+        let mut drafts = session.fold.planning.plans.values().map(|open| open.plan);
+        let Some(plan) = drafts.rfind(|plan| plan.state == PlanState::Draft && plan.lines > 0) else {
+            return;
+        };
+        let question = Question { draft: Some(plan.id), ..Question::new(plan.plant, Day(9)) };
+        let calculate = |ledger: &Ledger| -> Result<Requirements, RequirementsError> {
+            ledger.inquire(&question).and_then(Inquiry::calculate)
+        };
+        // A bought phantom, something made of nothing, or numbers near the ends of their types.
+        let Ok(found) = calculate(&session.bench.ledger) else {
+            return;
+        };
+        let orders: Vec<_> = found.plan.orders().filter_map(|(index, _)| found.order_to_firm(index)).collect();
+        if orders.is_empty() || orders.len() > FirmPlan::ORDERS_MAX {
+            return;
+        }
+        let location = session.fold.production.plants[&plan.plant].locations[0];
+        let firm = Body::FirmPlan(FirmPlan {
+            plan: plan.id,
+            computed_at: found.computed_at,
+            location,
+            output: location,
+            backflush: false,
+            over_issue: OverIssue::Refuse,
+            orders,
+            more: false,
+        });
+        let command = session.generator.command(firm);
+        let now = session.generator.now;
+        session.propose(now, vec![command]);
+        let record = session.bench.records.last().expect("it is answered");
+        assert!(matches!(record.events.last().map(|event| &event.body), Some(EventBody::PlanFirmed(_))), "{record:?}");
+        let again = calculate(&session.bench.ledger).expect("what could be calculated can be again");
+        let left: Vec<_> = again.plan.orders().collect();
+        assert!(left.is_empty(), "ordered twice: {left:?}");
+        *firmed.borrow_mut() += 1;
+    });
+    if full_run() {
+        assert!(firmed.into_inner() > 100);
+    }
 }

@@ -189,7 +189,30 @@ impl Ledger {
         for line in &question.what_if {
             inquiry.add_demand(Asker::WhatIf(line.line), line.product, line.quantity, line.due);
         }
+        self.check_phantoms(&inquiry)?;
         Ok(inquiry)
+    }
+
+    /// Refuses demand that needs a phantom made of nothing: no order for it could be released, or say what
+    /// it needs.
+    fn check_phantoms(&self, inquiry: &Inquiry) -> Result<(), Rejection> {
+        let items = &self.production.items;
+        let mut seen = vec![false; items.len() as usize];
+        let mut open: Vec<_> = inquiry.situation.demands.iter().filter_map(|demand| items.slot(demand.item)).collect();
+        while let Some(slot) = open.pop() {
+            if std::mem::replace(&mut seen[slot as usize], true) {
+                continue;
+            }
+            let boms = items[slot].boms.iter().map(|&bom| &self.production.boms[bom]);
+            for line in boms.flat_map(|bom| &bom.lines).filter(|line| !line.optional) {
+                let component = self.known_item(line.component)?;
+                if items[component].item.phantom && items[component].boms.is_empty() {
+                    return Err(Rejection::UnknownBom);
+                }
+                open.push(component);
+            }
+        }
+        Ok(())
     }
 
     fn calendar_to_plan(&self, plant: PlantId) -> mrp::Calendar {
@@ -224,12 +247,17 @@ impl Ledger {
         Ok(self.production.items.iter().map(planned).collect())
     }
 
-    /// What has no bill of materials yet cannot be planned to be made, so it is planned to be bought.
+    /// What has no bill of materials yet cannot be planned to be made, so it is planned to be bought. What a
+    /// phantom yields besides is not counted on: the orders that its lines stand in do not yield it.
     fn item_to_plan(&self, entry: &ItemEntry, boms: &[crate::table::Slot]) -> mrp::Item {
         let item = &entry.item;
         let is_made = !boms.is_empty() && (item.source == Source::Make || item.phantom);
         let source = if is_made {
-            mrp::Source::Make(boms.iter().map(|&bom| bom_to_plan(&self.production.boms[bom])).collect())
+            let mut boms: Vec<mrp::Bom> = boms.iter().map(|&bom| bom_to_plan(&self.production.boms[bom])).collect();
+            if item.phantom {
+                boms.iter_mut().for_each(|bom| bom.by_products.clear());
+            }
+            mrp::Source::Make(boms)
         } else {
             mrp::Source::Buy { lead_days: item.lead_days }
         };
