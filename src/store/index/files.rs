@@ -4,6 +4,9 @@
 //! one of the next, a few entries at a time, so that the persister is never kept from the state for
 //! long. Which runs count is written with the state; a file that is not named there is removed.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,7 +33,9 @@ pub struct IndexFiles {
 /// Runs on their way into one.
 #[derive(Debug)]
 struct Merge {
-    inputs: Vec<(Arc<Run>, Cursor, Option<Entry>)>,
+    inputs: Vec<(Arc<Run>, Cursor)>,
+    /// The next entry of each input that has one, with the input's place; the least comes first.
+    heads: BinaryHeap<Reverse<(Entry, usize)>>,
     writer: RunWriter,
 }
 
@@ -55,7 +60,7 @@ impl IndexFiles {
     pub fn write_table(&mut self, table: &Memtable) -> Result<(), StoreError> {
         let name = RunName { first: table.first(), last: table.last(), level: 0 };
         let mut writer = RunWriter::create(&self.disk, &self.folder, name, table.command_count() as u64)?;
-        for entry in table.to_sorted() {
+        for entry in table.sorted() {
             writer.push(entry)?;
         }
         let run = Arc::new(writer.finish()?);
@@ -88,7 +93,7 @@ impl IndexFiles {
     }
 
     fn replace(&mut self, merge: Merge) -> Result<(), StoreError> {
-        let inputs: Vec<RunName> = merge.inputs.iter().map(|(run, ..)| run.name()).collect();
+        let inputs: Vec<RunName> = merge.inputs.iter().map(|(run, _)| run.name()).collect();
         let merged = Arc::new(merge.writer.finish()?);
         let mut parts = write(&self.shared);
         let mut runs = parts.runs.as_ref().clone();
@@ -126,23 +131,26 @@ impl Merge {
         let commands = runs.iter().map(|run| run.command_count()).sum();
         let writer = RunWriter::create(disk, folder, name, commands)?;
         let mut inputs = Vec::with_capacity(runs.len());
+        let mut heads = BinaryHeap::with_capacity(runs.len());
         for run in runs {
             let mut cursor = run.start();
-            let head = cursor.next(run)?;
-            inputs.push((Arc::clone(run), cursor, head));
+            heads.extend(cursor.next(run)?.map(|head| Reverse((head, inputs.len()))));
+            inputs.push((Arc::clone(run), cursor));
         }
-        Ok(Self { inputs, writer })
+        Ok(Self { inputs, heads, writer })
     }
 
     /// Returns whether entries are left.
     fn step(&mut self, entries_max: usize) -> Result<bool, StoreError> {
         for _ in 0..entries_max {
-            let least = self.inputs.iter_mut().filter(|(_, _, head)| head.is_some()).min_by_key(|(_, _, head)| *head);
-            let Some((run, cursor, head)) = least else { return Ok(false) };
-            if let Some(entry) = head.take() {
-                self.writer.push(entry)?;
+            let Some(mut least) = self.heads.peek_mut() else { return Ok(false) };
+            let Reverse((entry, place)) = *least;
+            self.writer.push(entry)?;
+            let (run, cursor) = &mut self.inputs[place];
+            match cursor.next(run)? {
+                Some(next) => *least = Reverse((next, place)),
+                None => drop(PeekMut::pop(least)),
             }
-            *head = cursor.next(run)?;
         }
         Ok(true)
     }

@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use crate::core::Used;
-use crate::core::command::CommandKey;
+use crate::core::codec::{Decode as _, DecodeError, Encode as _, Reader, record};
+use crate::core::command::{CommandKey, Scope};
 use crate::core::digest::hash64;
 use crate::core::event::{EventBody, RecordView};
 use crate::core::reply::work_order_of;
@@ -108,6 +109,115 @@ impl From<HistoryKey> for KeyBytes {
             HistoryKey::WorkOrder(order) => Self::new(16).with(&order.0.to_be_bytes()),
             HistoryKey::Lot(asset, number) => Self::new(17).with(&asset.0.to_be_bytes()).with(&number.0.to_be_bytes()),
         }
+    }
+}
+
+/// A command's key as it is asked of many runs: what they need of it is made once.
+#[derive(Debug, Clone, Copy)]
+pub struct Sought {
+    key: CommandKey,
+    bytes: KeyBytes,
+    hash: u64,
+}
+
+impl From<&CommandKey> for Sought {
+    fn from(key: &CommandKey) -> Self {
+        let bytes = KeyBytes::from(key);
+        Self { key: *key, bytes, hash: hash64(bytes.as_slice()) }
+    }
+}
+
+impl Sought {
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &CommandKey {
+        &self.key
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
+    /// What a filter knows it by: see [`hash_of`].
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+/// What a filter knows a command's key by.
+#[must_use]
+pub fn hash_of(command_key: &[u8]) -> u64 {
+    hash64(command_key)
+}
+
+record! {
+    /// The ids between two.
+    #[derive(Copy)]
+    struct Span {
+        least: CommandId,
+        greatest: CommandId,
+    }
+}
+
+/// Per scope the least and the greatest id. Where clients choose ids that rise with time, a fresh
+/// one is above all of them in every part of the index but the newest, which then need not be asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IdSpans {
+    spans: [Option<Span>; Scope::ALL.len()],
+}
+
+impl IdSpans {
+    fn place(scope: Scope) -> usize {
+        usize::from(scope.number()) - 1
+    }
+
+    /// Takes a key in.
+    pub fn add(&mut self, scope: Scope, id: CommandId) {
+        let span = &mut self.spans[Self::place(scope)];
+        let Span { least, greatest } = span.unwrap_or(Span { least: id, greatest: id });
+        *span = Some(Span { least: least.min(id), greatest: greatest.max(id) });
+    }
+
+    /// Takes the key in that these bytes are.
+    pub fn add_bytes(&mut self, command_key: &[u8]) {
+        let id = command_key.last_chunk().map(|id| CommandId(u128::from_be_bytes(*id)));
+        if let (Some(scope), Some(id)) = (Scope::from_number(command_key[0]), id) {
+            self.add(scope, id);
+        }
+    }
+
+    /// Whether the key lies within.
+    #[must_use]
+    pub fn span(&self, key: &CommandKey) -> bool {
+        self.spans[Self::place(key.scope)].is_some_and(|span| span.least <= key.id && key.id <= span.greatest)
+    }
+
+    /// Whether the key that these bytes are lies within.
+    #[must_use]
+    pub fn span_bytes(&self, command_key: &[u8]) -> bool {
+        let mut wider = self.clone();
+        wider.add_bytes(command_key);
+        wider == *self
+    }
+
+    /// Appends their bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        self.spans.iter().for_each(|span| span.encode(out));
+    }
+
+    /// Reads them back.
+    ///
+    /// # Errors
+    /// When the bytes are not those of spans.
+    pub fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut spans = Self::default();
+        for span in &mut spans.spans {
+            *span = Option::decode(input)?;
+        }
+        Ok(spans)
     }
 }
 

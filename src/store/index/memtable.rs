@@ -1,28 +1,79 @@
 //! The newest part of the index: in memory, until it becomes a run.
+//!
+//! Rows are only ever added, one behind the other, and found through small tables of their places: what
+//! a command costs is then mostly writing in order, and a table is given back in a few large pieces.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 
-use super::key::{Entry, HistoryKey, KeyBytes, for_each_history};
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::key::{Entry, HistoryKey, IdSpans, KeyBytes, Sought, for_each_history};
 use crate::core::Used;
 use crate::core::command::CommandKey;
 use crate::core::event::RecordView;
 use crate::core::types::Sequence;
+
+/// The place of a row.
+type Place = u32;
+
+/// No row.
+const NOWHERE: Place = Place::MAX;
+
+/// Where a row is, by its hash: kept beside it, so that nothing is hashed again when the table grows.
+type Places = HashTable<(u32, Place)>;
+
+/// A used command.
+#[derive(Debug, Clone, Copy)]
+struct Command {
+    key: CommandKey,
+    used: Used,
+}
+
+/// A history, and its last event.
+#[derive(Debug, Clone, Copy)]
+struct History {
+    key: HistoryKey,
+    last: Place,
+}
+
+/// An event of a history, and the one before it there.
+#[derive(Debug, Clone, Copy)]
+struct Event {
+    /// Counted from the table's first sequence.
+    offset: u32,
+    before: Place,
+}
 
 /// Entries of the events from `first` to `last`.
 #[derive(Debug)]
 pub struct Memtable {
     first: Sequence,
     last: Sequence,
-    commands: HashMap<CommandKey, Used>,
-    histories: HashMap<HistoryKey, Vec<Sequence>>,
-    entries: usize,
+    hasher: RandomState,
+    commands: Vec<Command>,
+    command_places: Places,
+    ids: IdSpans,
+    histories: Vec<History>,
+    history_places: Places,
+    events: Vec<Event>,
 }
 
 impl Memtable {
     /// Empty, for the events behind `after`.
     #[must_use]
     pub fn new(after: Sequence) -> Self {
-        Self { first: after.plus(1), last: after, commands: HashMap::new(), histories: HashMap::new(), entries: 0 }
+        Self {
+            first: after.plus(1),
+            last: after,
+            hasher: RandomState::default(),
+            commands: Vec::new(),
+            command_places: Places::new(),
+            ids: IdSpans::default(),
+            histories: Vec::new(),
+            history_places: Places::new(),
+            events: Vec::new(),
+        }
     }
 
     /// The first sequence it is for.
@@ -40,13 +91,13 @@ impl Memtable {
     /// How many entries it has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries
+        self.commands.len() + self.events.len()
     }
 
     /// Whether it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries == 0
+        self.len() == 0
     }
 
     /// Adds the entries of one record, the next one in sequence.
@@ -54,39 +105,82 @@ impl Memtable {
         debug_assert_eq!(record.sequence, self.last.plus(1), "records come in sequence");
         if let Some(origin) = record.origin {
             let used = Used { fingerprint: origin.fingerprint, sequence: record.sequence };
-            self.commands.insert(origin.key, used);
-            self.entries += 1;
+            self.note_command(origin.key, used);
         }
-        for_each_history(record, |key, sequence| {
-            self.histories.entry(key).or_default().push(sequence);
-            self.entries += 1;
-        });
+        for_each_history(record, |key, sequence| self.note_event(key, sequence));
         self.last = record.last_sequence();
+    }
+
+    fn note_command(&mut self, key: CommandKey, used: Used) {
+        let hash = self.hasher.hash_one(key);
+        let place = place_of(self.commands.len());
+        self.commands.push(Command { key, used });
+        self.command_places.insert_unique(whole(hash as u32), (hash as u32, place), |(hash, _)| whole(*hash));
+        self.ids.add(key.scope, key.id);
+    }
+
+    fn note_event(&mut self, key: HistoryKey, sequence: Sequence) {
+        let hash = self.hasher.hash_one(key);
+        let event = place_of(self.events.len());
+        let before = match self.find_history(hash, &key) {
+            Some(place) => std::mem::replace(&mut self.histories[place as usize].last, event),
+            None => {
+                let place = place_of(self.histories.len());
+                self.histories.push(History { key, last: event });
+                self.history_places.insert_unique(whole(hash as u32), (hash as u32, place), |(hash, _)| whole(*hash));
+                NOWHERE
+            }
+        };
+        let offset = u32::try_from(sequence.0 - self.first.0).expect("a table is closed long before");
+        self.events.push(Event { offset, before });
     }
 
     /// The command that has this key.
     #[must_use]
-    pub fn find(&self, key: &CommandKey) -> Option<Used> {
-        self.commands.get(key).copied()
-    }
-
-    /// The events of a history, in order.
-    #[must_use]
-    pub fn history(&self, key: &HistoryKey) -> &[Sequence] {
-        self.histories.get(key).map_or(&[], Vec::as_slice)
-    }
-
-    /// Every entry, in the order of a run.
-    #[must_use]
-    pub fn to_sorted(&self) -> Vec<Entry> {
-        let mut entries = Vec::with_capacity(self.entries);
-        entries.extend(self.commands.iter().map(|(key, used)| Entry::used(key, *used)));
-        for (key, sequences) in &self.histories {
-            let key = KeyBytes::from(*key);
-            entries.extend(sequences.iter().map(|sequence| Entry::event(&key, *sequence)));
+    pub fn find(&self, sought: &Sought) -> Option<Used> {
+        let key = sought.key();
+        if !self.ids.span(key) {
+            return None;
         }
-        entries.sort_unstable();
-        entries
+        let hash = self.hasher.hash_one(key) as u32;
+        let is = |(other, place): &(u32, Place)| *other == hash && self.commands[*place as usize].key == *key;
+        let (_, place) = self.command_places.find(whole(hash), is)?;
+        Some(self.commands[*place as usize].used)
+    }
+
+    fn find_history(&self, hash: u64, key: &HistoryKey) -> Option<Place> {
+        let hash = hash as u32;
+        let is = |(other, place): &(u32, Place)| *other == hash && self.histories[*place as usize].key == *key;
+        self.history_places.find(whole(hash), is).map(|(_, place)| *place)
+    }
+
+    /// The events of a history, the last one first.
+    pub fn history_backward(&self, key: &HistoryKey) -> impl Iterator<Item = Sequence> {
+        let last = self.find_history(self.hasher.hash_one(key), key).map(|place| self.histories[place as usize].last);
+        self.backward_from(last)
+    }
+
+    fn backward_from(&self, last: Option<Place>) -> impl Iterator<Item = Sequence> {
+        let event = |place: Place| self.events.get(place as usize);
+        std::iter::successors(last.and_then(event), move |later| event(later.before))
+            .map(|event| self.first.plus(event.offset.into()))
+    }
+
+    /// Every entry, in the order of a run. Keys are sorted, not entries: a history's are in order.
+    pub fn sorted(&self) -> impl Iterator<Item = Entry> {
+        let mut commands = self.commands.clone();
+        commands.sort_unstable_by_key(|command| command.key);
+        let histories = self.histories.iter().map(|history| (KeyBytes::from(history.key), history.last));
+        let mut histories: Vec<(KeyBytes, Place)> = histories.collect();
+        histories.sort_unstable_by_key(|(key, _)| *key);
+        let commands = commands.into_iter().map(|command| Entry::used(&command.key, command.used));
+        let events = histories.into_iter().flat_map(|(key, last)| {
+            let mut events: Vec<Entry> =
+                self.backward_from(Some(last)).map(|sequence| Entry::event(&key, sequence)).collect();
+            events.reverse();
+            events
+        });
+        commands.chain(events)
     }
 
     /// How many used commands it has.
@@ -94,4 +188,14 @@ impl Memtable {
     pub fn command_count(&self) -> usize {
         self.commands.len()
     }
+}
+
+fn place_of(count: usize) -> Place {
+    Place::try_from(count).expect("a table is closed long before")
+}
+
+/// A table places by the lowest bits of a hash and tells apart by the highest: both come from the half
+/// that is kept.
+const fn whole(hash: u32) -> u64 {
+    (hash as u64) << 32 | hash as u64
 }

@@ -16,11 +16,13 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use foldhash::fast::RandomState;
+
 pub use files::{IndexFiles, open_runs, salvage};
 pub use key::HistoryKey;
 #[cfg(test)]
 pub(super) use key::for_each_history;
-use key::{Entry, KeyBytes, sequence_of};
+use key::{Entry, KeyBytes, Sought, sequence_of};
 pub use memtable::Memtable;
 pub use run::{Run, RunName};
 
@@ -68,19 +70,27 @@ fn write(shared: &Shared) -> RwLockWriteGuard<'_, Parts> {
 }
 
 impl Parts {
-    fn find(&self, key: &CommandKey) -> Result<Option<Used>, StoreError> {
-        let tables = std::iter::once(&self.active).chain(self.frozen.iter().rev().map(Arc::as_ref));
-        if let Some(used) = tables.into_iter().find_map(|table| table.find(key)) {
+    fn find_in_memory(&self, sought: &Sought) -> Option<Used> {
+        let in_frozen = || self.frozen.iter().rev().find_map(|table| table.find(sought));
+        self.active.find(sought).or_else(in_frozen)
+    }
+
+    fn find(&self, sought: &Sought) -> Result<Option<Used>, StoreError> {
+        match self.find_in_memory(sought) {
+            None => find_in_runs(&self.runs, sought),
+            found => Ok(found),
+        }
+    }
+}
+
+/// The newest first: what is asked for again is mostly what was asked for lately.
+fn find_in_runs(runs: &[Arc<Run>], sought: &Sought) -> Result<Option<Used>, StoreError> {
+    for run in runs.iter().rev() {
+        if let Some(used) = run.find(sought)? {
             return Ok(Some(used));
         }
-        let key = KeyBytes::from(key);
-        for run in self.runs.iter().rev() {
-            if let Some(used) = run.find(&key)? {
-                return Ok(Some(used));
-            }
-        }
-        Ok(None)
     }
+    Ok(None)
 }
 
 /// Reads the index, on any thread. A cheap handle.
@@ -95,7 +105,16 @@ impl IndexReader {
     /// # Errors
     /// When a file cannot be read or is damaged.
     pub fn find(&self, key: &CommandKey) -> Result<Option<Used>, StoreError> {
-        read(&self.shared).find(key)
+        let sought = Sought::from(key);
+        // Nobody waits for the disk with the lock in hand.
+        let runs = {
+            let parts = read(&self.shared);
+            match parts.find_in_memory(&sought) {
+                None => Arc::clone(&parts.runs),
+                found => return Ok(found),
+            }
+        };
+        find_in_runs(&runs, &sought)
     }
 
     /// Up to `limit` events of a history, from the event `from` on, itself included, in the order of
@@ -120,14 +139,23 @@ impl IndexReader {
             let parts = read(&self.shared);
             let mut newest = Vec::new();
             let tables = parts.frozen.iter().map(Arc::as_ref).chain(std::iter::once(&parts.active));
+            // In the order of the direction, so that what is enough comes first.
+            let mut tables: Vec<&Memtable> = tables.collect();
+            if !forward {
+                tables.reverse();
+            }
             for table in tables {
-                let events = table.history(&key);
+                if newest.len() >= limit {
+                    break;
+                }
+                let start = newest.len();
+                let events = table.history_backward(&key);
                 if forward {
-                    let start = events.partition_point(|event| *event < from);
-                    newest.extend(events[start..].iter().take(limit));
+                    newest.extend(events.take_while(|event| *event >= from));
+                    newest[start..].reverse();
+                    newest.truncate(limit);
                 } else {
-                    let end = events.partition_point(|event| *event <= from);
-                    newest.extend(&events[end - end.min(limit)..end]);
+                    newest.extend(events.skip_while(|event| *event > from).take(limit));
                 }
             }
             (newest, Arc::clone(&parts.runs))
@@ -139,7 +167,6 @@ impl IndexReader {
             }
             found.append(&mut newest);
         } else {
-            newest.reverse();
             found.append(&mut newest);
             for run in runs.iter().rev().filter(|run| run.name().first <= from && run.name().last >= oldest) {
                 scan_run(run, key, from, direction, limit, &mut found)?;
@@ -183,7 +210,7 @@ fn scan_run(
 #[derive(Debug)]
 pub struct IndexWriter {
     shared: Shared,
-    used_now: HashMap<CommandKey, Used>,
+    used_now: HashMap<CommandKey, Used, RandomState>,
     table_entries: usize,
 }
 
@@ -195,7 +222,7 @@ impl IndexWriter {
         let last = runs.last().map_or(Sequence(0), |run| run.name().last);
         let runs = Arc::new(runs.into_iter().map(Arc::new).collect());
         let parts = Parts { active: Memtable::new(last), frozen: Vec::new(), runs };
-        Self { shared: Arc::new(RwLock::new(parts)), used_now: HashMap::new(), table_entries }
+        Self { shared: Arc::new(RwLock::new(parts)), used_now: HashMap::default(), table_entries }
     }
 
     /// What reads it.
@@ -260,7 +287,7 @@ impl Parts {
 #[derive(Debug)]
 pub struct Past<'a> {
     parts: RwLockReadGuard<'a, Parts>,
-    used_now: &'a mut HashMap<CommandKey, Used>,
+    used_now: &'a mut HashMap<CommandKey, Used, RandomState>,
     fault: OnceCell<StoreError>,
 }
 
@@ -279,7 +306,7 @@ impl History for Past<'_> {
         if let Some(used) = self.used_now.get(key) {
             return Some(*used);
         }
-        self.parts.find(key).unwrap_or_else(|error| {
+        self.parts.find(&Sought::from(key)).unwrap_or_else(|error| {
             self.fault.get_or_init(|| error);
             None
         })

@@ -3,7 +3,7 @@
 //! ```text
 //! magic (8)
 //! block: CRC32C u32, length u32, entries: shared u8, rest u8, rest bytes …      (repeated)
-//! footer: name, counts, last entry, per block its place and first entry, Bloom filter
+//! footer: name, counts, last entry, per block its place and first entry, spans of ids, Bloom filter
 //! trailer: footer offset u64, footer length u32, CRC32C of the footer u32, magic (8)
 //! ```
 //!
@@ -13,14 +13,14 @@
 use std::path::Path;
 
 use super::bloom::Bloom;
-use super::key::{ENTRY_BYTES_MAX, Entry, KeyBytes, command_key_of, used_of};
+use super::key::{ENTRY_BYTES_MAX, Entry, IdSpans, Sought, command_key_of, hash_of, used_of};
 use crate::core::Used;
 use crate::core::codec::{Decode as _, DecodeError, Encode as _, Reader, record};
 use crate::core::types::Sequence;
 use crate::store::file::{Access, File};
 use crate::store::{Disk, StoreError};
 
-pub(super) const MAGIC: &[u8; 8] = b"CFINDEX1";
+pub(super) const MAGIC: &[u8; 8] = b"CFINDEX2";
 
 /// No block or footer is longer than this; a longer one is damage, not a reason to allocate.
 const BLOCK_BYTES_MAX: usize = 64 * 1024;
@@ -83,6 +83,7 @@ pub struct Run {
     last: Vec<u8>,
     entries: u64,
     commands: u64,
+    ids: IdSpans,
     bloom: Bloom,
     bytes: u64,
 }
@@ -117,8 +118,8 @@ impl Run {
         if footer.name != name {
             return Err(damaged(footer_at, format!("the footer is that of {}", footer.name.file_name())));
         }
-        let Footer { fences, keys, last, entries, commands, bloom, .. } = footer;
-        Ok(Self { disk: disk.clone(), name, file, fences, keys, last, entries, commands, bloom, bytes })
+        let Footer { fences, keys, last, entries, commands, ids, bloom, .. } = footer;
+        Ok(Self { disk: disk.clone(), name, file, fences, keys, last, entries, commands, ids, bloom, bytes })
     }
 
     /// Which events it indexes.
@@ -161,11 +162,11 @@ impl Run {
     ///
     /// # Errors
     /// When a block cannot be read or is damaged.
-    pub fn find(&self, key: &KeyBytes) -> Result<Option<Used>, StoreError> {
-        let key = key.as_slice();
-        if key > self.last.as_slice() || !self.bloom.may_contain(key) {
+    pub fn find(&self, sought: &Sought) -> Result<Option<Used>, StoreError> {
+        if !self.ids.span(sought.key()) || !self.bloom.may_contain(sought.hash()) {
             return Ok(None);
         }
+        let key = sought.bytes();
         let mut cursor = self.seek(key)?;
         let entry = cursor.next(self)?;
         Ok(entry.and_then(|entry| entry.as_slice().starts_with(key).then(|| used_of(entry.as_slice())).flatten()))
@@ -257,9 +258,10 @@ impl Run {
                 let offset = self.fences[place].offset;
                 return Err(StoreError::corrupt(self.path(), offset, format!("index block {place} is out of order")));
             }
-            let keys = block.iter().filter_map(|entry| command_key_of(entry.as_slice()));
-            if let Some(missing) = keys.into_iter().find(|key| !self.bloom.may_contain(key)) {
-                let reason = format!("the filter lacks the command {missing:02x?}");
+            let mut keys = block.iter().filter_map(|entry| command_key_of(entry.as_slice()));
+            let is_missing = |key: &&[u8]| !self.bloom.may_contain(hash_of(key)) || !self.ids.span_bytes(key);
+            if let Some(missing) = keys.find(is_missing) {
+                let reason = format!("filter or spans lack the command {missing:02x?}");
                 return Err(StoreError::corrupt(self.path(), self.fences[place].offset, reason));
             }
             last = block.last().copied();
@@ -351,6 +353,7 @@ pub(super) struct Footer {
     pub last: Vec<u8>,
     pub fences: Vec<Fence>,
     pub keys: Vec<u8>,
+    pub ids: IdSpans,
     pub bloom: Bloom,
 }
 
@@ -368,6 +371,7 @@ impl Footer {
             fence.key_len.encode(&mut out);
         }
         self.keys.encode(&mut out);
+        self.ids.encode(&mut out);
         self.bloom.encode(&mut out);
         out
     }
@@ -392,8 +396,9 @@ impl Footer {
         if keys.len() != key_start as usize {
             return Err(DecodeError::Truncated("first entries"));
         }
+        let ids = IdSpans::decode(&mut input)?;
         let bloom = Bloom::decode(input.remaining()).ok_or(DecodeError::Truncated("filter"))?;
-        Ok(Self { name, entries, commands, last, fences, keys, bloom })
+        Ok(Self { name, entries, commands, last, fences, keys, ids, bloom })
     }
 }
 
@@ -436,9 +441,9 @@ mod tests {
         run.verify().expect("undamaged");
         for number in 1..=5_000 {
             let (key, used) = command(number);
-            assert_eq!(run.find(&KeyBytes::from(&key)).expect("readable"), Some(used), "{number}");
+            assert_eq!(run.find(&Sought::from(&key)).expect("readable"), Some(used), "{number}");
         }
-        assert_eq!(run.find(&KeyBytes::from(&command(5_001).0)).expect("readable"), None);
+        assert_eq!(run.find(&Sought::from(&command(5_001).0)).expect("readable"), None);
 
         let mut cursor = run.start();
         for entry in &entries {

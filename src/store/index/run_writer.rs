@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::bloom::Bloom;
-use super::key::{ENTRY_BYTES_MAX, Entry, command_key_of};
+use super::key::{ENTRY_BYTES_MAX, Entry, IdSpans, command_key_of, hash_of};
 use super::run::{BLOCK_HEADER_BYTES, Fence, Footer, MAGIC, Run, RunName};
 use crate::core::codec::Encode as _;
 use crate::store::file::{Access, File};
@@ -34,6 +34,7 @@ pub struct RunWriter {
     commands: u64,
     fences: Vec<Fence>,
     keys: Vec<u8>,
+    ids: IdSpans,
     bloom: Bloom,
 }
 
@@ -58,6 +59,7 @@ impl RunWriter {
             commands: 0,
             fences: Vec::new(),
             keys: Vec::new(),
+            ids: IdSpans::default(),
             bloom: Bloom::new(commands as usize),
         })
     }
@@ -84,7 +86,8 @@ impl RunWriter {
         self.block.push((bytes.len() - shared) as u8);
         self.block.extend_from_slice(&bytes[shared..]);
         if let Some(key) = command_key_of(bytes) {
-            self.bloom.insert(key);
+            self.bloom.insert(hash_of(key));
+            self.ids.add_bytes(key);
             self.commands += 1;
         }
         self.before = Some(entry);
@@ -129,6 +132,7 @@ impl RunWriter {
             last: self.before.map_or_else(Vec::new, |last| last.as_slice().to_vec()),
             fences: std::mem::take(&mut self.fences),
             keys: std::mem::take(&mut self.keys),
+            ids: std::mem::take(&mut self.ids),
             bloom: std::mem::replace(&mut self.bloom, Bloom::new(0)),
         }
         .encode();
