@@ -1,5 +1,5 @@
 //! What commands that drive a cluster need in it: money, something to trade for it, accounts that have
-//! enough of both, and a market. The ids are fixed, so that a later run finds what an earlier one made.
+//! enough of all, and markets. The ids are fixed, so that a later run finds what an earlier one made.
 
 use super::CliError;
 use crate::client::{Client, api, derived_id, id_to_bytes};
@@ -14,11 +14,13 @@ pub struct Ground {
     pub purpose: &'static str,
     /// The asset that is paid with.
     pub money: u32,
-    /// The asset that is traded.
+    /// The asset that is traded in the first market; those of the others follow.
     pub share: u32,
-    /// Where.
+    /// The first market; the others follow.
     pub market: u32,
-    /// The account that both assets come from.
+    /// How many markets.
+    pub markets: u32,
+    /// The account that all assets come from.
     pub issuer: u64,
     /// The account that fees go to; it may be the issuer.
     pub fees: u64,
@@ -26,7 +28,7 @@ pub struct Ground {
     pub maker_fee: i32,
     /// In hundredths of a basis point.
     pub taker_fee: i32,
-    /// What every account gets of both assets, in the smallest unit.
+    /// What every account gets of each asset, in the smallest unit.
     pub funds: u64,
 }
 
@@ -59,17 +61,20 @@ impl Ground {
             let account = api::CreateAccount { account_id, issuer, ..api::CreateAccount::default() };
             (format!("account {account_id}"), Body::CreateAccount(account))
         };
-        let mut bodies = vec![
-            asset(self.money, &format!("{symbol}-MONEY"), api::AssetKind::Currency),
-            asset(self.share, &format!("{symbol}-SHARE"), api::AssetKind::Security),
-            account(self.issuer),
-        ];
+        // The first market's names have no number: they are those of a cluster that has but one.
+        let numbered = |name: &str, place: u32| if place == 0 { name.to_owned() } else { format!("{name}-{place}") };
+        let mut bodies = vec![asset(self.money, &format!("{symbol}-MONEY"), api::AssetKind::Currency)];
+        for place in 0..self.markets {
+            let code = numbered(&format!("{symbol}-SHARE"), place);
+            bodies.push(asset(self.share + place, &code, api::AssetKind::Security));
+        }
+        bodies.push(account(self.issuer));
         if self.fees != self.issuer {
             bodies.push(account(self.fees));
         }
         for account_id in accounts {
             bodies.push(account(account_id));
-            for asset_id in [self.money, self.share] {
+            for asset_id in std::iter::once(self.money).chain(self.share..self.share + self.markets) {
                 let transfer = api::Transfer {
                     debit_account_id: self.issuer,
                     credit_account_id: account_id,
@@ -80,21 +85,23 @@ impl Ground {
                 bodies.push((format!("funds {account_id} {asset_id}"), Body::Transfer(transfer)));
             }
         }
-        let market = api::CreateMarket {
-            market_id: self.market,
-            symbol,
-            base_asset_id: self.share,
-            quote_asset_id: self.money,
-            tick: 1,
-            lot: 1,
-            maker_fee: self.maker_fee,
-            taker_fee: self.taker_fee,
-            fee_account_id: self.fees,
-            quantity_max: 1_000_000,
-            notional_max: self.funds,
-            ..api::CreateMarket::default()
-        };
-        bodies.push(("market".to_owned(), Body::CreateMarket(market)));
+        bodies.extend((0..self.markets).map(|place| {
+            let market = api::CreateMarket {
+                market_id: self.market + place,
+                symbol: numbered(&symbol, place),
+                base_asset_id: self.share + place,
+                quote_asset_id: self.money,
+                tick: 1,
+                lot: 1,
+                maker_fee: self.maker_fee,
+                taker_fee: self.taker_fee,
+                fee_account_id: self.fees,
+                quantity_max: 1_000_000,
+                notional_max: self.funds,
+                ..api::CreateMarket::default()
+            };
+            (numbered("market", place), Body::CreateMarket(market))
+        }));
         bodies
     }
 }

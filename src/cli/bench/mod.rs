@@ -1,27 +1,32 @@
-//! `counterfoil bench`: drives a cluster in a closed loop, and prints throughput and latency.
+//! `counterfoil bench`: drives a cluster, and prints throughput and latency.
 //!
-//! Each client keeps a fixed number of batches under way in a session of its own: it sends the next
-//! one when one is answered. A latency is the time from sending a batch to its answer, of every
-//! command in it. What is measured begins after the warm-up.
+//! In a closed loop each client keeps a fixed number of requests under way: it sends the next one when
+//! one is answered. In an open loop (`--rate`) requests are due at fixed times, whatever the cluster
+//! does. Every client has connections of its own. What is measured begins after the warm-up.
 
+mod accounts;
+mod drive;
+mod ids;
+mod spawn;
 mod workload;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::args::{Connection, Output};
+use super::process::Ending;
 use super::table::list;
 use super::{CliError, block_on};
-use crate::client::{Client, ClientError, Session, SessionOptions};
-use workload::{Ground, Traffic};
-
-/// Latencies are kept from 1 µs to a minute, with three digits.
-const LATENCY_US_MAX: u64 = 60_000_000;
+use crate::client::{Client, ClientOptions};
+use accounts::Accounts;
+use drive::{Measured, Plan};
+use spawn::{NodeCost, Spawned, spent};
+use workload::Ground;
 
 /// A day.
 const SECONDS_MAX: u64 = 86_400;
@@ -31,10 +36,20 @@ const SECONDS_MAX: u64 = 86_400;
 pub enum Workload {
     /// Money moved between random accounts
     Transfers,
-    /// Limit orders around a price: half of them trade, the rest is cancelled later
+    /// Of a hundred: 45 new orders that rest, 30 cancels, 15 replacements, 10 that trade
     Orders,
+    /// Transfers and orders, half and half
+    Mixed,
     /// Work orders: created, released, completed with what they took, closed
     Production,
+    /// Linearizable reads of balances, one call each
+    Reads,
+}
+
+impl Workload {
+    const fn trades(self) -> bool {
+        matches!(self, Self::Orders | Self::Mixed)
+    }
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -44,15 +59,36 @@ pub struct Args {
     /// What is asked of the cluster
     #[arg(long, value_enum, default_value = "transfers")]
     workload: Workload,
-    /// Sessions
+    /// Clients, each with a session and connections of its own
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_024))]
     clients: u32,
-    /// Batches that each keeps under way
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    /// Requests that each keeps under way; with --rate, that it may have under way
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     in_flight: u32,
-    /// Commands in a batch
+    /// Commands in a request
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=8_190))]
     batch: u32,
+    /// One call for each command instead of a session, so that --batch does not count
+    #[arg(long, conflicts_with_all = ["batch", "rate"])]
+    unary: bool,
+    /// Commands that are due in a second, of all clients together: an open loop
+    #[arg(long, value_name = "COMMANDS", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    rate: Option<u64>,
+    /// Accounts
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(2..=100_000_000))]
+    accounts: u64,
+    /// Use some accounts more than others: the n-th in proportion to n to this power, negative; 0 is all alike
+    #[arg(long, default_value_t = 0.0, value_name = "EXPONENT", value_parser = exponent)]
+    zipf: f64,
+    /// Markets, when orders are sent
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    markets: u32,
+    /// Measure three nodes of its own, in a scratch folder that is removed afterwards
+    #[arg(long, conflicts_with = "endpoint")]
+    spawn: bool,
+    /// Where that folder is made
+    #[arg(long, value_name = "DIR", requires = "spawn")]
+    spawn_in: Option<PathBuf>,
     /// How long is measured, in seconds
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     seconds: u64,
@@ -62,6 +98,11 @@ pub struct Args {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     output: Output,
+}
+
+fn exponent(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..1.0).contains(&value) { Ok(value) } else { Err("not from 0 to below 1".to_owned()) }
 }
 
 /// Microseconds below which this share of the commands was answered.
@@ -80,92 +121,104 @@ struct Report {
     clients: u32,
     in_flight: u32,
     batch: u32,
+    accounts: u64,
+    /// Commands a second that were due; absent in a closed loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<u64>,
     seconds: f64,
     commands: u64,
     commands_per_second: f64,
     /// Commands that were refused, but for cancels of orders that were filled meanwhile.
     errors: u64,
     latency_us: Latency,
-}
-
-/// What one client measured.
-struct Measured {
-    latencies: Histogram<u64>,
-    commands: u64,
-    errors: u64,
+    /// Of nodes that were started for it, warm-up included.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nodes: Vec<NodeCost>,
 }
 
 pub fn run(args: &Args) -> Result<(), CliError> {
-    let report = block_on(bench(args))?;
+    let report = block_on(async {
+        if !args.spawn {
+            let client = args.connection.client()?;
+            return bench(args, &client, || args.connection.client(), None).await;
+        }
+        let mut ending = Ending::listen()?;
+        let (mut spawned, client) = Spawned::start(args.spawn_in.as_deref()).await?;
+        let endpoints = spawned.endpoints();
+        let fresh = || Ok(Client::new(&endpoints, ClientOptions::default())?);
+        let report = tokio::select! {
+            report = bench(args, &client, fresh, Some(&spawned)) => report,
+            () = ending.told() => Err(CliError::Check("ended before it was measured".to_owned())),
+        };
+        spawned.stop().await;
+        report
+    })?;
     print(args, &report)
 }
 
-async fn bench(args: &Args) -> Result<Report, CliError> {
-    let client = args.connection.client()?;
-    let ground = Ground::prepare(&client, args.workload, args.clients).await?;
-    let start = Instant::now() + Duration::from_secs(args.warm_up);
+async fn bench(
+    args: &Args,
+    client: &Client,
+    fresh: impl Fn() -> Result<Client, CliError>,
+    spawned: Option<&Spawned>,
+) -> Result<Report, CliError> {
+    let accounts = Accounts::new(args.accounts, args.zipf);
+    let ground = Ground::prepare(client, args.workload, args.markets, accounts).await?;
+    let clients = (0..args.clients).map(|_| fresh()).collect::<Result<Vec<_>, _>>()?;
+    let before = spawned.map(Spawned::costs).unwrap_or_default();
+    let now = Instant::now();
+    let start = now + Duration::from_secs(args.warm_up);
     let end = start + Duration::from_secs(args.seconds);
-    let clients = (0..args.clients).map(|number| drive(&client, args, ground.traffic(number), start, end));
+    let by_call = args.unary || args.workload == Workload::Reads;
+    let batch = if by_call { 1 } else { args.batch };
+    let plan = Plan { start, end, in_flight: args.in_flight, batch };
     let bar = tick(args);
-    let measured = futures::future::try_join_all(clients).await;
+    let measured = if by_call {
+        let calls = clients.iter().flat_map(|client| (0..args.in_flight).map(move |_| client)).map(|client| {
+            let traffic = ground.traffic();
+            async move {
+                match args.workload {
+                    Workload::Reads => drive::reads(client, plan, traffic).await,
+                    _ => drive::calls(client, plan, traffic).await,
+                }
+            }
+        });
+        futures::future::try_join_all(calls).await
+    } else {
+        let between = args.rate.map(|rate| Duration::from_secs_f64(f64::from(batch) / rate as f64));
+        let sessions = clients.iter().zip(0..).map(|(client, number)| {
+            let traffic = ground.traffic();
+            async move {
+                match between {
+                    // The clients take turns.
+                    Some(between) => {
+                        drive::open(client, plan, now + between * number, between * args.clients, traffic).await
+                    }
+                    None => drive::closed(client, plan, traffic).await,
+                }
+            }
+        });
+        futures::future::try_join_all(sessions).await
+    };
     bar.finish_and_clear();
-    let mut total = Measured { latencies: histogram()?, commands: 0, errors: 0 };
-    for one in measured? {
-        total.commands += one.commands;
-        total.errors += one.errors;
-        // Both have the same bounds.
-        let _ = total.latencies.add(&one.latencies);
-    }
+    let after = spawned.map(Spawned::costs).unwrap_or_default();
+    let mut total = Measured::new()?;
+    measured?.iter().for_each(|one| total.add(one));
     let at = |quantile| total.latencies.value_at_quantile(quantile);
     Ok(Report {
         workload: args.workload,
         clients: args.clients,
         in_flight: args.in_flight,
-        batch: args.batch,
+        batch,
+        accounts: args.accounts,
+        rate: args.rate,
         seconds: args.seconds as f64,
         commands: total.commands,
         commands_per_second: total.commands as f64 / args.seconds as f64,
         errors: total.errors,
         latency_us: Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: total.latencies.max() },
+        nodes: spent(&before, &after),
     })
-}
-
-fn histogram() -> Result<Histogram<u64>, CliError> {
-    Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).map_err(|error| CliError::Check(format!("no histogram: {error}")))
-}
-
-/// One client: sends a batch whenever one is answered, until the end, then waits for the rest.
-async fn drive(
-    client: &Client,
-    args: &Args,
-    mut traffic: Traffic,
-    start: Instant,
-    end: Instant,
-) -> Result<Measured, CliError> {
-    let options = SessionOptions { in_flight: args.in_flight as usize, ..SessionOptions::default() };
-    let Session { mut sender, mut receiver } = client.session(options);
-    let mut sent_at = std::collections::VecDeque::with_capacity(options.in_flight);
-    let mut measured = Measured { latencies: histogram()?, commands: 0, errors: 0 };
-    for _ in 0..args.in_flight {
-        sent_at.push_back(Instant::now());
-        sender.send(traffic.batch(args.batch)).await?;
-    }
-    while let Some(sent) = sent_at.pop_front() {
-        let answer = receiver.next().await?.ok_or(ClientError::SessionEnded)?;
-        let results = answer.results.map_err(|refusal| CliError::Check(format!("a batch was refused: {refusal}")))?;
-        let (now, refused) = (Instant::now(), traffic.learn(&results));
-        if now >= start && now < end {
-            let latency = u64::try_from((now - sent).as_micros()).unwrap_or(u64::MAX);
-            measured.latencies.saturating_record_n(latency.max(1), results.len() as u64);
-            measured.commands += results.len() as u64;
-            measured.errors += refused;
-        }
-        if now < end {
-            sent_at.push_back(Instant::now());
-            sender.send(traffic.batch(args.batch)).await?;
-        }
-    }
-    Ok(measured)
 }
 
 /// A bar that runs with the clock, on standard error.
@@ -187,8 +240,11 @@ fn print(args: &Args, report: &Report) -> Result<(), CliError> {
     }
     let milliseconds = |us: u64| format!("{}.{:03} ms", us / 1_000, us % 1_000);
     let Latency { p50, p90, p99, p999, max } = report.latency_us;
-    let load = format!("{} clients × {} in flight × {} commands", report.clients, report.in_flight, report.batch);
-    let rows = [
+    let mut load = format!("{} clients × {} in flight × {} commands", report.clients, report.in_flight, report.batch);
+    if let Some(rate) = report.rate {
+        load = format!("{load}, {rate} due a second");
+    }
+    let mut rows = vec![
         ("load", load),
         ("commands", format!("{} in {} s, {:.0}/s", report.commands, report.seconds, report.commands_per_second)),
         ("refused", report.errors.to_string()),
@@ -198,6 +254,10 @@ fn print(args: &Args, report: &Report) -> Result<(), CliError> {
         ("p99.9", milliseconds(p999)),
         ("max", milliseconds(max)),
     ];
+    rows.extend(report.nodes.iter().map(|node| {
+        let (written, memory) = (node.written_bytes >> 20, node.memory_bytes >> 20);
+        ("node", format!("{}: {:.2} s of a core, {written} MiB written, {memory} MiB held", node.id, node.cpu_seconds))
+    }));
     writeln!(out, "{}", list(rows))?;
     Ok(())
 }

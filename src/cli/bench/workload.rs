@@ -1,14 +1,20 @@
 //! What the load driver asks for.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::Workload;
+use super::accounts::Accounts;
+use super::ids::Ids;
 use crate::cli::random::Random;
 use crate::cli::works::Works;
 use crate::cli::{CliError, ground};
 use crate::client::{Client, api, id_to_bytes};
-use crate::core::types::CommandId;
 
+/// The money of every load.
+pub const MONEY_ASSET: u32 = 900_001;
+const SHARE_ASSET: u32 = 910_001;
+const MARKET: u32 = 900_001;
 /// What the production workload has.
 const WORKS: Works = Works {
     purpose: "bench",
@@ -23,62 +29,67 @@ const WORKS: Works = Works {
     yard: 899_903,
     parts: FUNDS,
 };
-
-const MONEY_ASSET: u32 = 900_001;
-const SHARE_ASSET: u32 = 900_002;
-const MARKET: u32 = 900_001;
 const ISSUER: u64 = 900_000;
-/// The first client's account; each client has [`ACCOUNTS_PER_CLIENT`].
-const FIRST_ACCOUNT: u64 = 900_001;
-/// Accounts that a client uses.
-const ACCOUNTS_PER_CLIENT: u64 = 16;
+/// The first account of a load.
+const FIRST_ACCOUNT: u64 = 1_000_000;
 /// What every account has, in its smallest unit.
 const FUNDS: u64 = 1_000_000_000_000;
 /// The price that orders are placed around.
 const PRICE: u64 = 10_000;
-/// How far from it.
-const SPREAD: u64 = 20;
+/// How far from it orders rest.
+const DEPTH: u64 = 50;
+/// How far beyond it an order goes that is to trade.
+const REACH: u64 = 2;
+/// Open orders that one client keeps; beyond it, it cancels instead of entering.
+const OPEN_ORDERS_MAX: usize = 20_000;
 /// What one work order makes.
 const WORK_ORDER_UNITS: u64 = 4;
-/// Orders of one client that stay open; older ones are cancelled.
-const OPEN_ORDERS: usize = 500;
 
-/// The accounts, assets and market that a load needs.
+/// The accounts, assets and markets that a load needs.
 #[derive(Debug)]
 pub struct Ground {
     workload: Workload,
+    markets: u32,
+    accounts: Arc<Accounts>,
 }
 
 impl Ground {
     /// Makes them, or finds them made.
-    pub async fn prepare(client: &Client, workload: Workload, clients: u32) -> Result<Self, CliError> {
+    pub async fn prepare(
+        client: &Client,
+        workload: Workload,
+        markets: u32,
+        accounts: Accounts,
+    ) -> Result<Self, CliError> {
         let ground = ground::Ground {
             purpose: "bench",
             money: MONEY_ASSET,
             share: SHARE_ASSET,
             market: MARKET,
+            markets: if workload.trades() { markets } else { 1 },
             issuer: ISSUER,
             fees: ISSUER,
             maker_fee: 0,
             taker_fee: 0,
             funds: FUNDS,
         };
-        let accounts = FIRST_ACCOUNT..FIRST_ACCOUNT + u64::from(clients) * ACCOUNTS_PER_CLIENT;
-        ground.prepare(client, accounts).await?;
+        ground.prepare(client, FIRST_ACCOUNT..FIRST_ACCOUNT + accounts.count()).await?;
         if workload == Workload::Production {
             WORKS.prepare(client).await?;
         }
-        Ok(Self { workload })
+        Ok(Self { workload, markets, accounts: Arc::new(accounts) })
     }
 
     /// The traffic of one client.
-    pub fn traffic(&self, client: u32) -> Traffic {
+    pub fn traffic(&self) -> Traffic {
         Traffic {
             workload: self.workload,
-            client: u64::from(client),
+            markets: u64::from(self.markets),
+            accounts: Arc::clone(&self.accounts),
             random: Random::fresh(),
+            ids: Ids::fresh(),
             asked: VecDeque::new(),
-            open: VecDeque::new(),
+            open: Vec::new(),
             works: VecDeque::new(),
         }
     }
@@ -88,12 +99,14 @@ impl Ground {
 #[derive(Debug)]
 pub struct Traffic {
     workload: Workload,
-    client: u64,
+    markets: u64,
+    accounts: Arc<Accounts>,
     random: Random,
-    /// The accounts of the commands under way, in order.
-    asked: VecDeque<u64>,
-    /// Orders that were left open, oldest first: account and order id.
-    open: VecDeque<(u64, u64)>,
+    ids: Ids,
+    /// The commands under way, in order: of each that enters an order that may rest, its account.
+    asked: VecDeque<Option<u64>>,
+    /// Orders that were left open: account, order id.
+    open: Vec<(u64, u64)>,
     /// Work orders that have not ended, and what they are by their last answer.
     works: VecDeque<(u64, api::WorkOrderState)>,
 }
@@ -105,49 +118,77 @@ impl Traffic {
     }
 
     fn command(&mut self) -> api::Command {
-        let (account, body) = match self.workload {
-            Workload::Transfers => self.transfer(),
+        let body = match self.workload {
             Workload::Orders => self.order(),
-            Workload::Production => (WORKS.shelf, self.work()),
+            Workload::Production => self.work(),
+            Workload::Mixed if self.random.below(2) == 0 => self.order(),
+            Workload::Transfers | Workload::Mixed | Workload::Reads => self.transfer(),
         };
-        self.asked.push_back(account);
-        api::Command { id: id_to_bytes(CommandId(self.random.id())), linked: false, body: Some(body) }
+        self.asked.push_back(match &body {
+            api::command::Body::NewOrder(new) => Some(new.account_id),
+            _ => None,
+        });
+        api::Command { id: id_to_bytes(self.ids.next(&mut self.random)), linked: false, body: Some(body) }
     }
 
-    fn transfer(&mut self) -> (u64, api::command::Body) {
-        let from = self.random.below(ACCOUNTS_PER_CLIENT);
-        let to = (from + 1 + self.random.below(ACCOUNTS_PER_CLIENT - 1)) % ACCOUNTS_PER_CLIENT;
-        let body = api::command::Body::Transfer(api::Transfer {
-            debit_account_id: self.account(from),
-            credit_account_id: self.account(to),
+    fn transfer(&mut self) -> api::command::Body {
+        let (from, to) = self.accounts.two(&mut self.random);
+        api::command::Body::Transfer(api::Transfer {
+            debit_account_id: FIRST_ACCOUNT + from,
+            credit_account_id: FIRST_ACCOUNT + to,
             asset_id: MONEY_ASSET,
             amount: 1 + self.random.below(100),
             ..api::Transfer::default()
-        });
-        (self.account(from), body)
+        })
     }
 
-    fn order(&mut self) -> (u64, api::command::Body) {
-        if self.open.len() > OPEN_ORDERS
-            && let Some((account_id, order_id)) = self.open.pop_front()
-        {
-            let reference = api::order_reference::Reference::OrderId(order_id);
-            let order = Some(api::OrderReference { reference: Some(reference) });
-            return (account_id, api::command::Body::CancelOrder(api::CancelOrder { account_id, order }));
+    /// Of a hundred, 45 enter an order that rests, 30 cancel one, 15 replace one, 10 trade.
+    fn order(&mut self) -> api::command::Body {
+        match self.random.below(100) {
+            0..45 if self.open.len() < OPEN_ORDERS_MAX => self.enter(false),
+            0..75 if !self.open.is_empty() => self.cancel(),
+            75..90 if !self.open.is_empty() => self.replace(),
+            90.. => self.enter(true),
+            _ => self.enter(false),
         }
+    }
+
+    fn enter(&mut self, trades: bool) -> api::command::Body {
         let side = if self.random.below(2) == 0 { api::Side::Buy } else { api::Side::Sell };
-        let place = self.random.below(ACCOUNTS_PER_CLIENT);
-        let account_id = self.account(place);
-        let body = api::command::Body::NewOrder(api::NewOrder {
-            account_id,
-            market_id: MARKET,
+        // Most orders rest near the price.
+        let away = 1 + self.random.below(DEPTH).min(self.random.below(DEPTH));
+        let price = match (side, trades) {
+            (api::Side::Buy, false) => PRICE - away,
+            (api::Side::Buy, true) => PRICE + REACH,
+            (_, false) => PRICE + away,
+            (_, true) => PRICE - REACH,
+        };
+        let time_in_force = if trades { api::TimeInForce::ImmediateOrCancel } else { api::TimeInForce::GoodTillCancel };
+        api::command::Body::NewOrder(api::NewOrder {
+            account_id: FIRST_ACCOUNT + self.accounts.one(&mut self.random),
+            market_id: MARKET + self.random.below(self.markets) as u32,
             side: side.into(),
             quantity: 1 + self.random.below(100),
-            pricing: Some(api::new_order::Pricing::LimitPrice(PRICE - SPREAD + self.random.below(2 * SPREAD + 1))),
+            pricing: Some(api::new_order::Pricing::LimitPrice(price)),
+            time_in_force: time_in_force.into(),
             self_trade_prevention: api::SelfTradePrevention::CancelOldest.into(),
             ..api::NewOrder::default()
-        });
-        (account_id, body)
+        })
+    }
+
+    fn cancel(&mut self) -> api::command::Body {
+        let place = self.random.below(self.open.len() as u64) as usize;
+        let (account_id, order_id) = self.open.swap_remove(place);
+        let order = Some(reference(order_id));
+        api::command::Body::CancelOrder(api::CancelOrder { account_id, order })
+    }
+
+    fn replace(&mut self) -> api::command::Body {
+        let place = self.random.below(self.open.len() as u64) as usize;
+        let (account_id, order_id) = self.open[place];
+        let order = Some(reference(order_id));
+        let quantity = 1 + self.random.below(100);
+        api::command::Body::ReplaceOrder(api::ReplaceOrder { account_id, order, quantity, limit_price: 0 })
     }
 
     /// The next step of the oldest work order, or a new one.
@@ -164,20 +205,20 @@ impl Traffic {
         }
     }
 
-    /// Takes in the answers, in order: keeps the orders that were left open, so that they are
-    /// cancelled one day, and the work orders that have not ended, for their next step. Returns how many were refused otherwise than by what such a load must meet,
-    /// the cancel of an order that was filled meanwhile.
+    /// Takes in the answers, in order: keeps the orders that were left open, so that they are cancelled one
+    /// day, and the work orders that have not ended, for their next step. Returns how many were refused otherwise than by what such a load must meet,
+    /// the cancel or replacement of an order that was filled meanwhile.
     pub fn learn(&mut self, results: &[api::CommandResult]) -> u64 {
         let mut refused = 0;
         for result in results {
-            let account = self.asked.pop_front().unwrap_or_default();
             if let Some(order) = result.work_order.as_ref().filter(|order| order.state() != api::WorkOrderState::Closed)
             {
                 self.works.push_back((order.work_order_id, order.state()));
             }
+            let entered = self.asked.pop_front().flatten();
             match (result.rejection(), &result.order) {
                 (api::Rejection::Unspecified, Some(order)) if order.open > 0 => {
-                    self.open.push_back((account, order.order_id));
+                    self.open.extend(entered.map(|account| (account, order.order_id)));
                 }
                 (api::Rejection::Unspecified | api::Rejection::OrderNotOpen, _) => {}
                 _ => refused += 1,
@@ -186,7 +227,13 @@ impl Traffic {
         refused
     }
 
-    fn account(&self, place: u64) -> u64 {
-        FIRST_ACCOUNT + self.client * ACCOUNTS_PER_CLIENT + place
+    /// What to read: the balances of some account.
+    pub fn read(&mut self) -> api::ListBalancesRequest {
+        let account_id = FIRST_ACCOUNT + self.accounts.one(&mut self.random);
+        api::ListBalancesRequest { account_id, ..api::ListBalancesRequest::default() }
     }
+}
+
+fn reference(order_id: u64) -> api::OrderReference {
+    api::OrderReference { reference: Some(api::order_reference::Reference::OrderId(order_id)) }
 }

@@ -68,6 +68,7 @@ pub fn accounts() -> Vec<u64> {
 /// Makes all of it, or finds it made.
 pub async fn prepare(client: &Client) -> Result<(), CliError> {
     let ground = Ground {
+        markets: 1,
         purpose: "chaos",
         money: MONEY,
         share: SHARE,

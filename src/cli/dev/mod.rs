@@ -5,7 +5,7 @@
 //! ledger.
 
 mod demo;
-mod nodes;
+pub(super) mod nodes;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ async fn dev(args: Args) -> Result<(), CliError> {
     let layout =
         Layout { dir: args.dir.clone(), nodes: args.nodes, client_port: args.port, raft_offset: RAFT_PORT_OFFSET };
     layout.prepare()?;
-    let mut nodes = Nodes::start(layout)?;
+    let mut nodes = Nodes::start(layout, |message| println!("{message}"))?;
     let endpoints = nodes.endpoints();
     let told = tokio::select! {
         // The nodes are watched all the while, so that one that dies on the way is seen.
@@ -81,7 +81,7 @@ async fn prepare_and_wait(args: &Args, endpoints: &[String]) -> Result<(), CliEr
 }
 
 /// Waits until every node answers and they agree on a leader. Returns the leader's id.
-async fn wait_until_ready(client: &Client, endpoints: &[String]) -> Result<u64, CliError> {
+pub(super) async fn wait_until_ready(client: &Client, endpoints: &[String]) -> Result<u64, CliError> {
     let started = Instant::now();
     let patience = ClientOptions { deadline: Duration::from_secs(1), attempt: Duration::from_secs(1) };
     for endpoint in endpoints {

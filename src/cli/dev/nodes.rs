@@ -108,16 +108,20 @@ struct Node {
     short_lives: u32,
 }
 
+/// Where is said what happens to the nodes.
+type Say = fn(&dyn std::fmt::Display);
+
 /// The running nodes.
 pub struct Nodes {
     layout: Layout,
+    say: Say,
     nodes: Vec<Node>,
 }
 
 impl Nodes {
     /// Starts every node.
-    pub fn start(layout: Layout) -> Result<Self, CliError> {
-        let mut nodes = Self { nodes: Vec::new(), layout };
+    pub fn start(layout: Layout, say: Say) -> Result<Self, CliError> {
+        let mut nodes = Self { nodes: Vec::new(), layout, say };
         for id in 1..=nodes.layout.nodes {
             let child = nodes.spawn(id)?;
             nodes.nodes.push(Node { id, child, started: Instant::now(), short_lives: 0 });
@@ -130,11 +134,17 @@ impl Nodes {
         (1..=self.layout.nodes).map(|id| self.layout.endpoint(id)).collect()
     }
 
+    /// The nodes' process ids.
+    pub fn pids(&self) -> impl Iterator<Item = (u16, u32)> {
+        self.nodes.iter().filter_map(|node| Some((node.id, node.child.id()?)))
+    }
+
     fn spawn(&self, id: u16) -> Result<Child, CliError> {
         let path = self.layout.log_file(id);
         let child = start_node(&self.layout.config_file(id), &path)?;
         let pid = child.id().unwrap_or_default();
-        println!("node {id}: pid {pid}, clients at {}, log in {}", self.layout.endpoint(id), path.display());
+        let (clients, path) = (self.layout.endpoint(id), path.display());
+        (self.say)(&format_args!("node {id}: pid {pid}, clients at {clients}, log in {path}"));
         Ok(child)
     }
 
@@ -149,7 +159,7 @@ impl Nodes {
                 let log = self.layout.log_file(id);
                 return Err(CliError::Node(format!("node {id} does not stay up ({how}): {}", last_line(&log))));
             }
-            println!("node {id}: ended ({how}), starting it again");
+            (self.say)(&format_args!("node {id}: ended ({how}), starting it again"));
             tokio::time::sleep(RESTART_DELAY).await;
             let child = self.spawn(id)?;
             let node = &mut self.nodes[place];
@@ -166,9 +176,9 @@ impl Nodes {
         for node in &mut self.nodes {
             let id = node.id;
             match tokio::time::timeout_at(deadline, node.child.wait()).await {
-                Ok(_) => println!("node {id}: stopped"),
+                Ok(_) => (self.say)(&format_args!("node {id}: stopped")),
                 Err(_) => {
-                    println!("node {id}: did not stop within {STOP_TIMEOUT:?}, killing it");
+                    (self.say)(&format_args!("node {id}: did not stop within {STOP_TIMEOUT:?}, killing it"));
                     // It is a child of ours and not waited for yet, so that it can be killed.
                     let _ = node.child.kill().await;
                 }
