@@ -5,6 +5,7 @@
 //! [`crate::trading`], stock and work orders in [`crate::production`].
 
 mod accounts;
+mod ahead;
 mod balances;
 mod chain;
 mod changes;
@@ -123,6 +124,7 @@ impl Ledger {
         self.header.time = stamp.time;
         self.changes.mark(Table::Header, 0);
         self.end_due(stamp, effects);
+        self.read_ahead(&proposal.commands);
         let mut rest = proposal.commands.as_slice();
         while let Some(first) = rest.first() {
             if !first.linked {
