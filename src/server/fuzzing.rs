@@ -66,7 +66,7 @@ pub fn requests() -> Vec<Vec<u8>> {
     ];
     let command = |body| pb::Command { id: id(), linked: false, body: Some(body) };
     let one = |body| pb::SubmitRequest { commands: vec![command(body)] }.encode_to_vec();
-    bodies.into_iter().chain(definitions()).chain(goods()).chain(work()).map(one).collect()
+    bodies.into_iter().chain(definitions()).chain(goods()).chain(work()).chain(plans()).map(one).collect()
 }
 
 /// What is made, of what, and where.
@@ -168,6 +168,36 @@ fn work() -> Vec<Body> {
             lot: "C1".to_owned(),
             ..Default::default()
         }),
+    ]
+}
+
+/// The way of a plan.
+fn plans() -> Vec<Body> {
+    let (plan_id, line_id, purchase_id) = (6, 1, 9);
+    let line = pb::DemandLine { line_id, product_id: 1, quantity: 7, due_day: 4 };
+    let order = pb::OrderToFirm {
+        item_id: 2,
+        version: None,
+        quantity: 9,
+        release_day: 1,
+        due_day: 4,
+        pegs: vec![pb::DemandPeg { plan_id, line_id, quantity: 7 }],
+    };
+    let receipt = pb::PurchaseReceipt { from_account_id: 7, lot: "L8".to_owned() };
+    vec![
+        Body::CreatePlan(pb::CreatePlan { plant_id: 1, name: "SPRING".to_owned() }),
+        Body::SetPlanLines(pb::SetPlanLines { plan_id, set: vec![line], remove_line_ids: vec![2] }),
+        Body::FirmPlan(pb::FirmPlan {
+            plan_id,
+            computed_at: 40,
+            location_id: 5,
+            orders: vec![order.clone(), pb::OrderToFirm { item_id: 1, version: Some(1), ..order }],
+            more: true,
+            ..Default::default()
+        }),
+        Body::ClosePlan(pb::ClosePlan { plan_id }),
+        Body::ReceivePurchase(pb::ReceivePurchase { purchase_id, quantity: 3, receipt: Some(receipt) }),
+        Body::ClosePurchase(pb::ClosePurchase { purchase_id }),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! Log entries made up from a seed: the same for everyone who asks for the same index. They hold every
 //! kind of command, and cause every kind of event.
 
+mod planning;
 mod production;
 
 use super::Random;

@@ -1,6 +1,6 @@
 //! A plant that makes carts of wheels and glue, in the midst of the trading.
 
-use super::{ISSUER, MONEY, account, asset, code};
+use super::{ISSUER, MONEY, account, asset, code, planning};
 use crate::core::command::{
     AdjustStock, Body, BomLine, ByProduct, CompleteWorkOrder, CountStock, CreateWorkOrder, DefineBom, DefineItem,
     DefinePlant, IssueMaterials, IssueStock, Material, MoveStock, Operation, ReceiveStock, ReleaseWorkOrder,
@@ -12,31 +12,41 @@ use crate::core::types::{
 };
 use crate::store::testing::Random;
 
-const PLANT: PlantId = PlantId(1);
-const SHELF: AccountId = AccountId(101);
-const YARD: AccountId = AccountId(102);
-const CART: AssetId = AssetId(3);
-const WHEEL: AssetId = AssetId(4);
+pub(super) const PLANT: PlantId = PlantId(1);
+pub(super) const SHELF: AccountId = AccountId(101);
+pub(super) const YARD: AccountId = AccountId(102);
+pub(super) const CART: AssetId = AssetId(3);
+pub(super) const WHEEL: AssetId = AssetId(4);
 /// Its lots are tracked.
-const GLUE: AssetId = AssetId(5);
+pub(super) const GLUE: AssetId = AssetId(5);
 const DUST: AssetId = AssetId(6);
 
 /// Work orders that exist from the beginning.
 const WORK_ORDERS: u64 = 24;
 
-/// What every entry builds on: money, an issuer, and the plant with its orders and materials. The commands
-/// before the orders make one event each, so that an order's id is its place in the list.
+/// What every entry builds on: money, an issuer, and the plant with its plans, orders and materials. The
+/// commands before the firming make one event each, so that the id of a plan or an order is its place.
 pub(super) fn setup() -> Vec<Body> {
     let mut bodies = definitions();
+    bodies.extend(planning::setup(plans_before()));
     bodies.extend((0..WORK_ORDERS).map(|number| create_work_order(number % 3 == 0)));
+    bodies.extend(planning::firm(plans_before(), firms_before()));
     for asset in [WHEEL, GLUE] {
         bodies.push(receive(asset, 100_000));
     }
     bodies
 }
 
-fn first_work_order() -> u64 {
-    definitions().len() as u64 + 1
+fn plans_before() -> u64 {
+    definitions().len() as u64
+}
+
+fn work_orders_before() -> u64 {
+    plans_before() + planning::setup(plans_before()).len() as u64
+}
+
+fn firms_before() -> u64 {
+    work_orders_before() + WORK_ORDERS
 }
 
 fn definitions() -> Vec<Body> {
@@ -119,7 +129,11 @@ fn receive(asset: AssetId, quantity: u64) -> Body {
 
 /// One command.
 pub(super) fn body(numbers: &mut Random) -> Body {
-    if numbers.below(3) == 0 { goods(numbers) } else { work(numbers) }
+    match numbers.below(7) {
+        0 | 1 => goods(numbers),
+        2 => planning::body(numbers, plans_before(), firms_before()),
+        _ => work(numbers),
+    }
 }
 
 fn goods(numbers: &mut Random) -> Body {
@@ -144,7 +158,7 @@ fn goods(numbers: &mut Random) -> Body {
 }
 
 fn work(numbers: &mut Random) -> Body {
-    let work_order = WorkOrderId(first_work_order() + numbers.below(WORK_ORDERS));
+    let work_order = WorkOrderId(work_orders_before() + 1 + numbers.below(WORK_ORDERS));
     let units = Quantity(1 + numbers.below(4));
     match numbers.below(16) {
         0..=3 => Body::ReleaseWorkOrder(ReleaseWorkOrder { work_order, partial: numbers.below(2) == 0 }),
