@@ -19,6 +19,7 @@ const CHECK_EVERY: u64 = 15;
 
 /// Applies until the disk fails, or enough is applied. Notes the index of the last snapshot that was reported verified.
 fn live(dir: &Path, disk: &Disk, from_snapshot: &mut u64, random: &mut Random) -> Result<(), StoreError> {
+    wait_for_sled(dir);
     let (mut engine, persister) = Engine::open(dir, EngineOptions { disk: disk.clone(), ..options() })?;
     let persister = std::thread::spawn(|| persister.run());
     let snapshot_every = 100 + random.below(200);
@@ -53,6 +54,7 @@ fn a_power_cut_at_any_operation_loses_no_snapshot_and_no_truth() {
         let end = live(dir.path(), &disk, &mut snapshot, &mut random);
         assert!(matches!(end, Ok(()) | Err(StoreError::Io { .. } | StoreError::Closed)), "cut {cut}: {end:?}");
         sim.power_cut(&mut random);
+        wait_for_sled(dir.path());
         let (engine, persister) = Engine::open(dir.path(), EngineOptions { disk: disk.clone(), ..options() })
             .unwrap_or_else(|error| panic!("cut {cut}: {error}"));
         let persister = std::thread::spawn(|| persister.run());
