@@ -113,6 +113,16 @@ calls! {
     ProductionServiceClient trace_lot(TraceLotRequest) -> TraceLotResponse;
     /// The state of a plant's production at one sequence.
     ProductionServiceClient get_production_state(GetProductionStateRequest) -> GetProductionStateResponse;
+    /// A production plan with its lines.
+    ProductionServiceClient get_plan(GetPlanRequest) -> GetPlanResponse;
+    /// Production plans that are not closed.
+    ProductionServiceClient list_plans(ListPlansRequest) -> ListPlansResponse;
+    /// A planned purchase of which something is still to come.
+    ProductionServiceClient get_purchase(GetPurchaseRequest) -> GetPurchaseResponse;
+    /// Planned purchases of which something is still to come.
+    ProductionServiceClient list_purchases(ListPurchasesRequest) -> ListPurchasesResponse;
+    /// What has to be made and bought.
+    ProductionServiceClient get_requirements(GetRequirementsRequest) -> GetRequirementsResponse;
     /// The book by price.
     MarketDataServiceClient get_book(GetBookRequest) -> GetBookResponse;
     /// The book by order.

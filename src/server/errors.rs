@@ -108,6 +108,9 @@ pub enum Refusal {
     /// There is no backup target here, or it does not do what is asked.
     #[error("{0}")]
     BackupRefused(String),
+    /// What is asked for cannot be calculated from what is defined.
+    #[error("{0}")]
+    Incalculable(String),
     /// The node cannot read its own history, and stops.
     #[error("the node cannot read its history")]
     Faulty,
@@ -131,7 +134,8 @@ impl Refusal {
             | Self::NoCandidate
             | Self::MembershipRefused(_)
             | Self::NotInSync(_)
-            | Self::BackupRefused(_) => Code::FailedPrecondition,
+            | Self::BackupRefused(_)
+            | Self::Incalculable(_) => Code::FailedPrecondition,
             Self::NotAllowed(_) => Code::PermissionDenied,
             Self::Faulty => Code::Internal,
         }
@@ -160,6 +164,7 @@ impl Refusal {
             Self::MembershipRefused(_) => "MEMBERSHIP_REFUSED",
             Self::NotInSync(_) => "NOT_IN_SYNC",
             Self::BackupRefused(_) => "BACKUP_REFUSED",
+            Self::Incalculable(_) => "INCALCULABLE",
             Self::Faulty => "FAULTY",
         }
     }

@@ -170,6 +170,31 @@ pub const STATE_ITEMS_MAX: usize = 1_000;
 pub const TRACE_LOTS_MAX: usize = 1_000;
 /// Movements of lots in one answer.
 pub const TRACE_MOVES_MAX: usize = 20_000;
+/// Calculations of requirements carried out at the same time; more wait. Each takes a core, and up to a
+/// gigabyte.
+pub const CALCULATIONS_MAX: usize = 2;
+/// Lines of demand, and versions, that one what-if brings.
+pub const WHAT_IF_MAX: usize = 1_000;
+/// Requirements: days of a bucket when none are asked for.
+pub const BUCKET_DAYS_DEFAULT: usize = 7;
+/// Requirements: the largest bucket, in days.
+pub const BUCKET_DAYS_MAX: usize = 366;
+/// Requirements: buckets when no number is asked for.
+pub const BUCKETS_DEFAULT: usize = 26;
+/// Requirements: the most buckets.
+pub const BUCKETS_MAX: usize = 366;
+/// Requirements: buckets of all items in one answer.
+pub const REQUIREMENT_ROWS_MAX: usize = 50_000;
+/// Requirements: planned orders in one answer.
+pub const REQUIREMENT_ORDERS_MAX: usize = 100_000;
+/// Requirements: lines of demand that are short in one answer.
+pub const REQUIREMENT_SHORTAGES_MAX: usize = 10_000;
+/// Requirements: how many causes of a row or an order are told apart when no number is asked for.
+pub const PEGS_DEFAULT: usize = 10;
+/// Requirements: the most causes of a row or an order that are told apart.
+pub const PEGS_MAX: usize = 1_000;
+/// Requirements: pegs in one answer.
+pub const REQUIREMENT_PEGS_MAX: usize = 1_000_000;
 /// Book levels per side when no depth is asked for.
 pub const BOOK_DEPTH_DEFAULT: usize = 10;
 /// The largest depth of a book.

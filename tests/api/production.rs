@@ -8,50 +8,21 @@ use tonic::transport::Channel;
 
 use super::node::{ANN, BOB, ISSUER, TestCluster, TestNode, USD, account, command, transfer};
 
-const PLANT: u32 = 1;
-const SHELF: u64 = 100;
-const YARD: u64 = 101;
-const WORKS: u64 = 102;
-const SUPPLIER: u64 = 103;
-const CART: u32 = 10;
-const WHEEL: u32 = 11;
-const GLUE: u32 = 12;
+pub const PLANT: u32 = 1;
+pub const SHELF: u64 = 100;
+pub const YARD: u64 = 101;
+pub const WORKS: u64 = 102;
+pub const SUPPLIER: u64 = 103;
+pub const CART: u32 = 10;
+pub const WHEEL: u32 = 11;
+pub const GLUE: u32 = 12;
 const FLEET: u32 = 13;
 const LOTS_MARKET: u32 = 2;
 
-type Client = ProductionServiceClient<Channel>;
+pub type Client = ProductionServiceClient<Channel>;
 
-fn client(node: &TestNode) -> Client {
+pub fn client(node: &TestNode) -> Client {
     ProductionServiceClient::new(node.channel.clone())
-}
-
-/// A list in both directions, page by page, two at a time.
-macro_rules! listed {
-    ($client:expr, $call:ident, $items:ident, $request:expr) => {{
-        let mut directions = Vec::new();
-        for descending in [false, true] {
-            let mut all = Vec::new();
-            let mut token = String::new();
-            loop {
-                let page = Some(pb::Page { size: 2, token, descending });
-                let mut request = $request;
-                request.page.clone_from(&page);
-                let answer = $client.$call(request).await.expect("a page").into_inner();
-                assert!(answer.$items.len() <= 2 && answer.position.is_some());
-                all.extend(answer.$items);
-                token = answer.next_page_token;
-                if token.is_empty() {
-                    break;
-                }
-            }
-            directions.push(all);
-        }
-        let mut backward = directions.pop().expect("two");
-        backward.reverse();
-        let forward = directions.pop().expect("two");
-        assert_eq!(forward, backward);
-        forward
-    }};
 }
 
 fn bom(product_id: u32, version: u32, from_day: i32, lines: &[(u32, u64)]) -> pb::DefineBom {
@@ -62,7 +33,7 @@ fn bom(product_id: u32, version: u32, from_day: i32, lines: &[(u32, u64)]) -> pb
 
 /// A plant with two locations that makes carts of wheels and glue, and fleets of carts. Lots of glue and
 /// of what it goes into are tracked.
-async fn shop() -> TestCluster {
+pub async fn shop() -> TestCluster {
     let cluster = TestCluster::exchange().await;
     let node = cluster.only();
     for (id, issuer) in [(SHELF, false), (YARD, false), (WORKS, true), (SUPPLIER, true)] {
@@ -119,7 +90,7 @@ async fn shop() -> TestCluster {
 }
 
 /// Adds a work order, from the shelf into the yard.
-async fn create(node: &TestNode, product_id: u32, quantity: u64, location_id: u64) -> u64 {
+pub async fn create(node: &TestNode, product_id: u32, quantity: u64, location_id: u64) -> u64 {
     let order = pb::CreateWorkOrder {
         plant_id: PLANT,
         product_id,
@@ -134,7 +105,7 @@ async fn create(node: &TestNode, product_id: u32, quantity: u64, location_id: u6
     result.work_order.expect("it is about one").work_order_id
 }
 
-async fn act(node: &TestNode, body: Body) {
+pub async fn act(node: &TestNode, body: Body) {
     node.accept(command(body)).await;
 }
 

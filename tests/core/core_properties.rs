@@ -296,7 +296,7 @@ fn what_is_firmed_is_ordered_once() {
         let Ok(found) = calculate(&session.bench.ledger) else {
             return;
         };
-        let orders: Vec<_> = found.plan.orders().filter_map(|(index, _)| found.order_to_firm(index)).collect();
+        let orders: Vec<_> = found.orders_to_firm(FirmPlan::ORDER_PEGS).collect();
         if orders.is_empty() || orders.len() > FirmPlan::ORDERS_MAX {
             return;
         }

@@ -80,6 +80,8 @@ impl FirmPlan {
     pub const ORDERS_MAX: usize = 1_000;
     /// Pegs of all orders of one command.
     pub const PEGS_MAX: usize = 10_000;
+    /// How many pegs every order of a full command can have.
+    pub const ORDER_PEGS: usize = Self::PEGS_MAX / Self::ORDERS_MAX;
 }
 
 record! {

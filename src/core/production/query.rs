@@ -288,6 +288,12 @@ impl Ledger {
         plans.by_id.values().map(|&slot| &plans.entries[slot].plan)
     }
 
+    /// The plans of every plant that are not closed and whose ids are in a range, by id.
+    pub fn plans_in(&self, ids: impl RangeBounds<PlanId>) -> impl DoubleEndedIterator<Item = &ProductionPlan> {
+        let plans = &self.production.plans;
+        plans.by_id.range(ids).map(|(_, &slot)| &plans.entries[slot].plan)
+    }
+
     /// The lines of a plan's demand, by number.
     pub fn plan_lines(&self, id: PlanId) -> impl DoubleEndedIterator<Item = &DemandLine> {
         let plans = &self.production.plans;
@@ -307,6 +313,13 @@ impl Ledger {
         let purchases = &self.production.purchases;
         let all = purchases.by_id.values().map(|&slot| &purchases.entries[slot]);
         all.filter(move |purchase| purchase.plant == plant)
+    }
+
+    /// The planned purchases of every plant of which something is still to come and whose ids are in a
+    /// range, by id.
+    pub fn purchases_in(&self, ids: impl RangeBounds<PurchaseId>) -> impl DoubleEndedIterator<Item = &Purchase> {
+        let purchases = &self.production.purchases;
+        purchases.by_id.range(ids).map(|(_, &slot)| &purchases.entries[slot])
     }
 
     /// What a plant's released work orders require and do not hold, by work order.

@@ -8,7 +8,7 @@
 
 use super::boms::BomEntry;
 use super::items::ItemEntry;
-use super::mrp::{self, Cause, Network, NetworkError, OrderIndex, PlanError, Presence, Receipt, Situation, Stock};
+use super::mrp::{self, Cause, Network, NetworkError, PlanError, Presence, Receipt, Situation, Stock};
 use super::records::WorkOrder;
 use crate::command::{DemandLine, DemandPeg, OrderToFirm};
 use crate::ledger::Ledger;
@@ -131,19 +131,21 @@ impl Inquiry {
 }
 
 impl Requirements {
-    /// A planned order as it is firmed, with its pegs to lines of plans. Nothing when there is none.
-    #[must_use]
-    pub fn order_to_firm(&self, index: OrderIndex) -> Option<OrderToFirm> {
-        let order = self.plan.order(index)?;
-        let mut pegs: Vec<DemandPeg> = Vec::new();
-        for share in self.plan.causes_of_order(index) {
-            let Cause::Demand(demand) = share.cause else { continue };
-            if let Some(Asker::Line(plan, line)) = self.askers.get(demand as usize) {
-                pegs.push(DemandPeg { plan: *plan, line: *line, quantity: share.quantity });
+    /// The planned orders as they are firmed, each with its pegs to lines of plans: at most `pegs_max` lines
+    /// are told apart, of what is for further ones nothing is said.
+    pub fn orders_to_firm(&self, pegs_max: usize) -> impl Iterator<Item = OrderToFirm> {
+        let pegging = self.plan.pegging(pegs_max);
+        self.plan.orders().map(move |(index, order)| {
+            let mut pegs: Vec<DemandPeg> = Vec::new();
+            for share in pegging.causes_of_order(index) {
+                let Cause::Demand(demand) = share.cause else { continue };
+                if let Some(Asker::Line(plan, line)) = self.askers.get(demand as usize) {
+                    pegs.push(DemandPeg { plan: *plan, line: *line, quantity: share.quantity });
+                }
             }
-        }
-        let mrp::PlannedOrder { item, quantity, release, due, .. } = order;
-        Some(OrderToFirm { item, version: order.version.map(BomVersion), quantity, release, due, pegs })
+            let mrp::PlannedOrder { item, quantity, release, due, .. } = order;
+            OrderToFirm { item, version: order.version.map(BomVersion), quantity, release, due, pegs }
+        })
     }
 }
 
@@ -374,7 +376,7 @@ mod tests {
 
     fn firm(shop: &mut Shop, plan: PlanId) {
         let requirements = ask(shop, Some(plan));
-        let orders = requirements.plan.orders().filter_map(|(index, _)| requirements.order_to_firm(index)).collect();
+        let orders = requirements.orders_to_firm(FirmPlan::ORDER_PEGS).collect();
         shop.accept(Body::FirmPlan(FirmPlan {
             plan,
             computed_at: requirements.computed_at,
@@ -406,8 +408,7 @@ mod tests {
         let mut shop = Shop::stocked();
         let plan = planned(&mut shop, 8);
         let requirements = ask(&shop, Some(plan));
-        for (index, order) in requirements.plan.orders() {
-            let to_firm = requirements.order_to_firm(index).expect("it is an order");
+        for ((_, order), to_firm) in requirements.plan.orders().zip(requirements.orders_to_firm(1)) {
             let line = PlanLineId(1);
             assert_eq!(to_firm.pegs, [DemandPeg { plan, line, quantity: order.quantity }]);
             assert_eq!(to_firm.version.is_some(), order.item == CART);

@@ -11,6 +11,7 @@ mod production;
 pub mod production_event;
 pub mod production_state;
 pub mod request;
+pub mod requirements;
 pub mod result;
 mod shape;
 pub mod state;

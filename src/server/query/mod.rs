@@ -12,9 +12,13 @@ mod reference;
 mod trades;
 mod transfers;
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::history::History;
+use super::limits::CALCULATIONS_MAX;
 use super::reads::Reads;
 use crate::proto::v1 as pb;
 
@@ -23,13 +27,15 @@ use crate::proto::v1 as pb;
 pub struct Queries {
     reads: Reads,
     history: History,
+    /// Places for calculations of requirements.
+    calculations: Arc<Semaphore>,
 }
 
 impl Queries {
     /// Queries of this state and its history.
     #[must_use]
     pub fn new(reads: Reads, history: History) -> Self {
-        Self { reads, history }
+        Self { reads, history, calculations: Arc::new(Semaphore::new(CALCULATIONS_MAX)) }
     }
 }
 
@@ -79,4 +85,9 @@ answered_by! {
     list_work_orders(ListWorkOrdersRequest) -> ListWorkOrdersResponse;
     trace_lot(TraceLotRequest) -> TraceLotResponse;
     get_production_state(GetProductionStateRequest) -> GetProductionStateResponse;
+    get_plan(GetPlanRequest) -> GetPlanResponse;
+    list_plans(ListPlansRequest) -> ListPlansResponse;
+    get_purchase(GetPurchaseRequest) -> GetPurchaseResponse;
+    list_purchases(ListPurchasesRequest) -> ListPurchasesResponse;
+    get_requirements(GetRequirementsRequest) -> GetRequirementsResponse;
 }

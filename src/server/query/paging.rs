@@ -4,13 +4,14 @@
 //! a token of another list, filter or direction is refused. Its text is nobody's business but ours.
 
 use std::fmt::Write as _;
+use std::ops::Bound;
 
 use crate::core::digest::hash64;
 use crate::core::types::Sequence;
 use crate::proto::v1 as pb;
 use crate::server::convert::{Invalid, Reason, request};
 use crate::server::errors::Refusal;
-use crate::server::limits::{PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
+use crate::server::limits::{LOOK_ORDERS_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX};
 
 /// Where a page ended: its last item's key, and its place among the items of that key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +85,27 @@ impl PageQuery {
             }
             after => Ok(after),
         }
+    }
+
+    /// A page of what is found by id in the live state. One look goes through a bounded number of them, so
+    /// that a page can be short. `from` gives those behind an id, in the page's direction.
+    ///
+    /// # Errors
+    /// When the page before ended beyond `last`.
+    pub fn look_through<T, I: Iterator<Item = T>>(
+        &self,
+        last: Sequence,
+        from: impl FnOnce(Bound<u64>) -> I,
+        id: impl Fn(&T) -> u64,
+        shows: impl Fn(&T) -> bool,
+    ) -> Result<(Vec<T>, String), Refusal> {
+        let after = self.after_within(last)?.map_or(Bound::Unbounded, |after| Bound::Excluded(after.key));
+        let candidates: Vec<T> = from(after).take(LOOK_ORDERS_MAX).collect();
+        let end = candidates.last().filter(|_| candidates.len() == LOOK_ORDERS_MAX).map(&id);
+        let mut shown: Vec<T> = candidates.into_iter().filter(shows).take(self.size + 1).collect();
+        let token = self.cut(&mut shown, |item| Cursor::at(id(item)));
+        let token = if token.is_empty() { end.map(|id| self.token(Cursor::at(id))).unwrap_or_default() } else { token };
+        Ok((shown, token))
     }
 
     /// A page of a list that stands in memory in a fixed order and only ever grows.

@@ -48,6 +48,7 @@ impl<'a> Checker<'a> {
         self.orders_are_ready_when_they_can_be();
         self.promises_follow_from_the_pegs();
         self.traces_agree_both_ways();
+        self.pegging_agrees_within_bounds();
     }
 
     fn item(&self, id: AssetId) -> &Item {
@@ -437,6 +438,32 @@ impl<'a> Checker<'a> {
             );
         }
         assert_eq!(of_requirements, expected, "what demands take of requirements is what these are for");
+    }
+
+    /// Pegging of everything at once says what is said of each alone; within bounds it tells fewer causes apart,
+    /// never more of one than it has, and what is for the others adds up all the same.
+    fn pegging_agrees_within_bounds(&self) {
+        let agrees = |told: Vec<Share>, all: Vec<Share>, causes_max: usize| {
+            let sum = |shares: &[Share]| shares.iter().map(|share| u128::from(share.quantity.0)).sum::<u128>();
+            assert_eq!(sum(&told), sum(&all), "{told:?} of {all:?}");
+            let apart: Vec<&Share> = told.iter().filter(|share| share.cause != Cause::Others).collect();
+            assert!(apart.len() <= causes_max, "{told:?}");
+            for share in apart {
+                let whole = all.iter().find(|whole| whole.cause == share.cause).expect("a cause is one of all");
+                assert!(share.quantity <= whole.quantity, "{told:?} of {all:?}");
+            }
+        };
+        let (whole, bounded) = (self.plan.pegging(usize::MAX), self.plan.pegging(2));
+        for (index, _) in self.plan.orders() {
+            let all = self.plan.causes_of_order(index);
+            assert_eq!(whole.causes_of_order(index), all);
+            agrees(bounded.causes_of_order(index), all, 2);
+        }
+        for (index, _) in self.items.iter().flat_map(|item| self.plan.requirements_of(item.id)) {
+            let all = self.plan.causes_of_requirement(index);
+            assert_eq!(whole.causes_of_requirement(index), all);
+            agrees(bounded.causes_of_requirement(index), all, 2);
+        }
     }
 
     fn the_record_adds_up(&self, item: &Item) {

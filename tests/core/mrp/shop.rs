@@ -162,6 +162,7 @@ pub fn causes(plan: &Plan, shares: &[Share]) -> Vec<String> {
             Cause::Demand(demand) => format!("{} for demand {}", share.quantity, plan.demands()[demand as usize].id),
             Cause::SafetyStock(item) => format!("{} for the safety stock of {item}", share.quantity),
             Cause::LotRule(item) => format!("{} by the lot rule of {item}", share.quantity),
+            Cause::Others => format!("{} for others", share.quantity),
         })
         .collect()
 }

@@ -9,7 +9,8 @@
 //!   `network`: all of it, checked and laid out; `levels`: the order of netting, cycles.
 //! - `netting`: the way down, from demand to planned orders; `order`: what one order takes and gives;
 //!   `readiness`: the way up, from what is there to when demand can be met.
-//! - `plan`: the outcome; `trace`: pegging through all levels; `buckets`: the time-phased record.
+//! - `plan`: the outcome; `trace`: pegging through all levels; `pegging`: of everything at once, within
+//!   bounds; `buckets`: the time-phased record.
 //! - `explosion`, `cost`: bills alone: indented, where-used, standard cost.
 //!
 //! Nothing here calls itself, so that no network is too deep, and all lists are flat: 100,000 lines
@@ -24,6 +25,7 @@ mod levels;
 mod netting;
 mod network;
 mod order;
+mod pegging;
 mod plan;
 mod readiness;
 mod situation;
@@ -36,6 +38,7 @@ pub use explosion::{GrossNeed, IndentedLine, Use};
 pub use item::{Bom, ByProduct, Item, Line, LotRule, Operation, Overflow, Presence, Source};
 pub use network::{Network, NetworkError};
 pub use order::OrderContent;
+pub use pegging::Pegging;
 pub use plan::{
     Need, OrderIndex, Origin, Peg, Plan, PlannedOrder, Promise, Requirement, RequirementIndex, Supply, SupplyIndex,
 };

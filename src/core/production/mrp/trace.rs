@@ -22,6 +22,8 @@ pub enum Cause {
     SafetyStock(AssetId),
     /// An item's lot rule, which made more than is needed.
     LotRule(AssetId),
+    /// What is not told apart, see [`Plan::pegging`].
+    Others,
 }
 
 /// What a cause has of something.
@@ -45,7 +47,9 @@ pub struct Contribution {
 }
 
 /// A division of something among causes: each from the end of the one before to its own.
-type Cuts = Vec<(u64, Cause)>;
+pub(super) type Cuts = Vec<(u64, Cause)>;
+/// The cuts of the orders above, by number.
+type Above<'a> = dyn Fn(u32) -> Option<&'a Cuts> + 'a;
 
 impl Plan {
     /// What an order is for: shares that add up to its quantity, each cause once. Nothing when there
@@ -70,7 +74,7 @@ impl Plan {
             Need::Order(order) => self.cuts_of_orders([order.0].into()),
             Need::Demand(_) | Need::SafetyStock => BTreeMap::new(),
         };
-        shares(&self.cuts_of_row(requirement.0 as usize, &above))
+        shares(&self.cuts_of_row(requirement.0 as usize, &|order| above.get(&order)))
     }
 
     /// The cuts of these orders, and of all that they go into.
@@ -88,13 +92,13 @@ impl Plan {
         }
         let mut cuts = BTreeMap::new();
         for order in all {
-            let of_order = self.cuts_of_order(order, &cuts);
+            let of_order = self.cuts_of_order(order, &|above| cuts.get(&above));
             cuts.insert(order, of_order);
         }
         cuts
     }
 
-    fn cuts_of_order(&self, order: u32, above: &BTreeMap<u32, Cuts>) -> Cuts {
+    pub(super) fn cuts_of_order(&self, order: u32, above: &Above<'_>) -> Cuts {
         let order = &self.orders[order as usize];
         let whole = self.span_of_lot(order.lot as usize);
         let mut cuts = Cuts::new();
@@ -116,7 +120,7 @@ impl Plan {
         cuts
     }
 
-    fn cuts_of_row(&self, row: usize, above: &BTreeMap<u32, Cuts>) -> Cuts {
+    pub(super) fn cuts_of_row(&self, row: usize, above: &Above<'_>) -> Cuts {
         let span = self.span_of_row(row);
         let quantity = span.end - span.start;
         let of_order = match self.rows[row].need {
@@ -129,7 +133,7 @@ impl Plan {
         let ordered = self.orders[of_order as usize].quantity;
         let mut cuts = Cuts::new();
         let mut covered = 0;
-        for (end, cause) in above.get(&of_order).into_iter().flatten() {
+        for (end, cause) in above(of_order).into_iter().flatten() {
             let end = cut(quantity, *end, ordered);
             if end > covered {
                 push(&mut cuts, end, *cause);
@@ -275,7 +279,7 @@ fn cut(quantity: u64, at: u64, whole: u64) -> u64 {
     (u128::from(quantity) * u128::from(at) / u128::from(whole)) as u64
 }
 
-fn push(cuts: &mut Cuts, end: u64, cause: Cause) {
+pub(super) fn push(cuts: &mut Cuts, end: u64, cause: Cause) {
     match cuts.last_mut().filter(|last| last.1 == cause) {
         Some(last) => last.0 = end,
         None => cuts.push((end, cause)),
@@ -283,7 +287,7 @@ fn push(cuts: &mut Cuts, end: u64, cause: Cause) {
 }
 
 /// What each cause has in all.
-fn shares(cuts: &Cuts) -> Vec<Share> {
+pub(super) fn shares(cuts: &Cuts) -> Vec<Share> {
     let mut sums = BTreeMap::new();
     let mut start = 0;
     for (end, cause) in cuts {

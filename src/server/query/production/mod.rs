@@ -1,7 +1,9 @@
 //! What the production service answers: what is defined, what is in stock, how work orders stand, where
-//! lots came from and went to, and the state of a plant in one look.
+//! lots came from and went to, plans and what they require, and the state of a plant in one look.
 
+mod plans;
 mod reference;
+mod requirements;
 mod state;
 mod stock;
 mod trace;

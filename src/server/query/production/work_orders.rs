@@ -13,9 +13,8 @@ use crate::proto::v1 as pb;
 use crate::server::convert::{production_event, production_state, request};
 use crate::server::errors::Refusal;
 use crate::server::history::{EventReader, ReadFault, Reading};
-use crate::server::limits::LOOK_ORDERS_MAX;
 use crate::server::query::Queries;
-use crate::server::query::paging::{Cursor, PageQuery};
+use crate::server::query::paging::PageQuery;
 use crate::store::index::{Direction, HistoryKey};
 
 /// Events of one work order read in one step.
@@ -70,26 +69,22 @@ impl Queries {
     }
 }
 
-/// A page of open work orders. One look goes through a bounded number of them, so that a page can be short.
+/// A page of open work orders.
 fn page_of(
     ledger: &Ledger,
     page: &PageQuery,
     shows: impl Fn(&WorkOrder) -> bool,
 ) -> Result<(Vec<pb::WorkOrder>, String), Refusal> {
-    let after = page.after_within(ledger.sequence())?.map(|after| WorkOrderId(after.key));
-    let bound = after.map_or(Bound::Unbounded, Bound::Excluded);
-    let candidates: Vec<WorkOrder> = if page.descending {
-        let views = ledger.work_orders_in((Bound::Unbounded, bound)).rev();
-        views.map(|view| *view.order).take(LOOK_ORDERS_MAX).collect()
-    } else {
-        ledger.work_orders_in((bound, Bound::Unbounded)).map(|view| *view.order).take(LOOK_ORDERS_MAX).collect()
+    let from = |after: Bound<u64>| -> Box<dyn Iterator<Item = WorkOrder>> {
+        let after = after.map(WorkOrderId);
+        if page.descending {
+            Box::new(ledger.work_orders_in((Bound::Unbounded, after)).rev().map(|view| *view.order))
+        } else {
+            Box::new(ledger.work_orders_in((after, Bound::Unbounded)).map(|view| *view.order))
+        }
     };
-    let mut shown: Vec<&WorkOrder> = candidates.iter().filter(|order| shows(order)).take(page.size + 1).collect();
-    let mut token = page.cut(&mut shown, |order| Cursor::at(order.id.0));
-    if token.is_empty() && candidates.len() == LOOK_ORDERS_MAX {
-        token = candidates.last().map(|last| page.token(Cursor::at(last.id.0))).unwrap_or_default();
-    }
-    Ok((shown.into_iter().map(production_event::work_order).collect(), token))
+    let (orders, token) = page.look_through(ledger.sequence(), from, |order| order.id.0, shows)?;
+    Ok((orders.iter().map(production_event::work_order).collect(), token))
 }
 
 /// A work order with its parts for the answer.
