@@ -91,6 +91,40 @@ impl Names {
         }
     }
 
+    /// The plan that `key` names, by id, or by name where no other open one has it.
+    pub async fn plan(&mut self, key: &str) -> Result<api::ProductionPlan, CliError> {
+        if let Ok(plan_id) = key.parse() {
+            let answer = self.client.get_plan(api::GetPlanRequest { plan_id, consistency: None }).await?;
+            return answer.plan.ok_or_else(|| missing("plan"));
+        }
+        let mut named = self.plans(0).await?;
+        named.retain(|plan| plan.name == key);
+        match named.pop() {
+            None => Err(CliError::Check(format!("there is no open plan {key}"))),
+            Some(plan) if named.is_empty() => Ok(plan),
+            Some(plan) => {
+                let ids: Vec<String> = named.iter().chain([&plan]).map(|plan| plan.plan_id.to_string()).collect();
+                Err(CliError::Check(format!("several plans are named {key}: say which, of {}", ids.join(", "))))
+            }
+        }
+    }
+
+    /// The plans of a plant that are not closed; of every plant for 0.
+    pub async fn plans(&self, plant_id: u32) -> Result<Vec<api::ProductionPlan>, CliError> {
+        let mut plans = Vec::new();
+        let mut token = String::new();
+        loop {
+            let page = Some(api::Page { token, ..api::Page::default() });
+            let request = api::ListPlansRequest { plant_id, page, consistency: None };
+            let mut answer = self.client.list_plans(request).await?;
+            plans.append(&mut answer.plans);
+            token = answer.next_page_token;
+            if token.is_empty() {
+                return Ok(plans);
+            }
+        }
+    }
+
     /// A market with its two assets.
     pub async fn described(&mut self, market: api::Market) -> Result<Market, CliError> {
         let base = self.asset_by_id(market.base_asset_id).await?;

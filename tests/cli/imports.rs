@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::cluster::{Dev, free_ports};
 
-fn data() -> Option<PathBuf> {
+/// The folder of the files, where it is.
+pub fn data() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/bom");
     if folder.exists() {
         return Some(folder);

@@ -5,6 +5,7 @@ mod arguments;
 mod cluster;
 mod dev;
 mod imports;
+mod planning;
 mod recording;
 mod replay;
 mod worked_example;

@@ -139,12 +139,17 @@ struct Context {
 }
 
 impl Context {
+    /// Whether programs read what is printed.
+    fn prints_json(&self) -> bool {
+        self.output == Output::Json
+    }
+
     /// Prints a message as JSON where that is asked for; otherwise the caller prints a table.
     fn printed_json<M: Message>(&self, message: &M) -> Result<bool, CliError> {
-        if self.output == Output::Json {
+        if self.prints_json() {
             writeln!(std::io::stdout().lock(), "{:#}", to_json(message))?;
         }
-        Ok(self.output == Output::Json)
+        Ok(self.prints_json())
     }
 }
 

@@ -60,7 +60,9 @@ paged!(
     ListStockResponse.stock,
     ListReorderResponse.stock,
     ListLotsResponse.lots,
-    ListWorkOrdersResponse.work_orders
+    ListWorkOrdersResponse.work_orders,
+    ListPlansResponse.plans,
+    ListPurchasesResponse.purchases
 );
 
 /// Fetches pages until there are enough entries, or no more.

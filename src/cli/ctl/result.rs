@@ -1,10 +1,12 @@
 //! Sending a command, and printing what became of it.
 
+use tonic::Code;
+
 use super::{Context, Key, print, words};
 use crate::cli::CliError;
 use crate::cli::names::Market;
 use crate::cli::table::{Column, amount, list, table, time};
-use crate::client::{api, id_to_bytes, id_to_hex, random_id};
+use crate::client::{ClientError, api, id_to_bytes, id_to_hex, random_id};
 
 impl Context {
     /// Carries out a command and prints its result; a rejection is a failure, with its own exit code.
@@ -12,10 +14,31 @@ impl Context {
         let id = key.id.unwrap_or_else(random_id);
         let command = api::Command { id: id_to_bytes(id), linked: false, body: Some(body) };
         let result = self.client.execute(command).await?;
-        self.print_result(&result).await?;
+        self.print_outcome(&result).await
+    }
+
+    /// Prints the result of a command that was sent; a rejection is a failure, with its own exit code.
+    pub async fn print_outcome(&mut self, result: &api::CommandResult) -> Result<(), CliError> {
+        self.print_result(result).await?;
         match result.rejection {
             0 => Ok(()),
             reason => Err(CliError::Rejected(words::rejection(reason))),
+        }
+    }
+
+    /// The answer that a command of production with this id got before; none where the caller chose no id.
+    pub async fn answered_before(&self, key: Key) -> Result<Option<api::CommandResult>, CliError> {
+        let Some(id) = key.id else { return Ok(None) };
+        let request = api::GetCommandResultRequest {
+            scope: api::CommandScope::Production.into(),
+            account_id: 0,
+            id: id_to_bytes(id),
+            consistency: None,
+        };
+        match self.client.get_command_result(request).await {
+            Ok(answer) => Ok(answer.result),
+            Err(ClientError::Refused(refusal)) if refusal.code == Code::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 

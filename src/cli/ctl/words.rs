@@ -179,6 +179,12 @@ pub fn work_order_state(order: &api::WorkOrder) -> String {
     if order.held { format!("{state}, on hold") } else { state }
 }
 
+/// See [`side`].
+pub fn plan_state(number: i32) -> String {
+    api::PlanState::try_from(number)
+        .map_or_else(|_| number.to_string(), |state| word(state.as_str_name(), "PLAN_STATE"))
+}
+
 /// A rejection in the words of the API, without prefix.
 pub fn rejection(number: i32) -> String {
     api::Rejection::try_from(number)

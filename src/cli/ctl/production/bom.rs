@@ -3,6 +3,7 @@
 use super::super::pages::{PageArgs, pages};
 use super::super::{Context, Fresh, Key, print};
 use super::day;
+use super::settings::{number, settings, split, unknown};
 use crate::cli::names::{parse, positive};
 use crate::cli::table::{Column, amount, table};
 use crate::cli::{CliError, dates};
@@ -139,31 +140,6 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
             print_uses(context, &component, &answer.uses).await
         }
     }
-}
-
-/// Names with values behind an item's quantity; a flag has an empty one.
-type Settings<'a> = Vec<(&'a str, &'a str)>;
-
-/// The parts of `name=quantity,key=value,flag`.
-fn split<'a>(option: &'static str, text: &'a str) -> Result<(&'a str, &'a str, Settings<'a>), CliError> {
-    let (head, rest) = text.split_once(',').map_or((text, None), |(head, rest)| (head, Some(rest)));
-    let (name, quantity) = head
-        .split_once('=')
-        .ok_or_else(|| CliError::Usage { option, reason: format!("{text:?} is not written as ITEM=QUANTITY") })?;
-    Ok((name, quantity, settings(rest)))
-}
-
-fn settings(rest: Option<&str>) -> Settings<'_> {
-    let parts = rest.into_iter().flat_map(|rest| rest.split(','));
-    parts.map(|part| part.split_once('=').unwrap_or((part, ""))).collect()
-}
-
-fn unknown(option: &'static str, name: &str) -> CliError {
-    CliError::Usage { option, reason: format!("{name:?} is not among what can be set") }
-}
-
-fn number(option: &'static str, text: &str) -> Result<u32, CliError> {
-    text.parse().map_err(|_| CliError::Usage { option, reason: format!("{text:?} is not a number") })
 }
 
 async fn read(context: &mut Context, define: &Define) -> Result<api::DefineBom, CliError> {
