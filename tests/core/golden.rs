@@ -9,10 +9,14 @@
 mod names;
 #[path = "golden/parse.rs"]
 mod parse;
+#[path = "golden/parse_planning.rs"]
+mod parse_planning;
 #[path = "golden/parse_production.rs"]
 mod parse_production;
 #[path = "golden/print.rs"]
 mod print;
+#[path = "golden/print_planning.rs"]
+mod print_planning;
 #[path = "golden/print_production.rs"]
 mod print_production;
 mod support;
@@ -23,7 +27,7 @@ use std::path::PathBuf;
 use counterfoil_core::RecordKey;
 use counterfoil_core::command::Command;
 use counterfoil_core::event::{EventBody, Outcome};
-use counterfoil_core::types::Timestamp;
+use counterfoil_core::types::{Timestamp, WorkOrderId};
 
 use names::Names;
 use support::bench::Bench;
@@ -134,8 +138,20 @@ impl Transcript {
         self.fold.add(&record, command);
         self.fold.check_limits();
         for event in &record.events {
-            if let EventBody::WorkOrderCreated(created) = &event.body {
-                self.names.add_work_order(created.order.command, created.order.id);
+            match &event.body {
+                EventBody::WorkOrderCreated(created) => match created.order.plan {
+                    Some(plan) => self.names.add_ordered(plan, created.order.id.0, created.order.product),
+                    None => self.names.add_work_order(created.order.command, created.order.id),
+                },
+                EventBody::PurchasePlanned(planned) => {
+                    let purchase = &planned.purchase;
+                    self.names.add_ordered(purchase.plan, purchase.id.0, purchase.item);
+                }
+                EventBody::PlanCreated(created) => {
+                    let command = command.expect("a plan is created by a command");
+                    self.names.add_plan(command.id, created.plan.id);
+                }
+                _ => {}
             }
         }
         print::record(&record, &self.names, &mut self.orders, &mut self.out);
@@ -167,8 +183,18 @@ impl Transcript {
         let (ledger, names, out) = (&self.bench.ledger, &mut self.names, &mut self.out);
         match what {
             "work-order" => {
-                let command = names.label(name);
-                print_production::work_order(ledger, names.work_order(command), names, out);
+                let id = match names.ordered(name) {
+                    Some((id, _)) => WorkOrderId(id),
+                    None => {
+                        let command = names.label(name);
+                        names.work_order(command)
+                    }
+                };
+                print_production::work_order(ledger, id, names, out);
+            }
+            "requirements" => {
+                let question = parse_planning::question(name, names)?;
+                print_planning::requirements(ledger, &question, names, out);
             }
             "lots" => print_production::lots(ledger, names.account(name), names, out),
             "reorder" => print_production::reorder(ledger, name, names, out),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use counterfoil_core::types::{AccountId, AssetId, CommandId, MarketId, PlantId, WorkOrderId};
+use counterfoil_core::command::OrderToFirm;
+use counterfoil_core::types::{AccountId, AssetId, CommandId, MarketId, PlanId, PlantId, Sequence, WorkOrderId};
 
 /// An asset's id and decimal places.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +29,11 @@ pub struct Names {
     plants: BTreeMap<String, PlantId>,
     labels: BTreeMap<String, CommandId>,
     work_orders: BTreeMap<CommandId, WorkOrderId>,
+    plans: BTreeMap<CommandId, PlanId>,
+    /// Orders that plans made, `p1.3` being the third of p1, with the decimal places of what they bring.
+    ordered: BTreeMap<String, (u64, u8)>,
+    /// What the last question about requirements found, and of which state.
+    pub calculated: Option<(Sequence, Vec<OrderToFirm>)>,
     next_command: u128,
 }
 
@@ -88,6 +94,36 @@ impl Names {
 
     pub fn add_work_order(&mut self, command: CommandId, id: WorkOrderId) {
         self.work_orders.insert(command, id);
+    }
+
+    /// The plan that the command of this label created.
+    pub fn plan(&self, label: CommandId) -> PlanId {
+        self.plans.get(&label).copied().unwrap_or(PlanId(u64::MAX))
+    }
+
+    pub fn add_plan(&mut self, command: CommandId, id: PlanId) {
+        self.plans.insert(command, id);
+    }
+
+    pub fn plan_label(&self, id: PlanId) -> String {
+        let command = self.plans.iter().find(|(_, plan)| **plan == id).map(|(command, _)| *command);
+        command.and_then(|command| self.command_label(command)).unwrap_or_else(|| format!("plan {id}"))
+    }
+
+    /// Names an order that a plan made.
+    pub fn add_ordered(&mut self, plan: PlanId, id: u64, item: AssetId) {
+        let prefix = format!("{}.", self.plan_label(plan));
+        let number = self.ordered.keys().filter(|label| label.starts_with(&prefix)).count() + 1;
+        self.ordered.insert(format!("{prefix}{number}"), (id, self.asset_code(item).1));
+    }
+
+    /// The id of an order that a plan made, and the decimal places of what it brings.
+    pub fn ordered(&self, label: &str) -> Option<(u64, u8)> {
+        self.ordered.get(label).copied()
+    }
+
+    pub fn ordered_label(&self, id: u64) -> Option<String> {
+        self.ordered.iter().find(|(_, (ordered, _))| *ordered == id).map(|(label, _)| label.clone())
     }
 
     /// The id behind a label: a new one when the label is new.

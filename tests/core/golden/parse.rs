@@ -16,17 +16,14 @@ pub type Result<T> = std::result::Result<T, String>;
 
 /// Reads one command. Deadlines count from `start`.
 pub fn command(line: &str, names: &mut Names, start: Timestamp) -> Result<Command> {
-    let words = line.split_whitespace().collect();
-    let mut parser = Parser { words, at: 0, names, start, id: None };
+    let mut parser = Parser { start, ..Parser::new(line, names) };
     let linked = parser.eat("linked");
     let verb = parser.next("a verb")?;
     let body = parser.body(verb)?;
     if parser.eat("as") {
         parser.id = Some(parser.label()?);
     }
-    if let Some(word) = parser.words.get(parser.at) {
-        return Err(format!("{word:?} is not understood"));
-    }
+    parser.end()?;
     let id = match parser.id {
         Some(id) => id,
         None => parser.names.fresh(),
@@ -42,7 +39,16 @@ pub struct Parser<'a, 'n> {
     id: Option<CommandId>,
 }
 
-impl<'a> Parser<'a, '_> {
+impl<'a, 'n> Parser<'a, 'n> {
+    pub fn new(line: &'a str, names: &'n mut Names) -> Self {
+        Self { words: line.split_whitespace().collect(), at: 0, names, start: Timestamp(0), id: None }
+    }
+
+    /// Refuses what is left over.
+    pub fn end(&self) -> Result<()> {
+        self.peek().map_or(Ok(()), |word| Err(format!("{word:?} is not understood")))
+    }
+
     pub fn next(&mut self, what: &str) -> Result<&'a str> {
         let word = self.words.get(self.at).copied().ok_or(format!("{what} is missing"))?;
         self.at += 1;

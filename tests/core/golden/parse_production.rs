@@ -33,7 +33,7 @@ impl Parser<'_, '_> {
             "return-from" => self.return_materials(),
             "report" => self.report(),
             "complete" => self.complete(),
-            _ => return None,
+            _ => return self.planning(verb),
         })
     }
 
@@ -42,16 +42,17 @@ impl Parser<'_, '_> {
         Code::new(text).ok_or(format!("{text:?} is no code"))
     }
 
-    fn keyed_account(&mut self, key: &str) -> Result<AccountId> {
+    pub fn keyed_account(&mut self, key: &str) -> Result<AccountId> {
         if self.eat(key) { self.known_account() } else { Err(format!("{key} ACCOUNT is missing")) }
     }
 
-    fn small(&mut self, what: &str) -> Result<u32> {
+    pub fn small(&mut self, what: &str) -> Result<u32> {
         let number = self.decimal(what, 0)?;
         u32::try_from(number).map_err(|_| format!("{what} is too large"))
     }
 
-    fn day(&mut self) -> Result<Day> {
+    /// Days count from 1970-01-01.
+    pub fn day(&mut self) -> Result<Day> {
         self.small("a day").map(|day| Day(day as i32))
     }
 
@@ -64,13 +65,13 @@ impl Parser<'_, '_> {
     }
 
     /// `12.5 GLUE`.
-    fn goods(&mut self) -> Result<(Quantity, Asset)> {
+    pub fn goods(&mut self) -> Result<(Quantity, Asset)> {
         let text = self.next("a quantity")?;
         let asset = self.known_asset()?;
         Ok((Quantity(number(text, asset.scale)?), asset))
     }
 
-    fn lot(&mut self) -> Result<Option<Code>> {
+    pub fn lot(&mut self) -> Result<Option<Code>> {
         if self.eat("lot") { self.code("a lot").map(Some) } else { Ok(None) }
     }
 
@@ -122,7 +123,7 @@ impl Parser<'_, '_> {
             asset: asset.id,
             source,
             lead_days: self.keyed_small("lead", 0)?,
-            lot_rule: LotRule::LotForLot,
+            lot_rule: self.lot_rule(asset)?,
             safety_stock: Quantity(self.keyed("safety", asset.scale, 0)?),
             reorder_point: Quantity(self.keyed("reorder", asset.scale, 0)?),
             standard_cost,
@@ -132,7 +133,19 @@ impl Parser<'_, '_> {
         }))
     }
 
-    /// `bom CART 1 makes 1 needs 4 WHEEL 1 GLUE loss 5% yields 3 DUST steps SAW PAINT`.
+    /// `lots of 50`, or `lots from 20 by 10`.
+    fn lot_rule(&mut self, asset: Asset) -> Result<LotRule> {
+        if !self.eat("lots") {
+            return Ok(LotRule::LotForLot);
+        }
+        if self.peek() == Some("of") {
+            return Ok(LotRule::Fixed(Quantity(self.keyed("of", asset.scale, 1)?)));
+        }
+        let minimum = Quantity(self.keyed("from", asset.scale, 0)?);
+        Ok(LotRule::Multiple { minimum, multiple: Quantity(self.keyed("by", asset.scale, 1)?) })
+    }
+
+    /// `bom CART 1 makes 1 needs 4 WHEEL 1 GLUE loss 5% yields 3 DUST steps SAW PAINT days 1`.
     fn bom(&mut self) -> Result<Body> {
         let product = self.known_asset()?;
         let version = BomVersion(self.small("a version")?);
@@ -159,7 +172,7 @@ impl Parser<'_, '_> {
                     work_centre,
                     setup_seconds: 0,
                     run_seconds: 0,
-                    lead_days: 0,
+                    lead_days: self.keyed_small("days", 0)?,
                     hourly_cost: Amount(0),
                 });
             }
@@ -250,6 +263,10 @@ impl Parser<'_, '_> {
     }
 
     fn known_work_order(&mut self) -> Result<WorkOrderId> {
+        if let Some((id, _)) = self.peek().and_then(|label| self.names.ordered(label)) {
+            self.next("a work order")?;
+            return Ok(WorkOrderId(id));
+        }
         let label = self.label()?;
         Ok(self.names.work_order(label))
     }

@@ -25,11 +25,12 @@ pub fn event(body: &EventBody, names: &Names) -> String {
         }
         EventBody::WorkOrderCreated(created) => {
             let WorkOrder { product, version, quantity, .. } = created.order;
-            format!(
-                "{} planned: {} by version {version}",
-                order(&created.order, names),
-                goods(quantity, product, names)
-            )
+            let what = goods(quantity, product, names);
+            let days = match created.order.plan {
+                Some(_) => format!(", begin on day {}, due on day {}", created.order.start, created.order.due),
+                None => String::new(),
+            };
+            format!("{} planned: {what} by version {version}{days}", order(&created.order, names))
         }
         EventBody::WorkOrderReleased(released) => {
             let short = released.lines.iter().filter(|line| line.short() > 0);
@@ -77,11 +78,12 @@ pub fn event(body: &EventBody, names: &Names) -> String {
                 state(&completed.order, names),
             )
         }
-        other => unreachable!("{other:?} is not of production"),
+        other => crate::print_planning::event(other, names),
     }
 }
 
-fn goods(quantity: Quantity, asset: AssetId, names: &Names) -> String {
+/// A quantity of something.
+pub fn goods(quantity: Quantity, asset: AssetId, names: &Names) -> String {
     let (code, scale) = names.asset_code(asset);
     format!("{} {code}", decimal(quantity.0.into(), scale))
 }
@@ -90,8 +92,15 @@ fn of_lot(lot: Option<Code>) -> String {
     lot.map_or(String::new(), |lot| format!(" of lot {lot}"))
 }
 
-fn order(order: &WorkOrder, names: &Names) -> String {
-    names.command_label(order.command).unwrap_or_else(|| format!("order {}", order.id))
+/// The name of a work order.
+pub fn order(order: &WorkOrder, names: &Names) -> String {
+    let by_plan = names.ordered_label(order.id.0);
+    by_plan.or_else(|| names.command_label(order.command)).unwrap_or_else(|| format!("order {}", order.id))
+}
+
+/// The name of an order that a plan made.
+pub fn label_of(id: u64, names: &Names) -> String {
+    names.ordered_label(id).unwrap_or_else(|| format!("order {id}"))
 }
 
 /// What an order cost, in whole units of money.
