@@ -82,6 +82,8 @@ impl Summary {
         for (sequence, body, _) in record.events() {
             match body {
                 EventBody::Rejected(reason) => summary.rejection = Some(*reason),
+                // It made any number of orders, and is about none of them.
+                EventBody::PlanFirmed(_) => summary.work_order = None,
                 EventBody::MassCancelled(mass) => summary.cancelled_count = Some(mass.count),
                 _ if trader.is_some() => OwnOrder::follow(&mut own, sequence, body),
                 _ => summary.work_order = work_order_of(body).copied().or(summary.work_order),

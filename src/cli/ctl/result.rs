@@ -11,10 +11,16 @@ use crate::client::{ClientError, api, id_to_bytes, id_to_hex, random_id};
 impl Context {
     /// Carries out a command and prints its result; a rejection is a failure, with its own exit code.
     pub async fn execute(&mut self, key: Key, body: api::command::Body) -> Result<(), CliError> {
+        self.carry_out(key, body).await.map(drop)
+    }
+
+    /// As [`Self::execute`], for who wants to know the result.
+    pub async fn carry_out(&mut self, key: Key, body: api::command::Body) -> Result<api::CommandResult, CliError> {
         let id = key.id.unwrap_or_else(random_id);
         let command = api::Command { id: id_to_bytes(id), linked: false, body: Some(body) };
         let result = self.client.execute(command).await?;
-        self.print_outcome(&result).await
+        self.print_outcome(&result).await?;
+        Ok(result)
     }
 
     /// Prints the result of a command that was sent; a rejection is a failure, with its own exit code.

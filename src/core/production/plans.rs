@@ -164,6 +164,7 @@ mod tests {
     use crate::command::{Body, DefineItem, DemandPeg, FirmPlan, OrderToFirm, SetCalendar};
     use crate::event::EventBody as Event;
     use crate::fixture::ANN;
+    use crate::reply::Summary;
     use crate::shop::{CART, GLUE, PLANT, SHELF, Shop, WHEEL, YARD, code, item};
     use crate::types::{AssetId, BomVersion, Day, OverIssue, Sequence, WorkOrderId};
 
@@ -256,6 +257,7 @@ mod tests {
         else {
             panic!("{record:?}");
         };
+        assert_eq!(Summary::of(record.view()).work_order, None, "it is about no single one");
         assert_eq!((made.order.plan, made.order.output, made.order.start), (Some(plan), YARD, Day(3)));
         assert_eq!(made.order.id, WorkOrderId(record.sequence.0));
         assert_eq!((bought.purchase.item, bought.purchase.location), (WHEEL, SHELF));

@@ -82,7 +82,10 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
     match verb {
         Verb::Create { plant, name, key } => {
             let plant_id = context.names.plant(&plant).await?.plant_id;
-            context.execute(key, Body::CreatePlan(api::CreatePlan { plant_id, name })).await
+            let result = context.carry_out(key, Body::CreatePlan(api::CreatePlan { plant_id, name })).await?;
+            // The sequence of its event is the plan's id.
+            let plan_id = result.position.map_or(0, |position| position.sequence);
+            if context.prints_json() { Ok(()) } else { print(&format!("plan {plan_id}")) }
         }
         Verb::Add { plan, demand, key } => add(context, &plan, &demand, key).await,
         Verb::Remove { plan, lines: remove_line_ids, key } => {

@@ -265,6 +265,9 @@ async fn print_shortages(
 /// The time-phased record of each item: a row for what is there, and one for each bucket in which anything is.
 async fn print_items(context: &mut Context, plans: &Plans, items: &[api::ItemRequirements]) -> Result<(), CliError> {
     let mut rows = Vec::new();
+    // What something goes into stands above it.
+    let mut items: Vec<&api::ItemRequirements> = items.iter().collect();
+    items.sort_by_key(|item| (item.level, item.item_id));
     for item in items {
         let asset = context.names.asset_by_id(item.item_id).await?;
         let number = |number: u64| if number == 0 { String::new() } else { amount(number, asset.scale) };
