@@ -4,9 +4,10 @@
 //! runs on the async runtime. Whatever ends before it was told to ends the node: [`Node::stopped`]
 //! tells which part and why.
 
+mod opening;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -15,18 +16,20 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use self::opening::{Store, open_store};
 use crate::config::{Config, ConfigError};
 use crate::machine;
 use crate::net::{self, Dial, Listener, dial_tcp};
 use crate::replication::backup::{Keeper, KeeperOptions};
+use crate::replication::repair::Repair;
 use crate::replication::{self, ApplyHandle, Fault, FaultCell, Peers, Replica, ReplicationConfig, apply_thread};
 use crate::server::{self, Parts, ServeError, ServerConfig, Service};
+use crate::store::backup::BackupError;
 use crate::store::backup::objects::open_vault;
 use crate::store::backup::retention::Keep;
-use crate::store::backup::{self, BackupError};
-use crate::store::engine::{Engine, EngineOptions, Readers};
-use crate::store::identity::{ClusterId, DataFolder, DiskId, Identity, NodeId};
-use crate::store::log::{Log, LogOptions};
+use crate::store::engine::Readers;
+use crate::store::identity::{ClusterId, DataFolder, Identity};
+use crate::store::log::Log;
 use crate::store::{Disk, StoreError};
 
 /// Why a node did not start, or ended.
@@ -262,7 +265,7 @@ impl Node {
         let cluster = cluster_id(&config);
         let opening = config.clone();
         let opened = machine::blocking(move || open_store(&opening, disk, cluster)).await;
-        let Store { folder, log, log_writer, engine, persister } =
+        let Store { folder, log, log_writer, engine, persister, repair } =
             opened.map_err(|_| NodeError::Ended("recovery"))??;
         let readers = engine.readers();
         let replication = ReplicationConfig {
@@ -277,7 +280,7 @@ impl Node {
         parts.thread("apply", move || apply_body.run())?;
 
         let identity = folder.identity.ok_or(NodeError::Ended("recovery"))?;
-        let replica = open_replica(identity, replication, dial, log, apply, &faults).await?;
+        let replica = open_replica(identity, replication, dial, (log, apply, repair), &faults).await?;
         let keeper = open_keeper(&config, cluster, &replica, &readers).await?;
         let service = Service::new(Parts {
             cluster,
@@ -370,53 +373,16 @@ pub fn cluster_id_of(name: &str) -> ClusterId {
     ClusterId(u128::from_be_bytes(id))
 }
 
-/// What lies in the data folder, open and recovered.
-struct Store {
-    folder: DataFolder,
-    log: Log,
-    log_writer: crate::store::log::LogWriter,
-    engine: Engine,
-    persister: crate::store::persister::Persister,
-}
-
-fn open_store(config: &Config, disk: Disk, cluster: ClusterId) -> Result<Store, StoreError> {
-    let dir: &Path = &config.node.data_dir;
-    backup::restore::refuse_unfinished(&disk, dir)?;
-    let node = NodeId(config.node.id);
-    let mut folder = DataFolder::open(&disk, dir)?;
-    folder.check(cluster, node)?;
-    let options = LogOptions {
-        segment_bytes: config.store.log_segment_mib << 20,
-        cache_bytes: (config.store.log_cache_mib << 20) as usize,
-        // A folder that was used has a log: one that is missing is a lost vote, not a fresh start.
-        create: folder.identity.is_none(),
-        disk: disk.clone(),
-        ..LogOptions::default()
-    };
-    let (log, log_writer) = Log::open(&dir.join("log"), options)?;
-    folder.claim(cluster, node, DiskId::random())?;
-    let options = EngineOptions {
-        disk,
-        cluster,
-        log_purged: log.bounds().purged,
-        sync_interval: Duration::from_millis(config.store.state_sync_ms),
-        ..EngineOptions::default()
-    };
-    let (engine, persister) = Engine::open(dir, options)?;
-    Ok(Store { folder, log, log_writer, engine, persister })
-}
-
 async fn open_replica(
     identity: Identity,
     replication: ReplicationConfig,
     dial: Dial,
-    log: Log,
-    apply: ApplyHandle,
+    (log, apply, repair): (Log, ApplyHandle, Repair),
     faults: &FaultCell,
 ) -> Result<Replica, NodeError> {
     let Identity { cluster, node, disk } = identity;
     let peers = Peers::new(cluster, node.0, disk, replication, dial, faults.clone())?;
-    Ok(Replica::open(peers, log, apply).await?)
+    Ok(Replica::open(peers, log, apply, repair).await?)
 }
 
 fn spawn_replication<L: Listener>(parts: &Parting, replica: &Replica, config: &Config, listener: L) {

@@ -84,7 +84,13 @@ fn check(config: &Config, survivor: &Survivor, new: ClusterId) -> Result<(), Cli
 }
 
 fn words(config: &Config, survivor: &Survivor) -> String {
-    let Survivor { voters, last, committed, identity, .. } = survivor;
+    let Survivor { voters, last, committed, identity, under_repair, .. } = survivor;
+    let lacks = under_repair.as_ref().map_or_else(String::new, |damage| {
+        format!(
+            "This folder was being repaired: its log lacks what it had acknowledged before ({damage}). Any other folder \
+             is to be preferred.\n"
+        )
+    });
     let voters: Vec<String> = voters.iter().map(u64::to_string).collect();
     let appears = if last > committed {
         format!(
@@ -103,7 +109,7 @@ fn words(config: &Config, survivor: &Survivor) -> String {
          \n\
          What may be lost: every command that the other nodes acknowledged behind entry {last}, if there was any. \
          Whoever was told of it holds a promise that this cluster will not keep: compare with what clients recorded.\n\
-         {appears}\
+         {lacks}{appears}\
          If another folder is left whose log goes further, recover that one instead.",
         node = identity.node,
         name = config.cluster.name,
@@ -119,6 +125,7 @@ fn facts(survivor: &Survivor, new: ClusterId, done: bool) -> serde_json::Value {
         "old_cluster_id": format!("{:032x}", survivor.identity.cluster.0),
         "new_cluster_id": format!("{:032x}", new.0),
         "voters": survivor.voters,
+        "under_repair": survivor.under_repair,
         "last": position(survivor.last),
         "committed": position(survivor.committed),
         "recovered": done,

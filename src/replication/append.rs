@@ -75,7 +75,7 @@ where
     let mut acknowledged = peers.roster().acknowledged(target, term);
     let requests = futures::stream::iter([first]).chain(input).map(move |request| {
         sent.sent(Instant::now());
-        wire::append(&route, request, acknowledged.take())
+        wire::append(&route, request, acknowledged.take(), None)
     });
     let config = peers.config();
     let answers = match timeout(config.connect_timeout + config.call_timeout, client.append(requests)).await {
@@ -101,12 +101,21 @@ struct Answers {
 
 type Answer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
 
-/// A follower's answer to one append, unless openraft must not see it: that a follower lacks what it
-/// had acknowledged is impossible to it.
-pub(super) fn read_answer(response: pb::AppendResponse, roster: &Roster, from: NodeId, term: u64) -> Answer {
+/// A follower's answer to one append, unless openraft must not see it. That a follower lacks what it had
+/// acknowledged is right only of one that is under repair: openraft, which would take it from any, is not told by
+/// others. `last` is the last index of this leader's log.
+pub(super) fn read_answer(response: pb::AppendResponse, roster: &Roster, from: (NodeId, u64), last: u64) -> Answer {
+    let (from, term) = from;
+    let repair = response.repair;
     let answer = wire::parse_append_answer(response).map_err(|error| unreachable(&error))?;
     match &answer {
+        Err(StreamAppendError::HigherVote(_)) => return Ok(answer),
+        _ if repair == 0 => roster.is_well(from),
+        _ => roster.under_repair(from, term, repair, last),
+    }
+    match &answer {
         Ok(matched) => roster.acknowledge(from, term, *matched),
+        Err(StreamAppendError::Conflict(_)) if repair != 0 => roster.forgive(from),
         Err(StreamAppendError::Conflict(conflict)) if roster.reverted(from, term, *conflict) => {
             return Err(unreachable(&"the follower lacks what it acknowledged"));
         }
@@ -128,7 +137,8 @@ async fn next_answer(state: Option<Answers>) -> Option<(Answer, Option<Answers>)
             Ok(Ok(None)) => return None,
             Ok(Ok(Some(response))) => {
                 state.progress.answered(Instant::now());
-                let answer = read_answer(response, state.peers.roster(), state.target, state.term);
+                let answer =
+                    read_answer(response, state.peers.roster(), (state.target, state.term), state.peers.last_index());
                 let state = answer.is_ok().then_some(state);
                 return Some((answer, state));
             }

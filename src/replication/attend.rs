@@ -94,7 +94,8 @@ impl Replica {
                 },
                 ended = self.attend(id, &node) => ended,
             };
-            if ended && self.is_dead(id, &node).await {
+            // A node under repair must not lead, nor let go of anybody.
+            if ended && !self.shared.repair.stands() && self.is_dead(id, &node).await {
                 self.elect_another(id).await?;
             }
             sleep(self.shared.peers.config().heartbeat).await;

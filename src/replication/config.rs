@@ -203,6 +203,9 @@ impl ReplicationConfig {
             max_in_snapshot_log_to_keep: if self.hold_log { u64::MAX } else { self.keep_entries },
             purge_batch_size: (self.keep_entries / 8).max(1),
             api_channel_size: Some(PROPOSALS_MAX as u64 * 2),
+            // A follower under repair begins anew. Others that lack what they acknowledged are not heard by
+            // openraft: see the roster.
+            allow_log_reversion: Some(true),
             // Leadership is won by an election alone: a restarted leader has no lease to stand on.
             enable_leader_restore: Some(false),
             enable_pre_vote: Some(true),

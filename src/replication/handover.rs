@@ -78,7 +78,9 @@ impl Replica {
             let acked = metrics.heartbeat.as_ref().and_then(|peers| *peers.get(id)?);
             acked.is_some_and(|acked| acked.elapsed() < fresh)
         };
-        let mut voters = metrics.membership_config.voter_ids().filter(|id| *id != me).filter(alive);
+        let under_repair = self.shared.peers.roster().all_under_repair();
+        let fit = |id: &NodeId| alive(id) && !under_repair.contains(id);
+        let mut voters = metrics.membership_config.voter_ids().filter(|id| *id != me).filter(fit);
         if let Some(to) = to {
             return voters.any(|id| id == to).then_some(to).ok_or(TransferError::NoCandidate);
         }

@@ -31,6 +31,7 @@ mod purged;
 mod read_index;
 mod receive;
 pub mod recover;
+pub mod repair;
 mod replica;
 pub mod restore;
 mod roster;

@@ -115,6 +115,11 @@ impl Peers {
         let _ = self.shared.log.set(log.clone());
     }
 
+    /// The last index of this node's log, counting what is not on disk yet; 0 in an empty one.
+    pub(super) fn last_index(&self) -> u64 {
+        self.shared.log.get().and_then(|log| log.bounds().last).map_or(0, |last| last.index.0)
+    }
+
     /// The cluster.
     #[must_use]
     pub fn cluster(&self) -> ClusterId {
@@ -321,6 +326,13 @@ impl NetStreamAppend<TypeConfig> for Peer {
 }
 
 impl Peer {
+    /// A voter's answer; whether it is under repair is kept, to be shown.
+    fn read_ballot(&self, answer: Option<pb::BallotAnswer>) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let under_repair = answer.as_ref().is_some_and(|answer| answer.under_repair);
+        self.peers.roster().note_repair(self.target, under_repair);
+        wire::parse_ballot_answer(answer).map_err(|error| unreachable(&error))
+    }
+
     /// Each request as a call of its own, in order.
     fn heartbeats<'s, S>(
         &'s self,
@@ -336,12 +348,15 @@ impl Peer {
                 self.peers.check_may_speak()?;
                 let term = request.vote.leader_id.term;
                 let acknowledged = self.peers.roster().acknowledged(self.target, term);
-                let append = wire::append(&self.route(), request, acknowledged);
+                let goal = self.peers.roster().repair_goal(self.target, term);
+                let goal = goal.map(|(repair, index)| pb::RepairGoal { repair, index });
+                let append = wire::append(&self.route(), request, acknowledged, goal);
                 let request = pb::HeartbeatRequest { append: Some(append) };
                 let ask = |mut client: Client| async move { client.heartbeat(request).await };
                 let response = self.ask(RPCTypes::AppendEntries, &option, ask).await?;
                 self.peers.figures().heard(self.target, Sign::Heartbeat);
-                append::read_answer(response.append.unwrap_or_default(), self.peers.roster(), self.target, term)
+                let answer = response.append.unwrap_or_default();
+                append::read_answer(answer, self.peers.roster(), (self.target, term), self.peers.last_index())
             }
         })
     }
@@ -357,7 +372,7 @@ impl NetVote<TypeConfig> for Peer {
         let request = pb::VoteRequest { header: Some(self.route().header()), ballot: Some(wire::ballot(&rpc)) };
         let ask = |mut client: Client| async move { client.vote(request).await };
         let response = self.ask(RPCTypes::Vote, &option, ask).await?;
-        wire::parse_ballot_answer(response.answer).map_err(|error| unreachable(&error))
+        self.read_ballot(response.answer)
     }
 
     async fn pre_vote(
@@ -369,7 +384,7 @@ impl NetVote<TypeConfig> for Peer {
         let request = pb::PreVoteRequest { header: Some(self.route().header()), ballot: Some(wire::ballot(&rpc)) };
         let ask = |mut client: Client| async move { client.pre_vote(request).await };
         let response = self.ask(RPCTypes::Vote, &option, ask).await?;
-        wire::parse_ballot_answer(response.answer).map_err(|error| unreachable(&error))
+        self.read_ballot(response.answer)
     }
 }
 

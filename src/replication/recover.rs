@@ -18,7 +18,7 @@ use super::types::{Membership, Node, NodeId, Vote};
 use crate::core::types::{LogIndex, Term};
 use crate::store::identity::{ClusterId, DataFolder, Identity};
 use crate::store::log::{Log, LogEntry, LogOptions};
-use crate::store::{Disk, Position, StoreError, snapshot};
+use crate::store::{Disk, Position, StoreError, repair, snapshot, vote};
 
 /// The file that says which cluster is being founded, until that is done.
 const FOUNDING: &str = "FOUNDING";
@@ -37,6 +37,8 @@ pub struct Survivor {
     pub last: Position,
     /// The last one that is known to have been committed; a later one may have been, too.
     pub committed: Position,
+    /// What was damaged, when the node was being repaired: its log lacks what it had acknowledged before.
+    pub under_repair: Option<String>,
     /// The cluster that was being founded when that was broken off.
     pub broken_off: Option<ClusterId>,
     dir: PathBuf,
@@ -78,10 +80,24 @@ impl Survivor {
             path: dir.join("log"),
             reason: "a log without an entry has nothing to begin with",
         })?;
-        let membership = last_membership(&disk, &snapshots, &log)?;
+        let membership = last_membership(&disk, &snapshots, Some(&log))?;
         let voters = membership.map(|membership| membership.voter_ids().collect()).unwrap_or_default();
+        let under_repair = repair::read(&disk, dir)?.mark.map(|mark| mark.cause());
         let dir = dir.to_owned();
-        Ok(Self { identity, voters, last, committed, broken_off, dir, folder, snapshots, log, writer, disk })
+        Ok(Self {
+            identity,
+            voters,
+            last,
+            committed,
+            under_repair,
+            broken_off,
+            dir,
+            folder,
+            snapshots,
+            log,
+            writer,
+            disk,
+        })
     }
 
     /// Makes this folder the whole of a new cluster, which reaches its node by these addresses. Can
@@ -98,8 +114,9 @@ impl Survivor {
         snapshot::rename_cluster(&disk, &snapshots, cluster)?;
         folder.rename_cluster(cluster)?;
         let me = identity.node.0;
-        let voted = log.vote().and_then(|bytes| codec::decode_vote(&bytes).ok());
-        let term = voted.map_or(0, |vote| vote.leader_id.term).max(last.term.0) + 1;
+        let voted = [log.vote(), vote::read(&disk, &dir.join(vote::FILE_NAME))?];
+        let voted = voted.into_iter().flatten().filter_map(|bytes| codec::decode_vote(&bytes).ok());
+        let term = voted.map(|vote| vote.leader_id.term).max().unwrap_or(0).max(last.term.0) + 1;
         let nodes = BTreeMap::from([(me, Node { disk: Some(identity.disk), ..node })]);
         let membership =
             Membership::new(vec![BTreeSet::from([me])], nodes).map_err(|error| Fault::Raft(error.to_string()))?;
@@ -110,6 +127,8 @@ impl Survivor {
             wait(|done| log.save_vote(vote, done))?;
             wait(|done| log.append(vec![entry], done))
         })?;
+        // Nobody could end a repair here, and there is nobody else to vote.
+        repair::abandon(&disk, &dir)?;
         disk.remove_file(&founding)?;
         Ok(disk.sync_folder(&dir)?)
     }
@@ -120,7 +139,18 @@ fn cluster_named(bytes: &[u8]) -> Option<ClusterId> {
 }
 
 /// The newest membership in the folder: in the log, or in the newest snapshot.
-fn last_membership(disk: &Disk, snapshots: &Path, log: &Log) -> Result<Option<Membership>, Fault> {
+pub(super) fn last_membership(disk: &Disk, snapshots: &Path, log: Option<&Log>) -> Result<Option<Membership>, Fault> {
+    if let Some(found) = log.map(last_in_log).transpose()?.flatten() {
+        return Ok(Some(found));
+    }
+    if !disk.exists(snapshots)? {
+        return Ok(None);
+    }
+    let kept = snapshot::newest_membership(disk, snapshots)?;
+    Ok(kept.and_then(|bytes| codec::decode_roll(&bytes).ok()).map(|(membership, _)| membership))
+}
+
+fn last_in_log(log: &Log) -> Result<Option<Membership>, Fault> {
     let bounds = log.bounds();
     let mut next = bounds.purged.map_or(LogIndex(0), |purged| LogIndex(purged.index.0 + 1));
     let end = LogIndex(bounds.last.map_or(0, |last| last.index.0 + 1));
@@ -138,9 +168,5 @@ fn last_membership(disk: &Disk, snapshots: &Path, log: &Log) -> Result<Option<Me
             }
         }
     }
-    if found.is_some() {
-        return Ok(found);
-    }
-    let kept = snapshot::newest_membership(disk, snapshots)?;
-    Ok(kept.and_then(|bytes| codec::decode_roll(&bytes).ok()).map(|(membership, _)| membership))
+    Ok(found)
 }

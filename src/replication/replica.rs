@@ -27,6 +27,7 @@ use super::log_store::LogStore;
 use super::network::Peers;
 use super::read_index::ReadIndex;
 use super::receive::Receiver;
+use super::repair::Repair;
 use super::service::Service;
 use super::state_machine::StateMachine;
 use super::status::{self, Leadership, Published, Status};
@@ -140,6 +141,8 @@ pub(super) struct Shared {
     pub log: Log,
     /// Where work with backups waits.
     pub desk: Arc<Desk>,
+    /// This node's own.
+    pub repair: Repair,
     in_flight: Arc<Semaphore>,
 }
 
@@ -156,9 +159,11 @@ impl Replica {
     ///
     /// # Errors
     /// When what is on disk cannot be read or contradicts itself.
-    pub async fn open(peers: Peers, log: Log, apply: ApplyHandle) -> Result<Self, Fault> {
+    pub async fn open(peers: Peers, log: Log, apply: ApplyHandle, repair: Repair) -> Result<Self, Fault> {
         let stopped = |error: &dyn std::fmt::Display| Fault::Raft(error.to_string());
-        let config = Arc::new(peers.config().to_raft().map_err(|error| stopped(&error))?);
+        let mut config = peers.config().to_raft().map_err(|error| stopped(&error))?;
+        config.enable_elect = !repair.stands();
+        let config = Arc::new(config);
         peers.send_from(&log);
         let log_store = LogStore::new(log.clone(), apply.faults().clone());
         let machine = StateMachine::new(apply.clone());
@@ -179,6 +184,7 @@ impl Replica {
             in_flight: Arc::new(Semaphore::new(UNITS_MAX as usize)),
             log,
             desk: Arc::default(),
+            repair,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -195,6 +201,7 @@ impl Replica {
             read_index: self.shared.read_index.clone(),
             receiver: self.shared.receiver.clone(),
             desk: self.shared.desk.clone(),
+            repair: self.shared.repair.clone(),
         }
     }
 
@@ -342,7 +349,9 @@ impl Replica {
     pub fn status(&self) -> Status {
         let sequence = self.shared.apply.published().borrow().sequence;
         let measured = Measured { log_syncs: self.shared.log.sync_times(), ..self.shared.peers.figures().measured() };
-        status::status(&self.shared.raft, sequence, measured)
+        let own = self.shared.repair.status();
+        let under_repair = self.shared.peers.roster().all_under_repair();
+        status::status(&self.shared.raft, sequence, measured, own, &under_repair)
     }
 
     /// Who leads, and each change of it.

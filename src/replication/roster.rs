@@ -4,7 +4,7 @@
 //! A node that comes back under its old id with another disk, or with its disk put back to an older
 //! state, has forgotten what it voted and acknowledged. It would be counted twice, so it is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::codec;
@@ -47,6 +47,19 @@ struct Inner {
     met: BTreeMap<NodeId, DiskId>,
     /// What each follower acknowledged last, to this node as the leader of a term.
     acknowledged: BTreeMap<NodeId, Acknowledged>,
+    /// Members that said they are under repair.
+    under_repair: BTreeMap<NodeId, Patient>,
+}
+
+/// What is known of a member that is under repair.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Patient {
+    /// The term in which it told this node as its leader; 0 when it told it as a candidate.
+    term: u64,
+    /// The number of its repair.
+    repair: u64,
+    /// The last index of this leader's log when it was told.
+    goal: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,9 +79,10 @@ impl Roster {
     pub fn set_members(&self, membership: &Membership) {
         let mut inner = self.lock();
         inner.members = membership.nodes().map(|(id, node)| (*id, node.clone())).collect();
-        let Inner { members, met, acknowledged } = &mut *inner;
+        let Inner { members, met, acknowledged, under_repair } = &mut *inner;
         met.retain(|id, _| members.contains_key(id));
         acknowledged.retain(|id, _| members.contains_key(id));
+        under_repair.retain(|id, _| members.contains_key(id));
     }
 
     /// How many members there are.
@@ -111,6 +125,51 @@ impl Roster {
     /// What a follower acknowledged to this node as the leader of `term`.
     pub fn acknowledged(&self, id: NodeId, term: u64) -> Option<LogId> {
         self.lock().acknowledged.get(&id).filter(|known| known.term == term).map(|known| known.last)
+    }
+
+    /// A follower said that it is under repair: what it had acknowledged it may lack, and is sent again. `last` is
+    /// the last index of this leader's log. All that the follower ever acknowledged to this leader, or to another one
+    /// before, is there at most, so that this is what it must have before it votes again.
+    pub fn under_repair(&self, id: NodeId, term: u64, repair: u64, last: u64) {
+        let mut inner = self.lock();
+        let known = inner.under_repair.get(&id).is_some_and(|known| (known.term, known.repair) == (term, repair));
+        if !known {
+            tracing::warn!(node = id, goal = last, "a follower is under repair: it is sent what it lacks");
+            inner.under_repair.insert(id, Patient { term, repair, goal: last });
+        }
+    }
+
+    /// A follower that is under repair lacks an entry. Whatever it had acknowledged does not count any more.
+    pub fn forgive(&self, id: NodeId) {
+        self.lock().acknowledged.remove(&id);
+    }
+
+    /// A voter said to this node as a candidate whether it is under repair.
+    pub fn note_repair(&self, id: NodeId, under_repair: bool) {
+        let mut inner = self.lock();
+        if under_repair {
+            inner.under_repair.entry(id).or_default();
+        } else {
+            inner.under_repair.remove(&id);
+        }
+    }
+
+    /// A follower said that it is not under repair.
+    pub fn is_well(&self, id: NodeId) {
+        if self.lock().under_repair.remove(&id).is_some() {
+            tracing::info!(node = id, "a follower is repaired");
+        }
+    }
+
+    /// The repair of a follower and what it must have to end it, told to this node as the leader of `term`.
+    pub fn repair_goal(&self, id: NodeId, term: u64) -> Option<(u64, u64)> {
+        let inner = self.lock();
+        inner.under_repair.get(&id).filter(|known| known.term == term).map(|known| (known.repair, known.goal))
+    }
+
+    /// The members that are under repair, as far as this node was told.
+    pub fn all_under_repair(&self) -> BTreeSet<NodeId> {
+        self.lock().under_repair.keys().copied().collect()
     }
 
     /// Whether a follower that says it does not have the entry `conflict` had acknowledged it, which

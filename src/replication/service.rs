@@ -25,8 +25,10 @@ use super::fault::Fault;
 use super::network::{Peers, STRANGER_METADATA};
 use super::read_index::ReadIndex;
 use super::receive::Receiver;
+use super::repair::{self, Heartbeat, Repair};
 use super::replica::ReadError;
 use super::roster::{Stranger, still_has};
+use super::state_machine::SnapshotData;
 use super::types::{NodeId, Raft, TypeConfig};
 use super::wire::{self, Route, check_header};
 use crate::core::planted::{self, Mistake};
@@ -45,6 +47,7 @@ pub struct Service {
     pub(super) read_index: ReadIndex,
     pub(super) receiver: Receiver,
     pub(super) desk: Arc<Desk>,
+    pub(super) repair: Repair,
 }
 
 impl std::fmt::Debug for Service {
@@ -105,8 +108,12 @@ impl Service {
     fn parse_append(&self, request: pb::AppendRequest) -> Result<AppendEntriesRequest<TypeConfig>, Status> {
         self.check(request.header.as_ref())?;
         let acknowledged = request.acknowledged.map(wire::parse_log_id);
+        let source = request.header.as_ref().map_or(0, |header| header.source);
+        let bytes = request.entries.iter().map(|entry| entry.payload.len()).sum();
         let append = wire::parse_append(request)?;
-        if let Some(acknowledged) = acknowledged {
+        self.repair.took_entries(source, append.entries.len(), bytes);
+        // Of a node under repair it is known what it lacks.
+        if let Some(acknowledged) = acknowledged.filter(|_| !self.repair.stands()) {
             self.check_acknowledged(append.vote.leader_id.term, codec::position(acknowledged))?;
         }
         Ok(append)
@@ -203,8 +210,13 @@ impl RaftService for Service {
     ) -> Result<Response<Self::AppendStream>, Status> {
         let refusal = Refusal::default();
         let requests = requests(self.clone(), request.into_inner(), self.config.append_idle, refusal.clone());
-        let answers = self.raft.stream_append(requests).map(|answer| match answer {
-            Ok(answer) => Ok(wire::append_answer(answer)),
+        let (repair, begun) = (self.repair.clone(), self.repair.number());
+        let answers = self.raft.stream_append(requests).map(move |answer| match answer {
+            Ok(answer) => {
+                // A conflict may have been found before the repair ended.
+                let number = if answer.is_ok() { repair.number() } else { begun };
+                Ok(wire::append_answer(answer, number))
+            }
             Err(fatal) => Err(stopped(fatal)),
         });
         let end = futures::stream::once(async move { refusal.take().map(Err) }).filter_map(std::future::ready);
@@ -217,6 +229,9 @@ impl RaftService for Service {
     ) -> Result<Response<pb::HeartbeatResponse>, Status> {
         let append = request.into_inner().append.ok_or(wire::WireError("no append"))?;
         let source = append.header.as_ref().map_or(0, |header| header.source);
+        let goal = append.repair_goal;
+        // A conflict is found before the repair may end, and told after.
+        let repair = self.repair.number();
         let append = self.parse_append(append)?;
         if !append.entries.is_empty() {
             return Err(wire::WireError("a heartbeat carries no entries").into());
@@ -228,7 +243,19 @@ impl RaftService for Service {
             if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
                 self.peers.figures().led_by(source);
             }
-            let answer = wire::append_answer(wire::heartbeat_answer(answer, previous));
+            let answer = wire::heartbeat_answer(answer, previous);
+            if let (Ok(Some(matched)), true) = (&answer, self.repair.stands()) {
+                let heartbeat = Heartbeat { leader: source, matched: matched.index, goal };
+                if self.repair.heard(heartbeat) {
+                    self.repair.finish().await.map_err(|fault| {
+                        let status = Status::internal(fault.to_string());
+                        self.peers.faults().report(fault);
+                        status
+                    })?;
+                }
+            }
+            let number = if answer.is_ok() { self.repair.number() } else { repair };
+            let answer = wire::append_answer(answer, number);
             Ok(pb::HeartbeatResponse { append: Some(answer) })
         })
         .await
@@ -239,8 +266,11 @@ impl RaftService for Service {
         self.check(request.header.as_ref())?;
         let ballot = wire::parse_ballot(request.ballot)?;
         self.soon(async {
-            let answer = self.raft.vote(ballot).await.map_err(stopped)?;
-            Ok(pb::VoteResponse { answer: Some(wire::ballot_answer(&answer)) })
+            let answer = match self.repair.may_vote(repair::last_of(&ballot)) {
+                true => self.raft.vote(ballot).await.map_err(stopped)?,
+                false => Repair::refusal(&self.raft),
+            };
+            Ok(pb::VoteResponse { answer: Some(wire::ballot_answer(&answer, self.repair.stands())) })
         })
         .await
     }
@@ -250,8 +280,11 @@ impl RaftService for Service {
         self.check(request.header.as_ref())?;
         let ballot = wire::parse_ballot(request.ballot)?;
         self.soon(async {
-            let answer = self.raft.pre_vote(ballot).await.map_err(stopped)?;
-            Ok(pb::PreVoteResponse { answer: Some(wire::ballot_answer(&answer)) })
+            let answer = match self.repair.may_vote(repair::last_of(&ballot)) {
+                true => self.raft.pre_vote(ballot).await.map_err(stopped)?,
+                false => Repair::refusal(&self.raft),
+            };
+            Ok(pb::PreVoteResponse { answer: Some(wire::ballot_answer(&answer, self.repair.stands())) })
         })
         .await
     }
@@ -263,6 +296,9 @@ impl RaftService for Service {
         let request = request.into_inner();
         self.check(request.header.as_ref())?;
         let transfer = wire::parse_transfer(request)?;
+        if self.repair.stands() {
+            return Err(Status::failed_precondition("this node is under repair and cannot lead"));
+        }
         self.soon(async {
             let answer = self.raft.handle_transfer_leader(transfer).await.map_err(stopped)?;
             Ok(wire::transfer_answer(answer))
@@ -288,8 +324,12 @@ impl RaftService for Service {
         &self,
         request: Request<Streaming<pb::InstallSnapshotRequest>>,
     ) -> Result<Response<pb::InstallSnapshotResponse>, Status> {
-        let (vote, snapshot) =
-            self.receiver.receive(request.into_inner(), |header| self.check(header).map(drop)).await?;
+        let mut source = 0;
+        let check = |header: Option<&pb::Header>| self.check(header).map(|from| source = from);
+        let (vote, snapshot) = self.receiver.receive(request.into_inner(), check).await?;
+        if let SnapshotData::Received(received) = &snapshot.snapshot {
+            self.repair.took_snapshot(source, received.bytes());
+        }
         let answer = self.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
         Ok(Response::new(pb::InstallSnapshotResponse { vote: Some(wire::vote(&answer.vote)) }))
     }
@@ -327,6 +367,10 @@ impl RaftService for Service {
         let request = request.into_inner();
         self.check(request.header.as_ref())?;
         let work = wire::parse_backup_work(request.work)?;
+        if self.repair.stands() {
+            let reason = "this node is under repair".to_owned();
+            return Ok(Response::new(pb::AssignBackupWorkResponse { reason, ..Default::default() }));
+        }
         let answer = match self.desk.put(work, backup::now_ms()) {
             // It is what was asked for that is being done.
             Ok(backup_id) | Err(Declined::AtIt { backup: backup_id }) => {

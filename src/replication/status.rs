@@ -1,6 +1,6 @@
 //! What a node is, knows and has applied, for those who ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
@@ -8,6 +8,7 @@ use openraft::metrics::RaftMetrics;
 use openraft::{Instant as _, ServerState};
 
 use super::figures::{Measured, Sample};
+use super::repair::RepairStatus;
 use super::types::{LogId, Node, NodeId, Raft, TypeConfig};
 use crate::core::StateDigest;
 use crate::core::types::{LogIndex, Sequence, Term, Timestamp};
@@ -62,6 +63,8 @@ pub struct PeerStatus {
     pub voter: bool,
     /// How far its log is known to equal the leader's. `None` on nodes that do not lead.
     pub matched: Option<LogIndex>,
+    /// It said that it is under repair, and has no vote meanwhile. Known to the leader, and to who asked for its vote.
+    pub under_repair: bool,
 }
 
 /// The state of the cluster, as one node sees it.
@@ -91,6 +94,8 @@ pub struct Status {
     pub members: BTreeMap<NodeId, PeerStatus>,
     /// What this node measured.
     pub measured: Measured,
+    /// This node's own repairs.
+    pub repair: RepairStatus,
 }
 
 type Metrics = RaftMetrics<TypeConfig>;
@@ -124,7 +129,13 @@ pub(super) fn leadership(raft: &Raft, quorum_loss: Duration) -> Leadership {
 }
 
 /// The whole status.
-pub(super) fn status(raft: &Raft, sequence: Sequence, measured: Measured) -> Status {
+pub(super) fn status(
+    raft: &Raft,
+    sequence: Sequence,
+    measured: Measured,
+    repair: RepairStatus,
+    under_repair: &BTreeSet<NodeId>,
+) -> Status {
     let metrics = metrics(raft);
     let index = |id: Option<LogId>| id.map(|id| LogIndex(id.index));
     let voters: Vec<NodeId> = metrics.membership_config.voter_ids().collect();
@@ -132,6 +143,7 @@ pub(super) fn status(raft: &Raft, sequence: Sequence, measured: Measured) -> Sta
         node: node.clone(),
         voter: voters.contains(id),
         matched: metrics.replication.as_ref().and_then(|peers| index(*peers.get(id)?)),
+        under_repair: if *id == metrics.id { repair.now.is_some() } else { under_repair.contains(id) },
     };
     let role = match metrics.state {
         _ if metrics.running_state.is_err() => Role::Stopped,
@@ -154,6 +166,7 @@ pub(super) fn status(raft: &Raft, sequence: Sequence, measured: Measured) -> Sta
         sequence,
         members: metrics.membership_config.nodes().map(|(id, node)| (*id, member(id, node))).collect(),
         measured,
+        repair,
     }
 }
 

@@ -25,6 +25,7 @@ impl Replica {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             shared.peers.roster().set_members(status::metrics(&shared.raft).membership_config.membership());
+            shared.repair.release(&shared.raft);
             let now = status::leadership(&shared.raft, config.quorum_loss);
             let (figures, members) = (shared.peers.figures(), shared.peers.roster().len());
             if now.serving {

@@ -114,6 +114,7 @@ pub(super) fn append(
     route: &Route,
     request: AppendEntriesRequest<TypeConfig>,
     acknowledged: Option<LogId>,
+    repair_goal: Option<pb::RepairGoal>,
 ) -> pb::AppendRequest {
     let entry =
         |entry: Entry| pb::Entry { id: Some(log_id(entry.log_id)), payload: codec::encode_payload(&entry.payload) };
@@ -124,6 +125,7 @@ pub(super) fn append(
         entries: request.entries.into_iter().map(entry).collect(),
         committed: request.leader_commit.map(log_id),
         acknowledged: acknowledged.map(log_id),
+        repair_goal,
     }
 }
 
@@ -157,14 +159,15 @@ pub(super) fn parse_append(request: pb::AppendRequest) -> Result<AppendEntriesRe
 /// A follower's answer to one append of a stream.
 pub(super) type AppendAnswer = Result<Option<LogId>, StreamAppendError<TypeConfig>>;
 
-pub(super) fn append_answer(answer: AppendAnswer) -> pb::AppendResponse {
+/// `repair` is the number of the repair that the answering node is under, or 0.
+pub(super) fn append_answer(answer: AppendAnswer, repair: u64) -> pb::AppendResponse {
     use pb::append_response::Result as Answer;
     let result = match answer {
         Ok(id) => Answer::Matched(pb::Matched { id: id.map(log_id) }),
         Err(StreamAppendError::Conflict(id)) => Answer::Conflict(log_id(id)),
         Err(StreamAppendError::HigherVote(higher)) => Answer::HigherVote(vote(&higher)),
     };
-    pb::AppendResponse { result: Some(result) }
+    pb::AppendResponse { result: Some(result), repair }
 }
 
 pub(super) fn parse_append_answer(response: pb::AppendResponse) -> Result<AppendAnswer, WireError> {
@@ -203,8 +206,9 @@ pub(super) fn parse_ballot(ballot: Option<pb::Ballot>) -> Result<VoteRequest<Typ
     Ok(request)
 }
 
-pub(super) fn ballot_answer(response: &VoteResponse<TypeConfig>) -> pb::BallotAnswer {
+pub(super) fn ballot_answer(response: &VoteResponse<TypeConfig>, under_repair: bool) -> pb::BallotAnswer {
     pb::BallotAnswer {
+        under_repair,
         vote: Some(vote(&response.vote)),
         granted: response.vote_granted,
         last: response.last_log_id.map(log_id),
@@ -335,6 +339,7 @@ mod tests {
             entries: entries.iter().map(|&(term, index)| entry(term, index)).collect(),
             committed: None,
             acknowledged: None,
+            repair_goal: None,
         }
     }
 
@@ -370,8 +375,8 @@ mod tests {
         let answers: [AppendAnswer; 4] =
             [Ok(Some(id)), Ok(None), Err(StreamAppendError::Conflict(id)), Err(StreamAppendError::HigherVote(vote))];
         for answer in answers {
-            assert_eq!(parse_append_answer(append_answer(answer.clone())).unwrap(), answer);
+            assert_eq!(parse_append_answer(append_answer(answer.clone(), 0)).unwrap(), answer);
         }
-        assert!(parse_append_answer(pb::AppendResponse { result: None }).is_err());
+        assert!(parse_append_answer(pb::AppendResponse::default()).is_err());
     }
 }

@@ -10,6 +10,7 @@ use super::errors::Refusal;
 use super::reads::Reads;
 use crate::core::types::LogIndex;
 use crate::proto::v1 as pb;
+use crate::replication::repair::RepairStatus;
 use crate::replication::{self, Life, Measured, Node, NodeId, PeerStatus, Replica, Role};
 use crate::store::identity::ClusterId;
 
@@ -53,6 +54,7 @@ impl Cluster {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             time: time.0,
             figures: Some(figures(&status.measured)),
+            repair: repair(&status.repair),
         })
     }
 
@@ -107,6 +109,33 @@ fn figures(measured: &Measured) -> pb::Figures {
     }
 }
 
+fn repair(status: &RepairStatus) -> Option<pb::Repair> {
+    let count = status.count;
+    if let Some(now) = &status.now {
+        return Some(pb::Repair {
+            count,
+            under_way: true,
+            damage: now.cause.clone(),
+            aside: now.aside.clone(),
+            begun_ms: now.begun_ms,
+            goal_index: now.goal.unwrap_or(0),
+            matched_index: now.matched,
+            ..pb::Repair::default()
+        });
+    }
+    status.last.as_ref().map(|last| pb::Repair {
+        count,
+        damage: last.cause.clone(),
+        aside: last.aside.clone(),
+        begun_ms: last.begun_ms,
+        ended_ms: last.ended_ms,
+        from_node_id: last.from,
+        entries: last.entries,
+        bytes: last.bytes,
+        ..pb::Repair::default()
+    })
+}
+
 fn member(id: NodeId, peer: &PeerStatus, life: Option<&Life>) -> pb::Member {
     pb::Member {
         node_id: id,
@@ -117,6 +146,7 @@ fn member(id: NodeId, peer: &PeerStatus, life: Option<&Life>) -> pb::Member {
         disk_id: peer.node.disk.map(|disk| format!("{:032x}", disk.0)).unwrap_or_default(),
         phi: life.and_then(|life| life.phi),
         silence_ms: life.map(|life| millis(life.silence)),
+        under_repair: peer.under_repair,
     }
 }
 

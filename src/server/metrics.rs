@@ -94,6 +94,9 @@ pub fn render(status: &Status, backups: Option<&BackupStatus>) -> String {
     page.0.register("build_info", "The version that runs", build);
     log(&mut page, status);
     cluster(&mut page, status);
+    page.count("repairs", "Repairs of this data folder by the other nodes", status.repair.count);
+    let under_repair = u64::from(status.repair.now.is_some());
+    page.gauge("under_repair", "Whether this node is under repair and has no vote", under_repair);
     peers(&mut page, status);
     if let Some(status) = backups {
         self::backups(&mut page, status);
@@ -208,13 +211,15 @@ mod tests {
 
     use super::*;
     use crate::core::types::{LogIndex, Sequence, Term};
+    use crate::replication::repair::{RepairStatus, UnderRepair};
     use crate::replication::{Life, Measured, Node, PeerStatus, Spans};
 
     #[test]
     fn every_figure_is_told_with_its_help() {
         let spans = Spans { count: 2, last: Duration::from_millis(80), total: Duration::from_millis(300) };
         let life = Life { silence: Duration::from_millis(40), phi: Some(0.25) };
-        let member = PeerStatus { node: Node::at("h:1", "h:2"), voter: true, matched: Some(LogIndex(9)) };
+        let member =
+            PeerStatus { node: Node::at("h:1", "h:2"), voter: true, matched: Some(LogIndex(9)), under_repair: false };
         let status = Status {
             node: 1,
             role: Role::Leader,
@@ -234,6 +239,7 @@ mod tests {
                 peers: BTreeMap::from([(2, life)]),
                 ..Measured::default()
             },
+            repair: RepairStatus { count: 2, now: Some(UnderRepair::default()), last: None },
         };
         let backups = BackupStatus {
             backups: 3,
@@ -255,6 +261,8 @@ mod tests {
             "counterfoil_peer_silence_seconds{node=\"2\"} 0.04",
             "counterfoil_peer_matched_index{node=\"2\"} 9",
             "# HELP counterfoil_peer_phi ",
+            "counterfoil_repairs_total 2",
+            "counterfoil_under_repair 1",
             "counterfoil_backups 3",
             "counterfoil_backup_age_seconds 90.0",
             "counterfoil_backup_recovery_rate 1.0",

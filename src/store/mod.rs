@@ -22,6 +22,7 @@ pub mod log;
 pub mod persister;
 mod planted;
 mod recovery;
+pub mod repair;
 mod segment;
 mod sled_sync;
 pub mod snapshot;
@@ -32,6 +33,7 @@ pub mod testing;
 mod tests;
 mod unpack;
 pub mod verify;
+pub mod vote;
 
 pub use engine::Readers;
 pub use error::StoreError;

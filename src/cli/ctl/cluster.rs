@@ -10,6 +10,9 @@ use crate::client::{ClientError, api};
 /// Between two looks at whether a new node has caught up.
 const SYNC_POLL: Duration = Duration::from_millis(500);
 
+/// Nanoseconds of a millisecond.
+const NANOS: u64 = 1_000_000;
+
 /// The reason of the refusal of a node that has not.
 const NOT_IN_SYNC: &str = "NOT_IN_SYNC";
 
@@ -160,7 +163,7 @@ fn print_status(status: &api::GetStatusResponse) -> Result<(), CliError> {
         0 => "none".to_owned(),
         id => format!("node {id}, {}", status.leader_endpoint),
     };
-    print(&list([
+    let mut rows = vec![
         ("cluster", status.cluster_id.clone()),
         ("leader", leader),
         ("asked", format!("node {}, {}, version {}", status.node_id, words::node_role(status.role), status.version)),
@@ -181,8 +184,51 @@ fn print_status(status: &api::GetStatusResponse) -> Result<(), CliError> {
         ("digest", status.state_digest.clone()),
         ("without a leader", status.figures.as_ref().map(leaderless).unwrap_or_default()),
         ("copies in sync", status.figures.as_ref().map(copies).unwrap_or_default()),
-    ]))?;
+    ];
+    rows.extend(missing_votes(&status.members).map(|missing| ("votes", missing)));
+    rows.extend(status.repair.as_ref().map(|repair| ("repair", repaired(repair))));
+    print(&list(rows))?;
     print_members(&status.members)
+}
+
+/// Who has no vote for now, and what that means for an election.
+fn missing_votes(members: &[api::Member]) -> Option<String> {
+    let voters: Vec<_> = members.iter().filter(|member| member.voter).collect();
+    let without: Vec<_> =
+        voters.iter().filter(|member| member.under_repair).map(|member| format!("node {}", member.node_id)).collect();
+    if without.is_empty() {
+        return None;
+    }
+    let (have, needed) = (voters.len() - without.len(), voters.len() / 2 + 1);
+    let then = if have < needed {
+        format!("an election needs {needed} votes, so that a leader that is lost cannot be replaced until then")
+    } else {
+        format!("an election needs {needed} of the {have} other votes")
+    };
+    let verb = if without.len() == 1 { "is" } else { "are" };
+    Some(format!(
+        "{} {verb} under repair, without a vote until a leader has brought it up; {then}",
+        without.join(" and ")
+    ))
+}
+
+fn repaired(repair: &api::Repair) -> String {
+    let api::Repair { count, damage, aside, begun_ms, ended_ms, goal_index, matched_index, .. } = repair;
+    if repair.under_way {
+        let goal = match goal_index {
+            0 => "until a leader has brought it up; it has heard of none yet".to_owned(),
+            goal => format!("until its log has entry {goal}; it has entry {matched_index}"),
+        };
+        return format!("under way since {}: no vote {goal}; {damage}; set aside in {aside}", time(begun_ms * NANOS));
+    }
+    format!(
+        "{count} in all, the last at {}: {} log entries and {} KiB from node {} in {} ms; {damage}; set aside in {aside}",
+        time(ended_ms * NANOS),
+        repair.entries,
+        repair.bytes.div_ceil(1 << 10),
+        repair.from_node_id,
+        ended_ms.saturating_sub(*begun_ms),
+    )
 }
 
 fn leaderless(figures: &api::Figures) -> String {
@@ -209,7 +255,12 @@ fn print_members(members: &[api::Member]) -> Result<(), CliError> {
     let rows = members.iter().map(|member| {
         vec![
             member.node_id.to_string(),
-            if member.voter { "voter" } else { "learner" }.to_owned(),
+            match (member.voter, member.under_repair) {
+                (true, true) => "under repair",
+                (true, false) => "voter",
+                (false, _) => "learner",
+            }
+            .to_owned(),
             member.client_endpoint.clone(),
             member.raft_endpoint.clone(),
             if member.matched_index == 0 { String::new() } else { member.matched_index.to_string() },

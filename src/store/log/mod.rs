@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 use super::file::Disk;
 use super::segment::SEGMENT_BYTES_MAX;
+use super::vote::VoteCopy;
 use super::{Position, StoreError};
 use crate::core::types::LogIndex;
 
@@ -73,6 +74,8 @@ pub struct LogOptions {
     pub spares_max: usize,
     /// Whether a log may be created where there is none.
     pub create: bool,
+    /// Where the vote is kept a second time, if it is.
+    pub vote_copy: Option<VoteCopy>,
     /// Where it lies.
     pub disk: Disk,
 }
@@ -86,6 +89,7 @@ impl Default for LogOptions {
             group_bytes_max: 4 << 20,
             spares_max: 4,
             create: true,
+            vote_copy: None,
             disk: Disk::real(),
         }
     }
@@ -123,8 +127,8 @@ impl Log {
     /// A torn tail that was never acknowledged is cut.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] or [`StoreError::Missing`] where the files are not what was synced;
-    /// [`StoreError::Locked`]; I/O.
+    /// [`StoreError::Corrupt`] or [`StoreError::Missing`] where the files are not what was synced, also
+    /// when the vote's second copy is newer than the log's; [`StoreError::Locked`]; I/O.
     ///
     /// # Panics
     /// When [`LogOptions::segment_bytes`] is out of its bounds or not a multiple of 4 KiB.
@@ -134,6 +138,15 @@ impl Log {
         let writer = recovery::open(dir, options)?;
         let handle = Arc::new(Handle(Arc::clone(&writer.shared)));
         Ok((Self { handle, entry_bytes_max: writer::entry_bytes_max(size), segment_bytes: size }, writer))
+    }
+
+    /// Makes a log in the empty folder `dir` that holds nothing but a vote. On return it is on disk.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn create_with_vote(disk: &Disk, dir: &Path, segment_bytes: u64, vote: &[u8]) -> Result<(), StoreError> {
+        disk.create_folder(dir)?;
+        recovery::create_first(disk, dir, segment_bytes, 1, Some(vote))
     }
 
     fn shared(&self) -> &Shared {

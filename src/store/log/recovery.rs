@@ -14,6 +14,7 @@ use super::{LogOptions, shared::Shared};
 use crate::core::types::LogIndex;
 use crate::store::file::{Access, Disk, File};
 use crate::store::segment::{self, Kind, Leftovers, Record, Segment};
+use crate::store::vote::VoteFile;
 use crate::store::{Position, StoreError};
 
 /// A segment that has been read, with what was found in it.
@@ -50,13 +51,12 @@ pub(super) fn open(dir: &Path, options: LogOptions) -> Result<LogWriter, StoreEr
             Name::Other => {}
         }
     }
-    let mut next_spare = spare_numbers.last().map_or(1, |number| number + 1);
+    let next_spare = spare_numbers.last().map_or(1, |number| number + 1);
     if generations.is_empty() {
         if !options.create {
             return Err(StoreError::Missing { path: dir.to_owned(), reason: "the log of a node that was in use" });
         }
-        create_first(dir, &options, next_spare)?;
-        next_spare += 1;
+        create_first(&disk, dir, options.segment_bytes, next_spare, None)?;
         generations.push(1);
     }
     let mut replay = Replay { view: View::new(options.cache_bytes), marks: Marks::default(), expected: None };
@@ -65,20 +65,31 @@ pub(super) fn open(dir: &Path, options: LogOptions) -> Result<LogWriter, StoreEr
     let spares = whole_spares(&disk, dir, &spare_numbers, options.segment_bytes)?;
     let spares = Spares::new(dir.to_owned(), spares, next_spare, options.spares_max);
     let (segments, tail) = scanned;
+    let last = segments.back().map_or_else(|| dir.to_owned(), |used| used.segment.file.path().to_owned());
+    let vote = replay.marks.vote.as_ref();
+    let open_copy = |copy| VoteFile::open(&disk, copy, vote, (&last, tail.offset));
+    let vote_file = options.vote_copy.as_ref().map(open_copy).transpose()?;
     let mut view = replay.view;
     view.vote.clone_from(&replay.marks.vote);
     view.committed.clone_from(&replay.marks.committed);
     view.segments = segments.iter().map(|used| (used.segment.generation, Arc::clone(&used.segment))).collect();
     let shared = Arc::new(Shared::new(view, options.queue_bytes_max, dir.to_owned(), lock));
-    Ok(LogWriter { shared, options, spares, segments, tail, marks: replay.marks, buffer: Vec::new() })
+    Ok(LogWriter { shared, options, spares, segments, tail, marks: replay.marks, vote_file, buffer: Vec::new() })
 }
 
-fn create_first(dir: &Path, options: &LogOptions, spare_number: u64) -> Result<(), StoreError> {
-    let disk = &options.disk;
+/// Makes the first segment, with a vote at its head if there is one.
+pub(super) fn create_first(
+    disk: &Disk,
+    dir: &Path,
+    segment_bytes: u64,
+    spare_number: u64,
+    vote: Option<&[u8]>,
+) -> Result<(), StoreError> {
     let spare = files::spare_path(dir, spare_number);
-    spares::make(disk, &spare, options.segment_bytes)?;
+    spares::make(disk, &spare, segment_bytes)?;
     let file = disk.open(&spare, Access::Write)?;
-    file.write_at(&segment::encode_header(1, options.segment_bytes, &[]), 0)?;
+    let marks = Marks { vote: vote.map(Bytes::copy_from_slice), ..Marks::default() };
+    file.write_at(&segment::encode_header(1, segment_bytes, &marks.records()), 0)?;
     file.sync()?;
     disk.rename(&spare, &files::segment_path(dir, 1))
 }

@@ -14,6 +14,7 @@ use crate::core::types::LogIndex;
 use crate::machine;
 use crate::store::file::Access;
 use crate::store::segment::{self, Kind, RECORD_HEADER_BYTES, Record, SEGMENT_HEADER_BYTES, Segment, record_bytes};
+use crate::store::vote::VoteFile;
 use crate::store::{Position, StoreError};
 
 /// The marks that every segment begins with, as of the last record written.
@@ -25,7 +26,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    fn records(&self) -> Vec<Record<'_>> {
+    pub(super) fn records(&self) -> Vec<Record<'_>> {
         let record = |kind, position, payload| Record { kind, position, synced_before: 0, payload };
         let mut records = Vec::with_capacity(3);
         records.extend(self.vote.as_ref().map(|vote| record(Kind::Vote, Position::default(), vote)));
@@ -67,6 +68,8 @@ pub struct LogWriter {
     pub(super) segments: VecDeque<Used>,
     pub(super) tail: Tail,
     pub(super) marks: Marks,
+    /// The vote's second copy, if there is to be one.
+    pub(super) vote_file: Option<VoteFile>,
     /// Encoded records that go to the tail.
     pub(super) buffer: Vec<u8>,
 }
@@ -184,6 +187,7 @@ impl LogWriter {
             waiting.push(job.done);
             asks.push(job.ask);
         }
+        let mut voted = false;
         for ask in asks {
             match ask {
                 Ask::Append { entries, first_serial } => {
@@ -201,6 +205,7 @@ impl LogWriter {
                 Ask::Vote(vote) => {
                     self.put(Kind::Vote, Position::default(), &vote)?;
                     self.marks.vote = Some(vote);
+                    voted = true;
                 }
                 Ask::Truncate(Some(last)) => drop(self.put(Kind::Truncate, last, &[])?),
                 Ask::Truncate(None) => drop(self.put(Kind::TruncateAll, Position::default(), &[])?),
@@ -216,7 +221,12 @@ impl LogWriter {
         if planted::is(Mistake::AcknowledgedBeforeSync) {
             waiting.drain(..).for_each(|done| done(Ok(())));
         }
-        self.sync()
+        self.sync()?;
+        // Behind the log, so that a copy that is newer says that the log has lost something.
+        match (&mut self.vote_file, &self.marks.vote) {
+            (Some(file), Some(vote)) if voted => file.write(vote),
+            _ => Ok(()),
+        }
     }
 
     fn put_committed(&mut self, committed: Option<Bytes>) -> Result<(), StoreError> {

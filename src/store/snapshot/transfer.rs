@@ -190,6 +190,12 @@ impl ReceivedSnapshot {
         &self.checkpoint
     }
 
+    /// How much came: the file and the journal's records, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes + self.journal_bytes
+    }
+
     /// Hands over every journal record that came with it, in order.
     pub(in crate::store) fn for_each_record(
         &self,

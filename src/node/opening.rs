@@ -1,0 +1,185 @@
+//! What lies in the data folder, opened; and what is done when it is damaged.
+//!
+//! The store makes good what its own folder can. Beyond that a node that has others to be brought up by begins its
+//! repair here, in the same start: see [`crate::store::repair`] for what that is, and [`crate::replication::repair`] for
+//! why it is safe. It is done only where its two conditions are certain: that the vote is known, and that there
+//! are other voters. Anything else ends the start, with the name of the file and the place.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::NodeError;
+use crate::config::Config;
+use crate::replication::backup::work::now_ms;
+use crate::replication::repair::{Repair, is_newer_vote, is_vote, other_voters};
+use crate::store::engine::{Engine, EngineOptions};
+use crate::store::identity::{ClusterId, DataFolder, DiskId, NodeId};
+use crate::store::log::{Log, LogOptions, LogWriter};
+use crate::store::persister::Persister;
+use crate::store::repair::{self, Book, Damage, Scope, Stage};
+use crate::store::vote::{self, VoteCopy};
+use crate::store::{Disk, Position, StoreError, backup};
+
+/// Rounds of setting aside in one start: the log, then everything, then what else the disk has in store.
+const ROUNDS_MAX: usize = 3;
+
+/// What lies in the data folder, open and recovered.
+pub(super) struct Store {
+    pub folder: DataFolder,
+    pub log: Log,
+    pub log_writer: LogWriter,
+    pub engine: Engine,
+    pub persister: Persister,
+    pub repair: Repair,
+}
+
+/// The folder that is opened, and by whom.
+struct Opening<'a> {
+    config: &'a Config,
+    disk: Disk,
+    cluster: ClusterId,
+}
+
+/// What of the folder could not be opened.
+struct Broken {
+    scope: Scope,
+    /// The log, when that is whole; it can be read as long as its writer is there.
+    log: Option<(Log, LogWriter)>,
+    error: StoreError,
+}
+
+/// Opens the data folder of this node.
+///
+/// # Errors
+/// When it is somebody else's, in use, or damaged beyond what this node and the others can make good.
+pub(super) fn open_store(config: &Config, disk: Disk, cluster: ClusterId) -> Result<Store, NodeError> {
+    let dir: &Path = &config.node.data_dir;
+    backup::restore::refuse_unfinished(&disk, dir)?;
+    let node = NodeId(config.node.id);
+    let mut folder = DataFolder::open(&disk, dir)?;
+    folder.check(cluster, node)?;
+    let opening = Opening { config, disk: disk.clone(), cluster };
+    let mut book = repair::carry_on(&disk, dir, repair::read(&disk, dir)?, opening.segment_bytes())?;
+    let mut rounds = 0;
+    loop {
+        let broken = match opening.open(&mut folder, &book) {
+            Ok((log, log_writer, engine, persister)) => {
+                let repair = Repair::new(disk, dir, book);
+                return Ok(Store { folder, log, log_writer, engine, persister, repair });
+            }
+            Err(broken) => broken,
+        };
+        rounds += 1;
+        if rounds > ROUNDS_MAX || folder.identity.is_none() || !is_lost(&broken.error) {
+            return Err(broken.error.into());
+        }
+        let error = broken.error.clone();
+        let Some(damage) = opening.damage(&book, broken)? else { return Err(error.into()) };
+        let now_ms = now_ms();
+        book = repair::begin(&disk, dir, book, &damage, now_ms, opening.segment_bytes())?;
+        tracing::warn!(
+            damage = damage.cause,
+            aside = book.mark.as_ref().map(repair::Mark::aside),
+            "under repair: the damaged files are set aside, and this node neither votes nor leads until the others \
+             have brought it up"
+        );
+    }
+}
+
+/// Whether what is stored is lost: damaged, gone, or on a place that the disk does not give back.
+fn is_lost(error: &StoreError) -> bool {
+    match error {
+        StoreError::JournalShort { .. } | StoreError::Unrecoverable { .. } => true,
+        StoreError::Io { what: "read", source, .. } => {
+            source.raw_os_error() == Some(nix::libc::EIO) || error.is_damage()
+        }
+        error => error.is_damage(),
+    }
+}
+
+impl Opening<'_> {
+    fn dir(&self) -> &Path {
+        &self.config.node.data_dir
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        self.config.store.log_segment_mib << 20
+    }
+
+    fn open(&self, folder: &mut DataFolder, book: &Book) -> Result<(Log, LogWriter, Engine, Persister), Box<Broken>> {
+        let in_log = |error| Box::new(Broken { scope: Scope::Log, log: None, error });
+        let options = LogOptions {
+            segment_bytes: self.segment_bytes(),
+            cache_bytes: (self.config.store.log_cache_mib << 20) as usize,
+            // A folder that was used has a log: one that is missing is a lost vote, not a fresh start.
+            create: folder.identity.is_none(),
+            vote_copy: Some(VoteCopy { path: self.dir().join(vote::FILE_NAME), newer: is_newer_vote }),
+            disk: self.disk.clone(),
+            ..LogOptions::default()
+        };
+        let (log, log_writer) = Log::open(&self.dir().join("log"), options).map_err(in_log)?;
+        folder.claim(self.cluster, NodeId(self.config.node.id), DiskId::random()).map_err(in_log)?;
+        let bounds = log.bounds();
+        // An empty log after a repair began does not say that all began with it: the state goes on before it.
+        let empty = bounds.last.is_none() && keeps_state(book);
+        let options = EngineOptions {
+            disk: self.disk.clone(),
+            cluster: self.cluster,
+            log_purged: if empty { Some(Position::default()) } else { bounds.purged },
+            sync_interval: Duration::from_millis(self.config.store.state_sync_ms),
+            ..EngineOptions::default()
+        };
+        match Engine::open(self.dir(), options) {
+            Ok((engine, persister)) => Ok((log, log_writer, engine, persister)),
+            Err(error) => {
+                let log = Some((log, log_writer));
+                Err(Box::new(Broken { scope: Scope::Everything, log, error }))
+            }
+        }
+    }
+
+    /// What is to be given up, if the node can be brought up again without it. Why it cannot is told.
+    fn damage(&self, book: &Book, broken: Box<Broken>) -> Result<Option<Damage>, NodeError> {
+        let Broken { scope, log, error } = *broken;
+        let stop = |reason: &str| {
+            tracing::error!(damage = %error, "{reason}");
+            Ok(None)
+        };
+        let whole = log.as_ref().map(|(log, _)| log);
+        let me = self.config.node.id;
+        let known = other_voters(&self.disk, &self.dir().join("snapshots"), whole, me)?;
+        if known.unwrap_or_else(|| self.configured_others()) == 0 {
+            return stop("the folder is damaged, and there is no other voter to repair it from");
+        }
+        let vote = match whole {
+            Some(log) => log.vote(),
+            None => match vote::read(&self.disk, &self.dir().join(vote::FILE_NAME)) {
+                Ok(vote) => vote,
+                Err(StoreError::Corrupt { .. }) => None,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let Some(vote) = vote.filter(|vote| is_vote(vote)) else {
+            return stop(
+                "the log is damaged, and this node's vote is not known for sure: it might vote twice, so only a new node \
+                 can take its place",
+            );
+        };
+        // A log that was begun anew in this repair says nothing of what was acknowledged before.
+        let last = whole.and_then(|log| log.bounds().last).filter(|_| book.mark.is_none());
+        Ok(Some(Damage { scope, cause: error.to_string(), vote, last }))
+    }
+
+    /// The other members, as the configuration has them.
+    fn configured_others(&self) -> usize {
+        let cluster = &self.config.cluster;
+        let others = cluster.members.iter().filter(|member| member.id != self.config.node.id).count();
+        // Who was added to a cluster was added to somebody.
+        others.max(usize::from(cluster.join))
+    }
+}
+
+/// Whether a repair is under way that gave up the log alone.
+fn keeps_state(book: &Book) -> bool {
+    book.mark.as_ref().is_some_and(|mark| mark.stage == Stage::Following && mark.scope == Scope::Log)
+}
