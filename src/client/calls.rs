@@ -121,8 +121,6 @@ calls! {
     ProductionServiceClient get_purchase(GetPurchaseRequest) -> GetPurchaseResponse;
     /// Planned purchases of which something is still to come.
     ProductionServiceClient list_purchases(ListPurchasesRequest) -> ListPurchasesResponse;
-    /// What has to be made and bought.
-    ProductionServiceClient get_requirements(GetRequirementsRequest) -> GetRequirementsResponse;
     /// The book by price.
     MarketDataServiceClient get_book(GetBookRequest) -> GetBookResponse;
     /// The book by order.
@@ -182,6 +180,26 @@ impl Client {
         });
         let result = answer.await?.result;
         result.ok_or_else(|| ClientError::Protocol("an answer without a result".to_owned()))
+    }
+
+    /// What has to be made and bought. A calculation can take seconds: one node may take the whole of the
+    /// deadline for it.
+    ///
+    /// # Errors
+    /// When a node refuses it, or the deadline passes.
+    pub async fn get_requirements(
+        &self,
+        request: api::GetRequirementsRequest,
+    ) -> Result<api::GetRequirementsResponse, ClientError> {
+        let options = ClientOptions { attempt: self.options.deadline, ..self.options };
+        retry(&self.nodes, &options, |channel, patience| {
+            let request = within(request.clone(), patience);
+            async move {
+                let mut node = ProductionServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+                node.get_requirements(request).await.map(Response::into_inner)
+            }
+        })
+        .await
     }
 
     /// Opens a pipelined session.

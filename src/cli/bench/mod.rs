@@ -7,6 +7,7 @@
 mod accounts;
 mod drive;
 mod ids;
+mod planner;
 mod spawn;
 mod workload;
 
@@ -25,6 +26,7 @@ use super::{CliError, block_on};
 use crate::client::{Client, ClientOptions};
 use accounts::Accounts;
 use drive::{Measured, Plan};
+use planner::{Planned, Planner};
 use spawn::{NodeCost, Spawned, spent};
 use workload::Ground;
 
@@ -83,6 +85,9 @@ pub struct Args {
     /// Markets, when orders are sent
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     markets: u32,
+    /// Calculate meanwhile, again and again, what plans of so many lines require of 5,000 items on ten levels
+    #[arg(long, value_name = "LINES", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    plan_lines: Option<u32>,
     /// Measure three nodes of its own, in a scratch folder that is removed afterwards
     #[arg(long, conflicts_with = "endpoint")]
     spawn: bool,
@@ -131,6 +136,9 @@ struct Report {
     /// Commands that were refused, but for cancels of orders that were filled meanwhile.
     errors: u64,
     latency_us: Latency,
+    /// What was calculated beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requirements: Option<Planned>,
     /// Of nodes that were started for it, warm-up included.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     nodes: Vec<NodeCost>,
@@ -164,6 +172,10 @@ async fn bench(
 ) -> Result<Report, CliError> {
     let accounts = Accounts::new(args.accounts, args.zipf);
     let ground = Ground::prepare(client, args.workload, args.markets, accounts).await?;
+    let planner = match args.plan_lines {
+        Some(lines) => Some(Planner::prepare(fresh()?, lines).await?),
+        None => None,
+    };
     let clients = (0..args.clients).map(|_| fresh()).collect::<Result<Vec<_>, _>>()?;
     let before = spawned.map(Spawned::costs).unwrap_or_default();
     let now = Instant::now();
@@ -173,36 +185,46 @@ async fn bench(
     let batch = if by_call { 1 } else { args.batch };
     let plan = Plan { start, end, in_flight: args.in_flight, batch };
     let bar = tick(args);
-    let measured = if by_call {
-        let calls = clients.iter().flat_map(|client| (0..args.in_flight).map(move |_| client)).map(|client| {
-            let traffic = ground.traffic();
-            async move {
-                match args.workload {
-                    Workload::Reads => drive::reads(client, plan, traffic).await,
-                    _ => drive::calls(client, plan, traffic).await,
-                }
-            }
-        });
-        futures::future::try_join_all(calls).await
-    } else {
-        let between = args.rate.map(|rate| Duration::from_secs_f64(f64::from(batch) / rate as f64));
-        let sessions = clients.iter().zip(0..).map(|(client, number)| {
-            let traffic = ground.traffic();
-            async move {
-                match between {
-                    // The clients take turns.
-                    Some(between) => {
-                        drive::open(client, plan, now + between * number, between * args.clients, traffic).await
-                    }
-                    None => drive::closed(client, plan, traffic).await,
-                }
-            }
-        });
-        futures::future::try_join_all(sessions).await
+    let planned = async {
+        match &planner {
+            Some(planner) => planner.run(start, end).await.map(Some),
+            None => Ok(None),
+        }
     };
+    let load = async {
+        if by_call {
+            let calls = clients.iter().flat_map(|client| (0..args.in_flight).map(move |_| client)).map(|client| {
+                let traffic = ground.traffic();
+                async move {
+                    match args.workload {
+                        Workload::Reads => drive::reads(client, plan, traffic).await,
+                        _ => drive::calls(client, plan, traffic).await,
+                    }
+                }
+            });
+            futures::future::try_join_all(calls).await
+        } else {
+            let between = args.rate.map(|rate| Duration::from_secs_f64(f64::from(batch) / rate as f64));
+            let sessions = clients.iter().zip(0..).map(|(client, number)| {
+                let traffic = ground.traffic();
+                async move {
+                    match between {
+                        // The clients take turns.
+                        Some(between) => {
+                            drive::open(client, plan, now + between * number, between * args.clients, traffic).await
+                        }
+                        None => drive::closed(client, plan, traffic).await,
+                    }
+                }
+            });
+            futures::future::try_join_all(sessions).await
+        }
+    };
+    let (measured, requirements) = futures::join!(load, planned);
     bar.finish_and_clear();
     let after = spawned.map(Spawned::costs).unwrap_or_default();
     let mut total = Measured::new()?;
+    let requirements = requirements?;
     measured?.iter().for_each(|one| total.add(one));
     let at = |quantile| total.latencies.value_at_quantile(quantile);
     Ok(Report {
@@ -217,6 +239,7 @@ async fn bench(
         commands_per_second: total.commands as f64 / args.seconds as f64,
         errors: total.errors,
         latency_us: Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: total.latencies.max() },
+        requirements,
         nodes: spent(&before, &after),
     })
 }
@@ -254,6 +277,9 @@ fn print(args: &Args, report: &Report) -> Result<(), CliError> {
         ("p99.9", milliseconds(p999)),
         ("max", milliseconds(max)),
     ];
+    if let Some(Planned { lines, calculations, longest_ms }) = report.requirements {
+        rows.push(("plans", format!("{calculations} calculations of {lines} lines, the longest {longest_ms} ms")));
+    }
     rows.extend(report.nodes.iter().map(|node| {
         let (written, memory) = (node.written_bytes >> 20, node.memory_bytes >> 20);
         ("node", format!("{}: {:.2} s of a core, {written} MiB written, {memory} MiB held", node.id, node.cpu_seconds))

@@ -1,5 +1,6 @@
 //! Questions about requirements from the wire, and what was calculated to it, within the bounds of an answer.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::planning::{demand_line, plan};
@@ -97,7 +98,7 @@ pub fn answer(found: &Requirements, plant: PlantId, view: &View) -> pb::GetRequi
         computed_at: found.computed_at.0,
         ..Default::default()
     };
-    let mut shown = Shown { found, view, pegging: found.plan.pegging(view.pegs_max), pegs_left: REQUIREMENT_PEGS_MAX };
+    let mut shown = Shown { found, view, pegging: OnceCell::new(), pegs_left: REQUIREMENT_PEGS_MAX };
     if view.has(pb::RequirementsPart::Items) {
         shown.add_items(&mut answer);
     }
@@ -124,11 +125,16 @@ impl View {
 struct Shown<'a> {
     found: &'a Requirements,
     view: &'a View,
-    pegging: Pegging<'a>,
+    /// Made when it is needed: it takes longer than the calculation.
+    pegging: OnceCell<Pegging<'a>>,
     pegs_left: usize,
 }
 
-impl Shown<'_> {
+impl<'a> Shown<'a> {
+    fn pegging(&self) -> &Pegging<'a> {
+        self.pegging.get_or_init(|| self.found.plan.pegging(self.view.pegs_max))
+    }
+
     fn add_items(&mut self, answer: &mut pb::GetRequirementsResponse) {
         let (found, view) = (self.found, self.view);
         let mut rows_left = REQUIREMENT_ROWS_MAX;
@@ -157,7 +163,7 @@ impl Shown<'_> {
                 for_safety[bucket] += requirement.quantity.0;
                 continue;
             }
-            for Share { cause, quantity } in self.pegging.causes_of_requirement(index) {
+            for Share { cause, quantity } in self.pegging().causes_of_requirement(index) {
                 *causes[bucket].entry(cause).or_default() += quantity.0;
             }
         }
@@ -215,7 +221,7 @@ impl Shown<'_> {
     }
 
     fn pegs_of_order(&mut self, order: OrderIndex) -> (Vec<pb::RequirementPeg>, u64) {
-        let shares = self.pegging.causes_of_order(order);
+        let shares = self.pegging().causes_of_order(order);
         self.pegs(shares.into_iter().map(|share| (share.cause, share.quantity.0)).collect())
     }
 

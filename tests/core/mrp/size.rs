@@ -1,11 +1,14 @@
 //! How long a large plan takes: `cargo bench -p counterfoil-core --bench mrp_size`.
 //!
 //! 5,000 items on ten levels below the products, most parts shared by several assemblies, 100,000
-//! lines of demand over a year. It measures; it promises nothing.
+//! lines of demand over a year. A fixed lot is what an item needs for some days or weeks, as a planner sets it: each
+//! lot is an order, so that lots of a thousandth of that would be millions. It measures; it promises nothing.
 
 #[path = "../support/rng.rs"]
 #[allow(dead_code)]
 mod rng;
+#[path = "size_ledger.rs"]
+mod size_ledger;
 
 use std::time::Instant;
 
@@ -25,10 +28,13 @@ const ROUNDS: u32 = 5;
 fn main() {
     for (name, lots) in [("lot for lot", false), ("with lot rules", true)] {
         let mut rng = Rng::new(1);
-        let items: Vec<Item> = (0..ITEMS).map(|number| item(number, lots, &mut rng)).collect();
+        let mut items: Vec<Item> = (0..ITEMS).map(|number| item(number, &mut rng)).collect();
         let situation = situation(&mut rng);
+        if lots {
+            set_lots(&mut items, &situation, &mut rng);
+        }
         let begin = Instant::now();
-        let network = Network::new(items).expect("items of higher levels go into those of lower ones");
+        let network = Network::new(items.clone()).expect("items of higher levels go into those of lower ones");
         let compiled = begin.elapsed();
         let mut best = None;
         let mut last: Option<Plan> = None;
@@ -58,10 +64,25 @@ fn main() {
         println!("  {} requirements, {} orders, {short} lines short", plan.requirement_count(), plan.order_count());
         println!("  promises {promised:?}; index downward {indexed:?}");
         println!("  one line's {parts} parts {traced_down:?}; the last order's {causes} causes {traced_up:?}");
+        size_ledger::measure(&items, &situation, &plan, ROUNDS);
     }
 }
 
-fn item(number: u32, lots: bool, rng: &mut Rng) -> Item {
+/// Gives each item a lot rule that fits what is needed of it in the year.
+fn set_lots(items: &mut [Item], situation: &Situation, rng: &mut Rng) {
+    let network = Network::new(items.to_vec()).expect("items of higher levels go into those of lower ones");
+    let plan = calculate(&network, situation).expect("a plan");
+    for item in items {
+        let needed: u64 = plan.requirements_of(item.id).map(|(_, requirement)| requirement.quantity.0).sum();
+        item.lot = match rng.below(3) {
+            0 => LotRule::Fixed(Quantity((needed / rng.between(10, 100)).max(1))),
+            1 => LotRule::Multiple { minimum: Quantity(needed / 1_000), multiple: Quantity(10) },
+            _ => LotRule::LotForLot,
+        };
+    }
+}
+
+fn item(number: u32, rng: &mut Rng) -> Item {
     let per_level = ITEMS / (DEPTH + 1);
     let level = (number / per_level).min(DEPTH);
     let source = if level == DEPTH {
@@ -98,18 +119,20 @@ fn item(number: u32, lots: bool, rng: &mut Rng) -> Item {
             operations,
         }])
     };
-    let lot = match rng.below(3) {
-        _ if !lots => LotRule::LotForLot,
-        0 => LotRule::Fixed(Quantity(rng.between(500, 5_000))),
-        1 => LotRule::Multiple { minimum: Quantity(100), multiple: Quantity(10) },
-        _ => LotRule::LotForLot,
-    };
+    let lot = LotRule::LotForLot;
     Item { id: AssetId(number + 1), source, lot, safety_stock: Quantity(rng.below(50)), phantom: false }
+}
+
+/// A day that a line of demand can be due on.
+fn working_day(calendar: &Calendar, rng: &mut Rng) -> Day {
+    let any = Day(rng.between(20, 365) as i32);
+    calendar.back(any, 0).expect("there are days before it")
 }
 
 fn situation(rng: &mut Rng) -> Situation {
     let week = [true, true, true, true, true, false, false];
     let holidays: Vec<Day> = (0..10).map(|_| Day(rng.between(0, 365) as i32)).collect();
+    let calendar = Calendar::new(week, &holidays, 8 * 3_600).expect("five days are worked");
     let any = |rng: &mut Rng| AssetId(rng.below(ITEMS.into()) as u32 + 1);
     // Nine lines of ten are for products, the others for spare parts.
     let product = |rng: &mut Rng| AssetId(rng.below((ITEMS / (DEPTH + 1)).into()) as u32 + 1);
@@ -117,10 +140,10 @@ fn situation(rng: &mut Rng) -> Situation {
         id,
         item: if rng.chance(90) { product(rng) } else { any(rng) },
         quantity: Quantity(rng.between(1, 20)),
-        due: Day(rng.between(20, 365) as i32),
+        due: working_day(&calendar, rng),
     };
     Situation {
-        calendar: Calendar::new(week, &holidays, 8 * 3_600).expect("five days are worked"),
+        calendar: calendar.clone(),
         planning_date: Day(0),
         available: (0..ITEMS).map(|_| Stock { item: any(rng), quantity: Quantity(rng.below(200)) }).collect(),
         receipts: (0..ITEMS)

@@ -42,6 +42,8 @@ pub(super) struct Netting<'a> {
     given: Vec<Vec<Given>>,
     /// Requirements and by-products, of which memory holds so many.
     count: usize,
+    /// The most orders, [`ORDERS_MAX`] but in tests.
+    orders_max: usize,
     explosion: Explosion,
     plan: Plan,
 }
@@ -79,6 +81,7 @@ impl<'a> Netting<'a> {
             pending: vec![Vec::new(); count],
             given: vec![Vec::new(); count],
             count: 0,
+            orders_max: ORDERS_MAX,
             explosion: Explosion::default(),
             plan,
         };
@@ -212,10 +215,10 @@ impl<'a> Netting<'a> {
         let lead_days = self.lead_days(item, size, version)?;
         let release = calendar.back(due, lead_days).ok_or_else(no_such_day)?;
         let mut net_left = net;
+        if count > (self.orders_max - self.plan.orders.len()) as u64 {
+            return Err(PlanError::TooManyOrders(self.most_ordered(item, count)));
+        }
         for _ in 0..count {
-            if self.plan.orders.len() == ORDERS_MAX {
-                return Err(PlanError::TooManyOrders(id));
-            }
             let index = OrderIndex(self.plan.orders.len() as u32);
             let net = net_left.min(size.0);
             net_left -= net;
@@ -236,6 +239,14 @@ impl<'a> Netting<'a> {
         }
         let all = u128::from(count) * u128::from(size.0);
         u64::try_from(all).map_err(|_| PlanError::Overflow(id))
+    }
+
+    /// The item with the most orders, when `more` are to come of this one, whose turn it is.
+    fn most_ordered(&self, item: usize, more: u64) -> AssetId {
+        let own = self.plan.orders.iter().rev().take_while(|order| order.item as usize == item).count() as u64;
+        let of_item = |section: &Section| (section.orders.len() as u64, section.id);
+        let most = self.plan.sections.iter().map(of_item).max().filter(|(count, _)| *count > own + more);
+        most.map_or(self.network.nodes[item].id, |(_, id)| id)
     }
 
     /// What an order takes on its release day and gives besides on its due day.
@@ -296,5 +307,45 @@ impl<'a> Netting<'a> {
         section.lots = first..self.plan.lots.len() as u32;
         section.supplied = start;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::production::mrp::{Calendar, Item, LotRule, Source};
+
+    #[test]
+    fn the_item_with_too_small_a_lot_is_named_when_there_are_too_many_orders() {
+        let bought = |id: u32, lot| Item {
+            id: AssetId(id),
+            source: Source::Buy { lead_days: 0 },
+            lot: LotRule::Fixed(Quantity(lot)),
+            safety_stock: Quantity(0),
+            phantom: false,
+        };
+        let network = Network::new(vec![bought(1, 1), bought(2, 10)]).expect("they are items");
+        let demand = |id: u32, quantity| Demand {
+            id: u64::from(id),
+            item: AssetId(id),
+            quantity: Quantity(quantity),
+            due: Day(3),
+        };
+        let refused = |one, other| {
+            let situation = Situation {
+                calendar: Calendar::new([true; 7], &[], 1).expect("all days are worked"),
+                planning_date: Day(0),
+                available: Vec::new(),
+                receipts: Vec::new(),
+                demands: vec![demand(1, one), demand(2, other)],
+            };
+            let mut netting = Netting::new(&network, &situation).expect("they are known");
+            netting.orders_max = 10;
+            network.order.iter().try_for_each(|&item| netting.net_item(item as usize)).err()
+        };
+        assert_eq!(refused(6, 40), None);
+        assert_eq!(refused(6, 41), Some(PlanError::TooManyOrders(AssetId(1))));
+        assert_eq!(refused(4, 100), Some(PlanError::TooManyOrders(AssetId(2))));
+        assert_eq!(refused(u64::MAX >> 1, 0), Some(PlanError::TooManyOrders(AssetId(1))), "at once");
     }
 }

@@ -65,7 +65,8 @@ pub enum PlanError {
     Overflow(AssetId),
     /// An order of the item would take so long that there is no such day.
     NoSuchDay(AssetId),
-    /// More orders than [`ORDERS_MAX`], when it was the item's turn: its fixed lot may be too small.
+    /// More orders than [`ORDERS_MAX`]. The item has the most of them: its fixed lot is too small for what is
+    /// needed of it, since each lot is an order.
     TooManyOrders(AssetId),
     /// More requirements and by-products than [`REQUIREMENTS_MAX`], when it was the item's turn.
     TooManyRequirements(AssetId),
@@ -77,7 +78,7 @@ impl std::fmt::Display for PlanError {
             Self::UnknownItem(id) => write!(f, "there is no item {id}"),
             Self::Overflow(id) => write!(f, "a quantity of item {id} does not fit 63 bits"),
             Self::NoSuchDay(id) => write!(f, "an order of item {id} takes longer than there are days"),
-            Self::TooManyOrders(id) => write!(f, "more than {ORDERS_MAX} planned orders, at item {id}"),
+            Self::TooManyOrders(id) => write!(f, "more than {ORDERS_MAX} planned orders, most of them for item {id}"),
             Self::TooManyRequirements(id) => write!(f, "more than {REQUIREMENTS_MAX} requirements, at item {id}"),
         }
     }
