@@ -250,5 +250,36 @@ fn a_plan_over_bills_of_others_requires_what_a_slow_explosion_says() {
     assert_eq!(bought, to_buy);
     let made = list(&found["orders"]).iter().filter(|order| order["version"].is_u64()).count() as u64;
     assert_eq!(number(&dev.ctl(&["production", "state", "DEMO"])["planned_count"]), made);
+    firms_more_orders_than_one_command_takes(&dev, &codes[MASTER], &location);
     dev.stop();
+}
+
+/// A product a day, for so many days that its orders take several commands; they are one firming all the same.
+fn firms_more_orders_than_one_command_takes(dev: &Dev, product: &str, location: &str) {
+    dev.ctl(&["production", "plan", "create", "--plant", "DEMO", "--name", "SUMMER"]);
+    let due = |day: u32| format!("{product}=1,due=2027-{:02}-{:02}", 6 + day / 28, 1 + day % 28);
+    let demand: Vec<String> = (0..84).flat_map(|day| ["--demand".to_owned(), due(day)]).collect();
+    let demand: Vec<&str> = demand.iter().map(String::as_str).collect();
+    dev.ctl(&[&["production", "plan", "add", "SUMMER"], &demand[..]].concat());
+    let shown = dev.ctl(&["production", "plan", "show", "SUMMER"]);
+    let lines: Vec<u64> = list(&shown["lines"]).iter().map(|line| number(&line["line_id"])).collect();
+    assert_eq!(lines, (1..=84).collect::<Vec<_>>(), "lines number themselves");
+
+    let ask = ["production", "plan", "requirements", "SUMMER", "--on", "2027-04-01", "--buckets", "1"];
+    let to_order = list(&dev.ctl(&ask)["orders"]).len();
+    assert!(to_order > 2_000, "{to_order} orders");
+    let before = number(&dev.ctl(&["production", "state", "DEMO"])["planned_count"]);
+    let firm = ["production", "plan", "firm", "SUMMER", "--on", "2027-04-01", "--location", location, "--id", "f2"];
+    let (code, said, error) = dev.run(&[&["ctl"], &firm[..]].concat());
+    let (made, bought) = said.lines().last().and_then(|line| line.split_once(" to make, ")).expect("a sum");
+    let made: usize = made.trim().parse().expect("a number");
+    let bought: usize = bought.trim_end_matches(" to buy").parse().expect("a number");
+    assert_eq!((code, made + bought), (0, to_order), "{said}{error}");
+    assert_eq!(number(&dev.ctl(&["production", "state", "DEMO"])["planned_count"]), before + made as u64);
+    assert_eq!(list(&dev.ctl(&ask)["orders"]).len(), 0);
+    assert_eq!(dev.ctl(&firm)["rejection"], Value::Null, "sent again it is answered as before");
+    let listed = dev.ctl(&["production", "plan", "list", "--plant", "DEMO"]);
+    let states: Vec<&Value> = list(&listed["plans"]).iter().map(|plan| &plan["state"]).collect();
+    assert_eq!(states, ["FIRMED", "FIRMED"]);
+    assert!(list(&listed["plans"]).iter().all(|plan| plan["firming_computed_at"] == 0), "none is firmed in part");
 }
