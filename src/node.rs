@@ -16,20 +16,18 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use self::opening::{Store, open_store};
+use self::opening::Store;
 use crate::config::{Config, ConfigError};
 use crate::machine;
 use crate::net::{self, Dial, Listener, dial_tcp};
 use crate::replication::backup::{Keeper, KeeperOptions};
-use crate::replication::repair::Repair;
-use crate::replication::{self, ApplyHandle, Fault, FaultCell, Peers, Replica, ReplicationConfig, apply_thread};
+use crate::replication::{self, Fault, FaultCell, Peers, Replica, ReplicationConfig, apply_thread};
 use crate::server::{self, Parts, ServeError, ServerConfig, Service};
 use crate::store::backup::BackupError;
 use crate::store::backup::objects::open_vault;
 use crate::store::backup::retention::Keep;
 use crate::store::engine::Readers;
 use crate::store::identity::{ClusterId, DataFolder, Identity};
-use crate::store::log::Log;
 use crate::store::{Disk, StoreError};
 
 /// Why a node did not start, or ended.
@@ -263,24 +261,25 @@ impl Node {
         let faults = FaultCell::default();
 
         let cluster = cluster_id(&config);
-        let opening = config.clone();
-        let opened = machine::blocking(move || open_store(&opening, disk, cluster)).await;
-        let Store { folder, log, log_writer, engine, persister, repair } =
-            opened.map_err(|_| NodeError::Ended("recovery"))??;
-        let readers = engine.readers();
         let replication = ReplicationConfig {
             sync_slow: Duration::from_millis(config.store.sync_slow_ms),
             sync_hung: Duration::from_millis(config.store.sync_hung_ms),
             hold_log: config.backup.is_on(),
             ..config.raft.replication()
         };
+        let peers_of = |Identity { cluster, node, disk }| -> Result<Peers, NodeError> {
+            Ok(Peers::new(cluster, node.0, disk, replication.clone(), dial.clone(), faults.clone())?)
+        };
+        let store = opening::open(&config, &disk, cluster, peers_of).await?;
+        let Store { folder, log, log_writer, engine, persister, repair } = store;
+        let readers = engine.readers();
         let (apply, apply_body) = apply_thread(engine, replication.reads_max, faults.clone());
         parts.thread("log", move || log_writer.run())?;
         parts.thread("persister", move || persister.run())?;
         parts.thread("apply", move || apply_body.run())?;
 
         let identity = folder.identity.ok_or(NodeError::Ended("recovery"))?;
-        let replica = open_replica(identity, replication, dial, (log, apply, repair), &faults).await?;
+        let replica = Replica::open(peers_of(identity)?, log, apply, repair).await?;
         let keeper = open_keeper(&config, cluster, &replica, &readers).await?;
         let service = Service::new(Parts {
             cluster,
@@ -371,18 +370,6 @@ pub fn cluster_id_of(name: &str) -> ClusterId {
     let mut id = [0; 16];
     id.copy_from_slice(&digest.as_bytes()[..16]);
     ClusterId(u128::from_be_bytes(id))
-}
-
-async fn open_replica(
-    identity: Identity,
-    replication: ReplicationConfig,
-    dial: Dial,
-    (log, apply, repair): (Log, ApplyHandle, Repair),
-    faults: &FaultCell,
-) -> Result<Replica, NodeError> {
-    let Identity { cluster, node, disk } = identity;
-    let peers = Peers::new(cluster, node.0, disk, replication, dial, faults.clone())?;
-    Ok(Replica::open(peers, log, apply, repair).await?)
 }
 
 fn spawn_replication<L: Listener>(parts: &Parting, replica: &Replica, config: &Config, listener: L) {

@@ -221,3 +221,38 @@ async fn a_node_that_cannot_be_repaired_stops_and_keeps_its_files() {
     assert!(said.contains("no other voter to repair it from"), "{said}");
     assert!(!alone.members[0].folder.join("REPAIR").exists(), "nothing was begun");
 }
+
+/// One bit of an old block of the journal: that block alone is made good, from any node, before the start goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_block_of_the_journal_is_mended_in_place() {
+    let (mut cluster, channels) = cluster_of(3, SMALL).await;
+    let writers = Writers::start(&cluster.endpoints(), 8, 1);
+    writers.more(2_000).await;
+    cluster.one_leader_with_all().await;
+    let segment = cluster.members[0].folder.join("journal/00000000.journal");
+    cluster.kill(&[0]);
+    let good = std::fs::read(&segment).expect("a segment");
+    let mut bad = good.clone();
+    // Behind the headers of the segment and of its first block. The index is young and made anew from the journal.
+    bad[400] ^= 8;
+    std::fs::write(&segment, &bad).expect("a segment");
+    cluster.start_node(0);
+    writers.more(100).await;
+    cluster.one_leader_with_all().await;
+    let said = cluster.log_of(0);
+    for words in [
+        "00000000.journal is damaged at byte 32",
+        "a block of the journal was made good from another node",
+        "the journal is whole again",
+    ] {
+        assert!(said.contains(words), "it does not say {words:?}\n{said}");
+    }
+    let mended = std::fs::read(&segment).expect("a segment");
+    assert!(mended.starts_with(&good), "byte for byte");
+    assert!(cluster.status(0).await.expect("it runs").repair.is_none(), "no vote was at stake");
+    let answers = writers.stop().await;
+    let status = cluster.one_digest().await;
+    let here = records_through(&channels[0], status.sequence).await;
+    assert!(here == records_through(&channels[1], status.sequence).await, "another history");
+    expect_kept(&channels[0], &answers).await;
+}

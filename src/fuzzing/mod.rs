@@ -94,6 +94,8 @@ pub const DECODERS: &[Decoder] = &[
     Decoder { name: "state_meta", decode: store::state_meta, seeds: seeds::state_metas, memory: PLAIN },
     Decoder { name: "index_run", decode: store::index_run, seeds: seeds::index_runs, memory: PLAIN },
     Decoder { name: "identity", decode: store::identity, seeds: seeds::identities, memory: PLAIN },
+    Decoder { name: "vote_copy", decode: store::vote_copy, seeds: seeds::vote_copies, memory: PLAIN },
+    Decoder { name: "repair_book", decode: store::repair_book, seeds: seeds::repair_books, memory: PLAIN },
     Decoder { name: "config", decode: config, seeds: configs, memory: PACKED },
     Decoder { name: "lobster", decode: lobster_day, seeds: lobster_days, memory: PACKED },
 ];

@@ -25,6 +25,7 @@ mod give_way;
 mod handover;
 mod log_store;
 mod membership;
+pub mod mend;
 mod network;
 mod planted;
 mod purged;

@@ -22,6 +22,7 @@
 //! Two of three voters under repair elect nobody: of the third one's log nobody could say whether it has all that was
 //! acknowledged. Only when the third leads already do they come up again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,7 +33,7 @@ use super::backup::work::now_ms;
 use super::codec;
 use super::fault::Fault;
 use super::recover;
-use super::types::{NodeId, Raft, TypeConfig};
+use super::types::{Node, NodeId, Raft, TypeConfig};
 use crate::machine;
 use crate::proto::raft::v1 as pb;
 use crate::store::log::Log;
@@ -286,14 +287,19 @@ pub fn is_vote(bytes: &[u8]) -> bool {
     codec::decode_vote(bytes).is_ok()
 }
 
-/// The voters besides `me` that the folder knows of, in the newest membership that can be read: of the log if that is
-/// whole, or of a snapshot. `None` when none can be.
+/// The other members, each with whether it votes.
+pub type Others = BTreeMap<NodeId, (Node, bool)>;
+
+/// The members besides `me` that the folder knows of, each with whether it votes, by the newest membership that can be
+/// read: of the log if that is whole, or of a snapshot. `None` when none can be.
 ///
 /// # Errors
 /// A fault of the disk.
-pub fn other_voters(disk: &Disk, snapshots: &Path, log: Option<&Log>, me: NodeId) -> Result<Option<usize>, Fault> {
-    let membership = recover::last_membership(disk, snapshots, log)?;
-    Ok(membership.map(|membership| membership.voter_ids().filter(|id| *id != me).count()))
+pub fn others(disk: &Disk, snapshots: &Path, log: Option<&Log>, me: NodeId) -> Result<Option<Others>, Fault> {
+    let Some(membership) = recover::last_membership(disk, snapshots, log)? else { return Ok(None) };
+    let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
+    let nodes = membership.nodes().filter(|(id, _)| **id != me);
+    Ok(Some(nodes.map(|(id, node)| (*id, (node.clone(), voters.contains(id)))).collect()))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use super::config::{
 };
 use super::detector::Sign;
 use super::fault::Fault;
+use super::mend;
 use super::network::{Peers, STRANGER_METADATA};
 use super::read_index::ReadIndex;
 use super::receive::Receiver;
@@ -32,6 +33,7 @@ use super::state_machine::SnapshotData;
 use super::types::{NodeId, Raft, TypeConfig};
 use super::wire::{self, Route, check_header};
 use crate::core::planted::{self, Mistake};
+use crate::core::types::Sequence;
 use crate::proto::raft::v1 as pb;
 use crate::proto::raft::v1::raft_service_server::{RaftService, RaftServiceServer};
 use crate::store::Position;
@@ -203,6 +205,7 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl RaftService for Service {
     type AppendStream = Answers<pb::AppendResponse>;
     type AttendStream = Attending;
+    type GetJournalStream = Answers<pb::JournalPart>;
 
     async fn append(
         &self,
@@ -358,6 +361,20 @@ impl RaftService for Service {
     async fn attend(&self, request: Request<pb::AttendRequest>) -> Result<Response<Attending>, Status> {
         self.check(request.into_inner().header.as_ref())?;
         Ok(Response::new(Box::pin(futures::stream::pending())))
+    }
+
+    async fn get_journal(
+        &self,
+        request: Request<pb::GetJournalRequest>,
+    ) -> Result<Response<Self::GetJournalStream>, Status> {
+        let request = request.into_inner();
+        self.check(request.header.as_ref())?;
+        let journal = self.receiver.apply().readers().journal.clone();
+        let (first, last) = (Sequence(request.first), Sequence(request.last));
+        if first < Sequence(1) || journal.last() < Some(last) {
+            return Err(Status::out_of_range("this node's journal does not have these events"));
+        }
+        Ok(Response::new(Box::pin(mend::records(journal, first, last))))
     }
 
     async fn assign_backup_work(

@@ -16,7 +16,7 @@ use super::journal::{self, Journal, JournalOptions, verify_journal};
 use super::log::{self, Log, LogOptions, SEGMENT_BYTES_MIN};
 use super::snapshot::{self, restore};
 use super::testing::SimDisk;
-use super::{identity, state};
+use super::{identity, repair, state, vote};
 use crate::core::Table;
 use crate::core::types::{LogIndex, Sequence};
 
@@ -160,6 +160,26 @@ pub fn identity(bytes: &[u8]) {
     });
 }
 
+/// The second copy of the vote.
+pub fn vote_copy(bytes: &[u8]) {
+    both(bytes, seals::vote_copy, |bytes| {
+        let path = folder().join(vote::FILE_NAME);
+        let _ = vote::read(&disk_with(&path, bytes).disk(), &path);
+    });
+}
+
+/// What a node notes of its repairs.
+pub fn repair_book(bytes: &[u8]) {
+    both(bytes, seals::identity, |bytes| {
+        let disk = disk_with(&folder().join(repair::FILE_NAME), bytes).disk();
+        if let Ok(book) = repair::read(&disk, folder())
+            && let Some(mark) = book.mark
+        {
+            let _ = (mark.cause(), mark.aside());
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -172,7 +192,7 @@ mod tests {
     #[test]
     fn sealing_leaves_what_is_sound_as_it_is() {
         type Case = (fn(&mut [u8]), fn() -> Vec<Vec<u8>>);
-        let cases: [Case; 10] = [
+        let cases: [Case; 12] = [
             (backup::seal_manifest, backup::manifests),
             (seals::chunked, backup::parts),
             (seals::log_segment, seeds::log_segments),
@@ -183,6 +203,8 @@ mod tests {
             (seals::state_meta, seeds::state_metas),
             (seals::index_run, seeds::index_runs),
             (seals::identity, seeds::identities),
+            (seals::vote_copy, seeds::vote_copies),
+            (seals::identity, seeds::repair_books),
         ];
         for (place, (seal, seeds)) in cases.into_iter().enumerate() {
             for seed in seeds() {
@@ -223,6 +245,10 @@ mod tests {
         Run::open(&disk, folder(), run).and_then(|run| run.verify()).expect("a run");
         let (disk, _) = file(identity::FILE_NAME, seeds::identities());
         assert!(identity::read(&disk, folder()).expect("an identity").is_some());
+        let (disk, path) = file(vote::FILE_NAME, seeds::vote_copies());
+        assert!(vote::read(&disk, &path).expect("a vote").is_some());
+        let (disk, _) = file(repair::FILE_NAME, seeds::repair_books());
+        assert!(repair::read(&disk, folder()).expect("a book").mark.is_some());
         let disk = disk_with(&journal::segment_path(folder(), 0), &seeds::journal_segments()[0]).disk();
         let report = verify_journal(&disk, folder()).expect("a journal");
         assert!(report.blocks > 1 && report.torn_bytes == 0, "{report:?}");

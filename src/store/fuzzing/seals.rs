@@ -149,6 +149,18 @@ pub(super) fn index_run(bytes: &mut [u8]) {
     }
 }
 
+/// The two copies of a vote.
+pub(super) fn vote_copy(bytes: &mut [u8]) {
+    for copy in bytes.chunks_mut(4096) {
+        let len = copy.get(8..12).map_or(0, |len| u32::from_le_bytes([len[0], len[1], len[2], len[3]]) as usize);
+        let end = len.saturating_add(12);
+        if end.checked_add(4).is_some_and(|behind| behind <= copy.len()) {
+            let sum = crc32c::crc32c(&copy[..end]);
+            copy[end..end + 4].copy_from_slice(&sum.to_le_bytes());
+        }
+    }
+}
+
 /// An identity file.
 pub(super) fn identity(bytes: &mut [u8]) {
     if let Some(body_end) = bytes.len().checked_sub(WORD) {

@@ -15,10 +15,13 @@ use crate::store::identity::{ClusterId, DataFolder, DiskId, FILE_NAME, NodeId};
 use crate::store::image::Image;
 use crate::store::index::{IndexFiles, IndexWriter, Memtable, RunName};
 use crate::store::journal::{self, Journal, JournalOptions};
+use crate::store::log::SEGMENT_BYTES_MIN;
+use crate::store::repair::{self, Book, Damage, Scope};
 use crate::store::segment::{self, Kind};
 use crate::store::state::{self, Meta};
 use crate::store::testing::SimDisk;
 use crate::store::testing::workload::Workload;
+use crate::store::vote::{self, VoteCopy, VoteFile};
 use crate::store::{Position, StoreError, snapshot};
 
 /// Log entries of a life that makes small files.
@@ -270,6 +273,34 @@ pub fn index_runs() -> Vec<Vec<u8>> {
     let written = files.write_table(&table).map(|()| sim);
     let name = RunName { first: table.first(), last: table.last(), level: 0 };
     file_of(written, &folder().join(name.file_name()))
+}
+
+/// The second copy of a vote.
+pub fn vote_copies() -> Vec<Vec<u8>> {
+    let sim = SimDisk::default();
+    let path = folder().join(vote::FILE_NAME);
+    let copy = VoteCopy { path: path.clone(), newer: |_, _| false };
+    let vote = bytes::Bytes::from_static(b"a vote");
+    let written = sim
+        .disk()
+        .create_folder(folder())
+        .and_then(|()| VoteFile::open(&sim.disk(), &copy, Some(&vote), (folder(), 0)).map(|_| sim.clone()));
+    file_of(written, &path)
+}
+
+/// What is noted of a repair under way.
+pub fn repair_books() -> Vec<Vec<u8>> {
+    let sim = SimDisk::default();
+    let damage = Damage {
+        scope: Scope::Everything,
+        cause: "a file is damaged at byte 7".to_owned(),
+        vote: bytes::Bytes::from_static(b"a vote"),
+        last: Some(Position { term: Term(2), index: LogIndex(9) }),
+    };
+    let begun = sim.disk().create_folder(folder()).and_then(|()| {
+        repair::begin(&sim.disk(), folder(), Book::new(), &damage, 1_000, SEGMENT_BYTES_MIN).map(|_| sim.clone())
+    });
+    file_of(begun, &folder().join(repair::FILE_NAME))
 }
 
 /// An identity file.

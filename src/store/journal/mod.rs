@@ -9,7 +9,8 @@
 //! what is needed is there and whole, or the start fails.
 //!
 //! `block` is a block's bytes, `files` are the files', `shared` what is in memory, `output` the
-//! writing, `scan` the walk over the files, `recovery` the opening, `reader` and `verify` say themselves.
+//! writing, `scan` the walk over the files, `recovery` the opening, `mend` what becomes of damaged blocks, `reader` and
+//! `verify` say themselves.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::core::types::Sequence;
 
 mod block;
 mod files;
+mod mend;
 mod output;
 mod reader;
 mod recovery;
@@ -32,6 +34,7 @@ mod verify;
 
 #[cfg(any(test, feature = "testing"))]
 pub(super) use files::{segment_path, tail_path};
+pub use mend::{DamagedBlock, damaged_blocks, mend, suspected_damage};
 pub use reader::JournalReader;
 use shared::Shared;
 pub use verify::{JournalReport, verify_journal};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::BlockDigest;
 use super::block::{BLOCK_HEADER_BYTES, Block, BlockHeader};
 use super::files::{self, BLOCKS_PER_SEGMENT};
+use super::mend;
 use super::shared::{BlockPlace, Located, Shared};
 use crate::core::codec::DecodeError;
 use crate::core::event::Record;
@@ -138,6 +139,14 @@ impl JournalReader {
         if let Some(block) = self.shared.lock_cache().get(number) {
             return Ok(block);
         }
+        self.read_block(number, place).inspect_err(|error| {
+            if error.is_damage() {
+                mend::note_suspect(&self.shared.disk, &self.shared.dir, error);
+            }
+        })
+    }
+
+    fn read_block(&self, number: u64, place: BlockPlace) -> Result<Arc<Block>, StoreError> {
         let path = files::segment_path(&self.shared.dir, number / BLOCKS_PER_SEGMENT);
         let mut bytes = vec![0; place.len as usize];
         self.shared.disk.open(&path, Access::Read)?.read_exact_at(&mut bytes, place.offset)?;
