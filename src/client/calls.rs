@@ -99,6 +99,8 @@ calls! {
     ProductionServiceClient list_where_used(ListWhereUsedRequest) -> ListWhereUsedResponse;
     /// All that goes into a product.
     ProductionServiceClient explode_bom(ExplodeBomRequest) -> ExplodeBomResponse;
+    /// What a product costs, rolled up level by level.
+    ProductionServiceClient roll_up_cost(RollUpCostRequest) -> RollUpCostResponse;
     /// What a plant has of each item.
     ProductionServiceClient list_stock(ListStockRequest) -> ListStockResponse;
     /// What a plant is to reorder.

@@ -106,6 +106,7 @@ pub const RPCS: &[(&str, Permission, Kind)] = &[
     ("/counterfoil.v1.ProductionService/ListBoms", Permission::Read, Kind::Call),
     ("/counterfoil.v1.ProductionService/ListWhereUsed", Permission::Read, Kind::Call),
     ("/counterfoil.v1.ProductionService/ExplodeBom", Permission::Read, Kind::Call),
+    ("/counterfoil.v1.ProductionService/RollUpCost", Permission::Read, Kind::Call),
     ("/counterfoil.v1.ProductionService/ListStock", Permission::Read, Kind::Call),
     ("/counterfoil.v1.ProductionService/ListReorder", Permission::Read, Kind::Call),
     ("/counterfoil.v1.ProductionService/ListLots", Permission::Read, Kind::Call),

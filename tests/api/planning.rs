@@ -138,6 +138,23 @@ async fn what_a_plan_requires_is_pegged_to_its_lines_and_firmed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_product_is_costed_level_by_level() {
+    let cluster = shop().await;
+    let mut client = client(cluster.only());
+    let ask = |product_id| pb::RollUpCostRequest { product_id, on_day: 10, consistency: None };
+    let found = client.roll_up_cost(ask(CART)).await.expect("it is an item").into_inner();
+    let total = |item| found.costs.iter().find(|cost| cost.asset_id == item).expect("it is below").total;
+    assert_eq!(found.costs.first().map(|cost| (cost.asset_id, cost.level)), Some((CART, 0)));
+    // By the version of day 10 a cart is four wheels and one of glue.
+    let cart = found.costs.first().map(|cost| cost.materials);
+    assert_eq!(cart, Some(4 * total(WHEEL) + total(GLUE)));
+    assert!(total(WHEEL) > 0 && found.position.is_some());
+    assert_eq!(client.roll_up_cost(ask(999)).await.expect_err("no item").code(), Code::NotFound);
+    assert_eq!(client.roll_up_cost(ask(0)).await.expect_err("none is named").code(), Code::InvalidArgument);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn plans_are_shown_with_their_lines_until_they_are_closed() {
     let cluster = shop().await;
     let node = cluster.only();

@@ -61,5 +61,7 @@ fn bills_of_materials_of_others_are_imported_once_and_add_up() {
     let (parts, _, cost) = needs(&dev, "ROVER", "1");
     assert_eq!((parts, cost), (45, 125_331));
     assert_eq!(needs(&dev, "ROVER", "25").2, 25 * 125_331);
+    let costs = dev.ctl(&["production", "item", "cost", "ROVER", "--on", "2026-12-01"]);
+    assert_eq!((&costs["costs"][0]["level"], &costs["costs"][0]["total"]), (&Value::from(0), &Value::from(125_331)));
     dev.stop();
 }

@@ -10,6 +10,7 @@
 
 mod boms;
 mod complete;
+mod costs;
 mod firming;
 mod invariants;
 mod items;
@@ -41,6 +42,7 @@ use plants::PlantEntry;
 use purchases::Purchases;
 use work_orders::WorkOrders;
 
+pub use costs::{CostInquiry, CostRefusal, RolledUpCost};
 pub(crate) use persist::Rows;
 pub use query::{BomView, GrossNeed, ItemStock, Shortage, WorkOrderView};
 pub use release::EXPLOSION_MAX;

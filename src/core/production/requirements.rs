@@ -251,7 +251,7 @@ impl Ledger {
 
     /// What has no bill of materials yet cannot be planned to be made, so it is planned to be bought. What a
     /// phantom yields besides is not counted on: the orders that its lines stand in do not yield it.
-    fn item_to_plan(&self, entry: &ItemEntry, boms: &[crate::table::Slot]) -> mrp::Item {
+    pub(super) fn item_to_plan(&self, entry: &ItemEntry, boms: &[crate::table::Slot]) -> mrp::Item {
         let item = &entry.item;
         let is_made = !boms.is_empty() && (item.source == Source::Make || item.phantom);
         let source = if is_made {

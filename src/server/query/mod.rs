@@ -78,6 +78,7 @@ answered_by! {
     list_boms(ListBomsRequest) -> ListBomsResponse;
     list_where_used(ListWhereUsedRequest) -> ListWhereUsedResponse;
     explode_bom(ExplodeBomRequest) -> ExplodeBomResponse;
+    roll_up_cost(RollUpCostRequest) -> RollUpCostResponse;
     list_stock(ListStockRequest) -> ListStockResponse;
     list_reorder(ListReorderRequest) -> ListReorderResponse;
     list_lots(ListLotsRequest) -> ListLotsResponse;

@@ -3,6 +3,7 @@
 use super::super::pages::{PageArgs, pages};
 use super::super::words::{self, Source};
 use super::super::{Context, Fresh, Key, print};
+use super::day;
 use crate::cli::CliError;
 use crate::cli::names::{parse, positive};
 use crate::cli::table::{Column, amount, table};
@@ -17,6 +18,16 @@ pub enum Verb {
     Get {
         /// Code or id
         asset: String,
+        #[command(flatten)]
+        fresh: Fresh,
+    },
+    /// Show what one costs, and all that goes into it: what is bought, and what is done
+    Cost {
+        /// Code or id
+        asset: String,
+        /// By the bills of materials in effect on this day
+        #[arg(long, value_parser = day, value_name = "DATE")]
+        on: i32,
         #[command(flatten)]
         fresh: Fresh,
     },
@@ -114,6 +125,12 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
             let answer = context.client.get_item(request).await?;
             if context.printed_json(&answer)? { Ok(()) } else { print_items(context, answer.item.as_slice()).await }
         }
+        Verb::Cost { asset, on: on_day, fresh } => {
+            let product_id = context.names.asset(&asset).await?.asset_id;
+            let request = api::RollUpCostRequest { product_id, on_day, consistency: fresh.consistency() };
+            let answer = context.client.roll_up_cost(request).await?;
+            if context.printed_json(&answer)? { Ok(()) } else { print_costs(context, &answer).await }
+        }
         Verb::List { page, fresh } => {
             let (client, consistency) = (context.client.clone(), fresh.consistency());
             let answer = pages(&page, async |page| {
@@ -123,6 +140,27 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
             if context.printed_json(&answer)? { Ok(()) } else { print_items(context, &answer.items).await }
         }
     }
+}
+
+async fn print_costs(context: &mut Context, answer: &api::RollUpCostResponse) -> Result<(), CliError> {
+    let currency = context.names.asset_by_id(answer.currency_asset_id).await?;
+    let mut rows = Vec::new();
+    for cost in &answer.costs {
+        let asset = context.names.asset_by_id(cost.asset_id).await?;
+        let mut row = vec![asset.code, cost.level.to_string(), amount(cost.lot, asset.scale)];
+        row.extend([cost.materials, cost.operations].map(|money| amount(money, currency.scale)));
+        row.push(format!("{} {}", amount(cost.total, currency.scale), currency.code));
+        rows.push(row);
+    }
+    let columns = [
+        Column::Text("item"),
+        Column::Number("level"),
+        Column::Number("in lots of"),
+        Column::Number("materials"),
+        Column::Number("operations"),
+        Column::Number("one costs"),
+    ];
+    print(&table(&columns, rows))
 }
 
 async fn print_items(context: &mut Context, items: &[api::Item]) -> Result<(), CliError> {

@@ -1,6 +1,7 @@
 //! What the production service answers: what is defined, what is in stock, how work orders stand, where
 //! lots came from and went to, plans and what they require, and the state of a plant in one look.
 
+mod costs;
 mod plans;
 mod reference;
 mod requirements;

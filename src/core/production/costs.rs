@@ -1,0 +1,175 @@
+//! Standard cost rolled up: what a product costs by what is bought for it and what is done, level by level.
+//!
+//! The items below a product are copied out of the ledger; the calculation needs it no more.
+
+use std::collections::BTreeSet;
+
+use super::mrp::{self, CostError, Network, NetworkError, PurchaseCost};
+use crate::ledger::Ledger;
+use crate::rejection::Rejection;
+use crate::types::{Amount, AssetId, Day, Quantity};
+
+/// All that a product's cost is made of.
+#[derive(Debug, Clone)]
+pub struct CostInquiry {
+    items: Vec<mrp::Item>,
+    purchases: Vec<PurchaseCost>,
+    /// A whole unit of each item, in order of the items.
+    wholes: Vec<Quantity>,
+    day: Day,
+}
+
+/// What one whole unit of an item costs, in its currency's smallest unit, each rounded up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RolledUpCost {
+    /// The item.
+    pub item: AssetId,
+    /// How many levels of bills of materials lie between it and the product.
+    pub level: u32,
+    /// The lot that set-up is spread over; of what is bought, what the price is for.
+    pub lot: Quantity,
+    /// What goes in; of what is bought, its standard cost.
+    pub materials: Amount,
+    /// What is done.
+    pub operations: Amount,
+    /// Both, rounded up once.
+    pub total: Amount,
+}
+
+/// Why a cost cannot be rolled up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CostRefusal {
+    /// What is asked for is no item.
+    Rejected(Rejection),
+    /// The item is costed in another currency than the product.
+    OtherCurrency(AssetId),
+    /// The items do not make a network.
+    Network(NetworkError),
+    /// A cost or a quantity of the item is too large.
+    TooLarge(AssetId),
+}
+
+impl std::fmt::Display for CostRefusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rejected(reason) => reason.fmt(f),
+            Self::Network(error) => error.fmt(f),
+            Self::OtherCurrency(item) => write!(f, "item {item} is costed in another currency"),
+            Self::TooLarge(item) => write!(f, "the cost of item {item} is too large"),
+        }
+    }
+}
+
+impl std::error::Error for CostRefusal {}
+
+impl CostInquiry {
+    /// Calculates: the product first, then all that goes into it, by level and item. What cannot be costed, since
+    /// it is made of nothing on that day, is left out with all that it goes into.
+    ///
+    /// # Errors
+    /// When a cost is too large, or the items are no network.
+    pub fn calculate(self) -> Result<Vec<RolledUpCost>, CostRefusal> {
+        let wholes: Vec<(AssetId, Quantity)> = self.items.iter().map(|item| item.id).zip(self.wholes).collect();
+        let network = Network::new(self.items).map_err(CostRefusal::Network)?;
+        let costs = network.roll_up(&self.purchases, self.day).map_err(|error| match error {
+            CostError::UnknownItem(item) | CostError::BadPurchaseCost(item) | CostError::Overflow(item) => {
+                CostRefusal::TooLarge(item)
+            }
+        })?;
+        let rolled = |cost: mrp::StandardCost| {
+            let (item, lot) = (cost.item, cost.lot);
+            let place = wholes.binary_search_by_key(&item, |(id, _)| *id).ok();
+            let whole = place.map_or(Quantity(1), |place| wholes[place].1);
+            let of = |cost: mrp::Cost| cost.of(whole).map_err(|_| CostRefusal::TooLarge(item));
+            let (materials, operations, total) = (of(cost.materials)?, of(cost.operations)?, of(cost.total)?);
+            let level = network.level(item).unwrap_or(0);
+            Ok(RolledUpCost { item, level, lot, materials, operations, total })
+        };
+        let mut costs = costs.into_iter().flatten().map(rolled).collect::<Result<Vec<_>, CostRefusal>>()?;
+        costs.sort_unstable_by_key(|cost| (cost.level, cost.item));
+        Ok(costs)
+    }
+}
+
+impl Ledger {
+    /// Gathers what a product's cost on a day is made of. It takes time in proportion to what is below it.
+    ///
+    /// # Errors
+    /// When it is no item, or something in it is costed in another currency.
+    pub fn inquire_cost(&self, product: AssetId, day: Day) -> Result<CostInquiry, CostRefusal> {
+        let items = &self.production.items;
+        let first = self.known_item(product).map_err(CostRefusal::Rejected)?;
+        let currency = items[first].item.currency;
+        let mut below = BTreeSet::new();
+        let mut open = vec![first];
+        while let Some(slot) = open.pop() {
+            let entry = &items[slot];
+            if !below.insert((entry.item.asset, slot)) {
+                continue;
+            }
+            if entry.item.currency != currency {
+                return Err(CostRefusal::OtherCurrency(entry.item.asset));
+            }
+            let lines = entry.boms.iter().flat_map(|&bom| &self.production.boms[bom].lines);
+            open.extend(lines.filter_map(|line| items.slot(line.component)));
+            let by_products = entry.boms.iter().flat_map(|&bom| &self.production.boms[bom].by_products);
+            open.extend(by_products.filter_map(|by_product| items.slot(by_product.asset)));
+        }
+        let mut inquiry = CostInquiry { items: Vec::new(), purchases: Vec::new(), wholes: Vec::new(), day };
+        for (asset, slot) in below {
+            let entry = &items[slot];
+            let whole = self.asset(asset).map_or(1, |asset| 10_u64.pow(asset.scale.into()));
+            let amount = i64::try_from(entry.item.standard_cost.0).map_err(|_| CostRefusal::TooLarge(asset))?;
+            inquiry.items.push(self.item_to_plan(entry, &entry.boms));
+            inquiry.wholes.push(Quantity(whole));
+            inquiry.purchases.push(PurchaseCost { item: asset, amount: Amount(amount), per: Quantity(whole) });
+        }
+        Ok(inquiry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Body, DefineBom, DefineItem};
+    use crate::shop::{AXLE, BENCH, BOX, CART, GLUE, Shop, WHEEL, bom, item, line, operation};
+    use crate::types::{BomVersion, Price};
+
+    #[test]
+    fn a_product_costs_what_is_bought_for_it_and_what_is_done() {
+        let mut shop = Shop::new();
+        for (asset, cost) in [(WHEEL, 250), (AXLE, 400), (GLUE, 80)] {
+            shop.accept(Body::DefineItem(DefineItem { standard_cost: Price(cost), ..item(asset) }));
+        }
+        let hour = crate::command::Operation { run_seconds: 3_600, hourly_cost: Amount(1_800), ..operation(BENCH) };
+        let new = DefineBom {
+            version: BomVersion(7),
+            from: Day(40),
+            operations: vec![hour],
+            ..bom(CART, vec![line(WHEEL, 4), line(AXLE, 2)])
+        };
+        shop.accept(Body::DefineBom(new));
+        shop.accept(Body::DefineBom(bom(BOX, vec![line(CART, 2), line(WHEEL, 1)])));
+        let found = shop.ledger.inquire_cost(BOX, Day(40)).and_then(CostInquiry::calculate).expect("it can be costed");
+        let costs: Vec<_> = found
+            .iter()
+            .map(|cost| (cost.item, cost.level, cost.materials.0, cost.operations.0, cost.total.0))
+            .collect();
+        // A cart: four wheels and two axles, an hour and a minute. Glue is in its other version alone.
+        let cart = 1_800 + 1_830;
+        let boxed = 2 * cart + 250;
+        assert_eq!(costs[0], (BOX, 0, boxed, 0, boxed));
+        assert!(costs.contains(&(CART, 1, 1_800, 1_830, cart)), "{costs:?}");
+        assert!(costs.contains(&(WHEEL, 2, 250, 0, 250)), "{costs:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_costed_is_told() {
+        let mut shop = Shop::new();
+        let refused = |shop: &Shop, asset| shop.ledger.inquire_cost(asset, Day(1)).map(drop);
+        assert_eq!(refused(&shop, AssetId(999)), Err(CostRefusal::Rejected(Rejection::UnknownItem)));
+        shop.accept(Body::DefineItem(DefineItem { standard_cost: Price(i64::MAX as u64), ..item(WHEEL) }));
+        let found = shop.ledger.inquire_cost(CART, Day(1)).and_then(CostInquiry::calculate);
+        assert_eq!(found, Err(CostRefusal::TooLarge(CART)));
+    }
+}
