@@ -9,8 +9,8 @@ use super::replica::Replica;
 use super::status;
 use super::types::{Node, NodeId};
 
-/// Times that a leader tries to hand over before it gives up being a node at all.
-const TRIES: usize = 3;
+/// Times that a leader which a majority answers tries to hand over before it gives up being a node at all.
+const TRIES: u32 = 3;
 
 /// Why leadership did not move.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,16 +37,26 @@ impl Replica {
     /// it leads. Returns the new leader.
     ///
     /// A leader that has begun to hand over takes no proposals any more, and openraft knows no way
-    /// back. So when the one that was meant does not take over, the others are tried; when none does,
-    /// this node ends, and they elect one of themselves.
+    /// back. So this goes on when nobody waits for it; when the one that was meant does not take over,
+    /// the others are tried; when none does, this node ends, and they elect one of themselves.
     ///
     /// # Errors
-    /// See [`TransferError`].
+    /// See [`TransferError`]. After [`TransferError::TimedOut`] it may still move.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<NodeId, TransferError> {
+        let target = self.successor(to)?;
+        let moves = tokio::spawn(self.clone().hand_over(target));
+        match timeout(self.shared.peers.config().transfer_timeout * TRIES, moves).await {
+            Ok(Ok(moved)) => moved,
+            Ok(Err(_)) => Err(TransferError::ShuttingDown),
+            Err(_) => Err(TransferError::TimedOut),
+        }
+    }
+
+    async fn hand_over(self, mut target: NodeId) -> Result<NodeId, TransferError> {
         let me = self.shared.peers.me();
-        let mut target = self.successor(to)?;
         let mut leadership = self.leadership();
-        for _ in 0..TRIES {
+        let mut tries = 0;
+        while tries < TRIES {
             let trigger = self.shared.raft.trigger().transfer_leader(target).await;
             trigger.map_err(|_| TransferError::ShuttingDown)?;
             let moved = leadership.wait_for(|now| now.leader.as_ref().is_some_and(|(id, _)| *id != me));
@@ -55,6 +65,8 @@ impl Replica {
                 Ok(Err(_)) => return Err(TransferError::ShuttingDown),
                 Err(_) => {}
             }
+            // Cut off from the others, it cannot know whether they have elected one already.
+            tries += u32::from(leadership.borrow().serving);
             match self.successor(None) {
                 Ok(other) => target = other,
                 Err(TransferError::NotLeader { leader: Some((id, _)) }) if id != me => return Ok(id),

@@ -49,6 +49,8 @@ pub struct Notes {
     /// Clients that have ended.
     ended: AtomicU64,
     wrong: Mutex<Vec<String>>,
+    /// The ids of the commands of each session, in their order.
+    sessions: Mutex<Vec<Vec<Vec<u8>>>>,
 }
 
 impl Notes {
@@ -73,6 +75,38 @@ impl Notes {
     /// Whether the books are set up.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
+    }
+
+    /// A session's commands are carried out in their order, and none behind one that is not. Returns what is wrong.
+    pub fn check_sessions(&self, records: &[api::Record]) -> Vec<String> {
+        let sequence = |record: &api::Record| record.position.unwrap_or_default().sequence;
+        let carried_out: BTreeMap<&[u8], u64> =
+            records.iter().map(|record| (&record.command_id[..], sequence(record))).collect();
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wrong = Vec::new();
+        for ids in sessions.iter() {
+            let (mut last, mut missing) = (0, None);
+            for id in ids {
+                match carried_out.get(&id[..]) {
+                    None => missing = missing.or(Some(id)),
+                    Some(here) if *here < last => {
+                        wrong.push(format!(
+                            "a session's command at {here} overtook one that was sent before, at {last}"
+                        ));
+                    }
+                    Some(here) => {
+                        last = *here;
+                        if let Some(missing) = missing {
+                            let missing = id_to_hex(missing);
+                            wrong.push(format!(
+                                "a session went on at {here}, behind command {missing} that was not carried out"
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+        wrong
     }
 
     /// What clients found wrong by themselves.
@@ -345,6 +379,8 @@ impl Trader {
             let body = self.transfer();
             plan.push((self.random.below(self.habits.session_pause_ms), self.command(body)));
         }
+        let ids = plan.iter().map(|(_, command)| command.id.to_vec()).collect();
+        self.notes.sessions.lock().unwrap_or_else(PoisonError::into_inner).push(ids);
         let operations = Mutex::new(Vec::new());
         let (sent, answered) = tokio::join!(
             send_all(sender, plan, &self.notes, &operations),

@@ -129,6 +129,8 @@ pub struct World<'a> {
     pub losing: bool,
     /// Faults whose victim was not there.
     postponed: Vec<Planned>,
+    /// All members have begun another life, after all was done.
+    restarted: bool,
     /// The auditor has begun.
     audited: bool,
     /// What it found.
@@ -213,6 +215,7 @@ pub fn run(options: Options, lockstep: &Arc<Lockstep>) -> Outcome {
         wrong: Vec::new(),
         losing: false,
         postponed: Vec::new(),
+        restarted: false,
         audited: false,
         found: Arc::default(),
     };
@@ -251,6 +254,7 @@ impl World<'_> {
         self.wrong.extend(notes.take_wrong());
         self.seen.final_reads = audit.complete;
         let mut history = notes.take_history();
+        self.wrong.extend(notes.check_sessions(&audit.records));
         audit.reads.into_iter().for_each(|read| history.read(read));
         let mut checker = Checker::new(history);
         audit.records.into_iter().for_each(|record| checker.record(record));
@@ -308,7 +312,9 @@ impl World<'_> {
         while self.now_ms() < latest && self.wrong.is_empty() {
             // What is answered after the nodes were asked could not be found there.
             let done = notes.ended() == self.clients && (self.desk.has_ended() || !self.has_operator());
-            if done && !std::mem::replace(&mut self.audited, true) {
+            if done && !std::mem::replace(&mut self.restarted, true) {
+                self.restart_all();
+            } else if done && !std::mem::replace(&mut self.audited, true) {
                 self.sim.client("auditor", audit(Arc::clone(&self.desk), Arc::clone(&self.found)));
             }
             self.do_later();
@@ -425,6 +431,22 @@ impl World<'_> {
         for at in 0..self.hosts.len() {
             self.hosts[at].disk.heal();
             self.start(at);
+        }
+    }
+
+    /// Every member loses its process or its power, and comes back: what it told until now, it has to tell from
+    /// its disk.
+    fn restart_all(&mut self) {
+        let members = self.desk.members();
+        for at in 0..self.hosts.len() {
+            if members.contains(&self.hosts[at].id) && !self.lots[at].down {
+                if self.random.below(2) == 0 {
+                    self.crash(at);
+                } else {
+                    self.power_cut(at);
+                }
+                self.later.push((self.now_ms() + RESTART_MS, Later::Start(at)));
+            }
         }
     }
 
