@@ -16,6 +16,10 @@ const REMOVED: &str = "was removed from the cluster";
 const OTHER_DISK: &str = "its data was lost";
 /// A node comes back without its disk within this time, in milliseconds.
 const LOST_MS_MAX: u64 = 3_000;
+/// A member that is left behind by a change of the membership misses this time, in milliseconds: many entries.
+const BEHIND_MS_MIN: u64 = 10_000;
+/// It misses up to so much more.
+const BEHIND_MS_MORE: u64 = 15_000;
 /// A leader's lease lasts about this long, in milliseconds.
 const LAPSE_MS_MIN: u64 = 270;
 /// A lapse lasts up to so much longer, in milliseconds.
@@ -174,8 +178,26 @@ impl World<'_> {
         if leaves.is_some() {
             self.lots[victim].excused = &[REMOVED];
         }
+        if dice.below(2) == 0 {
+            self.leave_behind(victim, dice);
+        }
         self.give_order(joins, leaves);
         true
+    }
+
+    /// Another member is cut off for so long that it may learn of the change by a snapshot alone.
+    fn leave_behind(&mut self, victim: usize, dice: &mut Random) {
+        let members = self.desk.members();
+        let others: Vec<usize> = (0..self.hosts.len())
+            .filter(|at| *at != victim && !self.lots[*at].down && members.contains(&self.hosts[*at].id))
+            .collect();
+        if others.is_empty() {
+            return;
+        }
+        let wrong = self.cut_off(others[dice.below(others.len() as u64) as usize]);
+        let begun = self.links.begin(&mut self.sim, wrong);
+        let until = self.now_ms() + BEHIND_MS_MIN + dice.below(BEHIND_MS_MORE);
+        self.later.push((until, Later::EndLinks(begun)));
     }
 
     /// A node's disk is going to be gone, for good. The node comes back with an empty one, which nobody may
