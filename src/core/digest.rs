@@ -12,25 +12,31 @@ pub(super) fn fold(a: u64, b: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
-fn word(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    word[..bytes.len()].copy_from_slice(bytes);
-    u64::from_le_bytes(word)
+fn mix(state: u64, block: &[u8; 16]) -> u64 {
+    let [low, high] = [&block[..8], &block[8..]].map(|half| u64::from_le_bytes(half.try_into().expect("eight bytes")));
+    fold(low ^ SECRETS[2] ^ state, high ^ SECRETS[3] ^ state.rotate_left(23))
 }
 
-fn hash_seeded(seed: u64, bytes: &[u8]) -> u64 {
-    let mut state = fold(seed ^ SECRETS[0], bytes.len() as u64 ^ SECRETS[1]);
-    for chunk in bytes.chunks(16) {
-        let (low, high) = chunk.split_at(chunk.len().min(8));
-        state = fold(word(low) ^ SECRETS[2] ^ state, word(high) ^ SECRETS[3] ^ state.rotate_left(23));
+/// A hash for each seed, in one pass: they do not wait for each other.
+fn hash_seeded<const N: usize>(seeds: [u64; N], bytes: &[u8]) -> [u64; N] {
+    let mut states = seeds.map(|seed| fold(seed ^ SECRETS[0], bytes.len() as u64 ^ SECRETS[1]));
+    let (blocks, rest) = bytes.as_chunks();
+    for block in blocks {
+        states = states.map(|state| mix(state, block));
     }
-    fold(state ^ SECRETS[1], SECRETS[0])
+    if !rest.is_empty() {
+        let mut padded = [0; 16];
+        padded[..rest.len()].copy_from_slice(rest);
+        states = states.map(|state| mix(state, &padded));
+    }
+    states.map(|state| fold(state ^ SECRETS[1], SECRETS[0]))
 }
 
 /// A 64-bit digest of `bytes`.
 #[must_use]
 pub fn hash64(bytes: &[u8]) -> u64 {
-    hash_seeded(0, bytes)
+    let [hash] = hash_seeded([0], bytes);
+    hash
 }
 
 /// A digest of a whole state: the sum of its records' digests, so that it does not depend on their
@@ -50,8 +56,8 @@ impl StateDigest {
     }
 
     fn of(table: u8, record: &[u8]) -> u128 {
-        let low = hash_seeded(u64::from(table) + 1, record);
-        let high = hash_seeded(u64::from(table) + 0x0101, record);
+        let table = u64::from(table);
+        let [low, high] = hash_seeded([table + 1, table + 0x0101], record);
         u128::from(high) << 64 | u128::from(low)
     }
 

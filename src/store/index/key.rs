@@ -115,7 +115,6 @@ impl From<HistoryKey> for KeyBytes {
 /// A command's key as it is asked of many runs: what they need of it is made once.
 #[derive(Debug, Clone, Copy)]
 pub struct Sought {
-    key: CommandKey,
     bytes: KeyBytes,
     hash: u64,
 }
@@ -123,17 +122,11 @@ pub struct Sought {
 impl From<&CommandKey> for Sought {
     fn from(key: &CommandKey) -> Self {
         let bytes = KeyBytes::from(key);
-        Self { key: *key, bytes, hash: hash64(bytes.as_slice()) }
+        Self { bytes, hash: hash64(bytes.as_slice()) }
     }
 }
 
 impl Sought {
-    /// The key.
-    #[must_use]
-    pub fn key(&self) -> &CommandKey {
-        &self.key
-    }
-
     /// Its bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -8,7 +8,7 @@ use std::hash::BuildHasher as _;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::key::{Entry, HistoryKey, IdSpans, KeyBytes, Sought, for_each_history};
+use super::key::{Entry, HistoryKey, IdSpans, KeyBytes, for_each_history};
 use crate::core::Used;
 use crate::core::command::CommandKey;
 use crate::core::event::RecordView;
@@ -137,8 +137,7 @@ impl Memtable {
 
     /// The command that has this key.
     #[must_use]
-    pub fn find(&self, sought: &Sought) -> Option<Used> {
-        let key = sought.key();
+    pub fn find(&self, key: &CommandKey) -> Option<Used> {
         if !self.ids.span(key) {
             return None;
         }

@@ -12,7 +12,7 @@ mod memtable;
 mod run;
 mod run_writer;
 
-use std::cell::OnceCell;
+use std::cell::{LazyCell, OnceCell};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -70,23 +70,25 @@ fn write(shared: &Shared) -> RwLockWriteGuard<'_, Parts> {
 }
 
 impl Parts {
-    fn find_in_memory(&self, sought: &Sought) -> Option<Used> {
-        let in_frozen = || self.frozen.iter().rev().find_map(|table| table.find(sought));
-        self.active.find(sought).or_else(in_frozen)
+    fn find_in_memory(&self, key: &CommandKey) -> Option<Used> {
+        let in_frozen = || self.frozen.iter().rev().find_map(|table| table.find(key));
+        self.active.find(key).or_else(in_frozen)
     }
 
-    fn find(&self, sought: &Sought) -> Result<Option<Used>, StoreError> {
-        match self.find_in_memory(sought) {
-            None => find_in_runs(&self.runs, sought),
+    fn find(&self, key: &CommandKey) -> Result<Option<Used>, StoreError> {
+        match self.find_in_memory(key) {
+            None => find_in_runs(&self.runs, key),
             found => Ok(found),
         }
     }
 }
 
 /// The newest first: what is asked for again is mostly what was asked for lately.
-fn find_in_runs(runs: &[Arc<Run>], sought: &Sought) -> Result<Option<Used>, StoreError> {
-    for run in runs.iter().rev() {
-        if let Some(used) = run.find(sought)? {
+fn find_in_runs(runs: &[Arc<Run>], key: &CommandKey) -> Result<Option<Used>, StoreError> {
+    // A fresh id of a client whose ids rise lies in the span of no run, and needs no more than that.
+    let sought = LazyCell::new(|| Sought::from(key));
+    for run in runs.iter().rev().filter(|run| run.spans(key)) {
+        if let Some(used) = run.find(&sought)? {
             return Ok(Some(used));
         }
     }
@@ -105,16 +107,15 @@ impl IndexReader {
     /// # Errors
     /// When a file cannot be read or is damaged.
     pub fn find(&self, key: &CommandKey) -> Result<Option<Used>, StoreError> {
-        let sought = Sought::from(key);
         // Nobody waits for the disk with the lock in hand.
         let runs = {
             let parts = read(&self.shared);
-            match parts.find_in_memory(&sought) {
+            match parts.find_in_memory(key) {
                 None => Arc::clone(&parts.runs),
                 found => return Ok(found),
             }
         };
-        find_in_runs(&runs, &sought)
+        find_in_runs(&runs, key)
     }
 
     /// Up to `limit` events of a history, from the event `from` on, itself included, in the order of
@@ -306,7 +307,7 @@ impl History for Past<'_> {
         if let Some(used) = self.used_now.get(key) {
             return Some(*used);
         }
-        self.parts.find(&Sought::from(key)).unwrap_or_else(|error| {
+        self.parts.find(key).unwrap_or_else(|error| {
             self.fault.get_or_init(|| error);
             None
         })

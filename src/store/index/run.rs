@@ -16,6 +16,7 @@ use super::bloom::Bloom;
 use super::key::{ENTRY_BYTES_MAX, Entry, IdSpans, Sought, command_key_of, hash_of, used_of};
 use crate::core::Used;
 use crate::core::codec::{Decode as _, DecodeError, Encode as _, Reader, record};
+use crate::core::command::CommandKey;
 use crate::core::types::Sequence;
 use crate::store::file::{Access, File};
 use crate::store::{Disk, StoreError};
@@ -158,12 +159,18 @@ impl Run {
         &self.keys[start..start + usize::from(fence.key_len)]
     }
 
+    /// Whether the key lies between the ids that it has.
+    #[must_use]
+    pub fn spans(&self, key: &CommandKey) -> bool {
+        self.ids.span(key)
+    }
+
     /// The used command with this key. Fresh keys are answered from memory, nearly always.
     ///
     /// # Errors
     /// When a block cannot be read or is damaged.
     pub fn find(&self, sought: &Sought) -> Result<Option<Used>, StoreError> {
-        if !self.ids.span(sought.key()) || !self.bloom.may_contain(sought.hash()) {
+        if !self.bloom.may_contain(sought.hash()) {
             return Ok(None);
         }
         let key = sought.bytes();
