@@ -105,7 +105,7 @@ pub struct StoreConfig {
     pub log_segment_mib: u64,
     /// Recent log entries kept in memory, in MiB.
     pub log_cache_mib: u64,
-    /// The longest time between two batches of the state, in milliseconds.
+    /// Time between two batches of the state, in milliseconds; more where writing one takes long.
     pub state_sync_ms: u64,
     /// A leader one sync of whose log takes longer hands its office over, in milliseconds.
     pub sync_slow_ms: u64,

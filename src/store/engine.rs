@@ -73,7 +73,11 @@ pub struct EngineOptions {
     pub log_purged: Option<Position>,
     /// How often the state is written.
     pub sync_interval: Duration,
-    /// Changed pages at which the state is written earlier, and the apply thread waits for it.
+    /// Between two writes of the state pass at least so many times as long as the first one took: what
+    /// changes everywhere is written as a whole then, and not page by page for every command.
+    pub sync_pause: u32,
+    /// Changed pages at half of which the state is written earlier. More than these are too many for one
+    /// batch: then all pages go into a fresh database, part by part.
     pub dirty_bytes_max: usize,
     /// Journal blocks not written yet at which the apply thread waits.
     pub journal_backlog_bytes_max: usize,
@@ -94,7 +98,8 @@ impl Default for EngineOptions {
             cluster: ClusterId::default(),
             log_purged: None,
             sync_interval: Duration::from_millis(500),
-            dirty_bytes_max: 32 << 20,
+            sync_pause: 8,
+            dirty_bytes_max: 64 << 20,
             journal_backlog_bytes_max: 64 << 20,
             persister_silence_max: Duration::from_secs(60),
             index_table_entries: MEMTABLE_ENTRIES,
@@ -155,6 +160,9 @@ impl Digests {
 
 /// Results handed out that are kept to be used again.
 const EFFECTS_KEPT: usize = 64;
+
+/// Records whose places in the pages are asked for at once: few enough that all stay in the cache.
+const READ_AHEAD: usize = 128;
 
 /// Journal blocks not written yet at which the persister is woken.
 const WRITE_OUT_BYTES: usize = 4 << 20;
@@ -293,13 +301,16 @@ impl Engine {
 
         self.changes.clear();
         self.ledger.take_changes(&mut self.changes);
-        for key in &self.changes {
-            if planted::is(Mistake::DigestsNotCompared) && is_lost() {
-                continue;
+        for keys in self.changes.chunks(READ_AHEAD) {
+            self.image.read_ahead(keys);
+            for key in keys {
+                if planted::is(Mistake::DigestsNotCompared) && is_lost() {
+                    continue;
+                }
+                self.record.clear();
+                self.ledger.encode_record(*key, &mut self.record);
+                self.image.write(*key, &self.record);
             }
-            self.record.clear();
-            self.ledger.encode_record(*key, &mut self.record);
-            self.image.write(*key, &self.record);
         }
         for record in effects.records() {
             self.journal.append(record);
@@ -310,18 +321,21 @@ impl Engine {
         Ok(())
     }
 
-    /// Hands over what is due, and waits while too much is unwritten.
+    /// Hands over what is due.
     fn keep_up(&mut self) -> Result<(), StoreError> {
-        let dirty_bytes = self.image.dirty_count() * PAGE_BYTES_MAX;
-        let due = dirty_bytes >= self.options.dirty_bytes_max / 2
-            || self.handed_over.0.elapsed() >= self.options.sync_interval;
-        if due && self.handed_over.1 != self.position && self.link.is_idle() {
-            self.hand_over_changes();
-        } else if dirty_bytes >= self.options.dirty_bytes_max {
-            self.link.wait_until(|| self.link.is_idle())?;
+        let elapsed = self.handed_over.0.elapsed();
+        let due = elapsed >= self.options.sync_interval || self.dirty_bytes() >= self.options.dirty_bytes_max / 2;
+        if due
+            && self.handed_over.1 != self.position
+            && self.link.rested().is_some_and(|took| elapsed >= took * self.options.sync_pause)
+        {
             self.hand_over_changes();
         }
         self.bound_backlog()
+    }
+
+    fn dirty_bytes(&self) -> usize {
+        self.image.dirty_count() * PAGE_BYTES_MAX
     }
 
     /// Waits while too much of the journal or the index is unwritten.
@@ -338,7 +352,7 @@ impl Engine {
     }
 
     fn hand_over_changes(&mut self) {
-        if self.link.take_bloated() {
+        if self.dirty_bytes() > self.options.dirty_bytes_max || self.link.take_bloated() {
             return self.hand_over_everything();
         }
         let pages = self.image.take_dirty();

@@ -51,6 +51,8 @@ struct LinkState {
     moved: Option<Instant>,
     /// The state on disk.
     committed: Option<Position>,
+    /// How long it took to write it.
+    took: Duration,
     bloated: bool,
     closed: bool,
     ended: bool,
@@ -109,6 +111,12 @@ impl Link {
         state.jobs.is_empty() && !state.working
     }
 
+    /// How long the last write of the state took, when nothing is handed over or being worked on.
+    pub fn rested(&self) -> Option<Duration> {
+        let state = self.lock();
+        (state.jobs.is_empty() && !state.working).then_some(state.took)
+    }
+
     /// Whether the database should be written anew; asked once.
     pub fn take_bloated(&self) -> bool {
         std::mem::take(&mut self.lock().bloated)
@@ -149,6 +157,13 @@ impl Link {
             // A change between the question and this wait costs one time-out, not a hang.
             state = self.changed.wait_for(&self.state, state, Duration::from_millis(2)).0;
         }
+    }
+
+    /// The state on disk is that at this position now.
+    fn wrote(&self, position: Option<Position>, took: Duration) {
+        let mut state = self.lock();
+        state.committed = position;
+        state.took = took;
     }
 
     /// Waits until the state on disk has reached a position whose changes were handed over.
@@ -288,13 +303,14 @@ impl Persister {
     }
 
     fn carry_out(&mut self, job: Job) -> Result<(), StoreError> {
+        let begun = Instant::now();
         match job {
             Job::Table(table) => self.index.write_table(&table),
             Job::Changes(changes) => {
                 self.journal.sync(changes.checkpoint.sequence)?;
                 let Some(store) = &self.state else { return Err(StoreError::Closed) };
                 store.commit(&changes.pages, &changes.checkpoint, &self.index.names())?;
-                self.link.lock().committed = changes.checkpoint.position;
+                self.link.wrote(changes.checkpoint.position, begun.elapsed());
                 if store.is_bloated(changes.live_pages)? {
                     self.link.lock().bloated = true;
                 }
@@ -307,7 +323,7 @@ impl Persister {
                 let names = self.index.names();
                 let store = StateStore::create(&self.disk, &self.folder, &all.pages, &all.checkpoint, &names)?;
                 self.state = Some(store);
-                self.link.lock().committed = all.checkpoint.position;
+                self.link.wrote(all.checkpoint.position, begun.elapsed());
                 self.index.remove_merged()
             }
         }

@@ -28,6 +28,7 @@ fn options() -> EngineOptions {
     EngineOptions {
         cluster: ClusterId(7),
         sync_interval: Duration::from_millis(3),
+        sync_pause: 0,
         index_table_entries: 500,
         ..EngineOptions::default()
     }

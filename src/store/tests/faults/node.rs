@@ -45,8 +45,8 @@ fn engine_options(disk: &Disk, log_purged: Option<Position>, threads: bool) -> E
         index_table_entries: 300,
         // Written when so much has changed, whatever the time; with a thread, as often as it can.
         sync_interval: if threads { Duration::ZERO } else { Duration::from_secs(3_600) },
+        dirty_bytes_max: if threads { usize::MAX } else { 2 * DIRTY_PAGES * PAGE_BYTES_MAX },
         persister_silence_max: SILENCE_MAX,
-        dirty_bytes_max: 2 * DIRTY_PAGES * PAGE_BYTES_MAX,
         ..options()
     }
 }
