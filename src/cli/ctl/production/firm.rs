@@ -62,15 +62,24 @@ pub async fn run(context: &mut Context, firm: Firm) -> Result<(), CliError> {
         let mut parts: Vec<Vec<api::OrderToFirm>> = orders.chunks(ORDERS_MAX).map(<[_]>::to_vec).collect();
         // Without any order it is firmed all the same: from now on its demand counts.
         let last = parts.pop().unwrap_or_default();
-        let is_whole = !found.orders_truncated;
+        // An answer that is cut and has nothing to order for the days that were asked for would be the same again.
+        let is_last = !found.orders_truncated || (parts.is_empty() && last.is_empty());
         for (part, orders) in (0_u64..).zip(parts) {
             send(context, part_id(id, found.computed_at, part), command(&firm, &found, plan.plan_id, orders, true))
                 .await?;
         }
-        if is_whole {
+        if is_last {
             let last = command(&firm, &found, plan.plan_id, last, false);
             context.execute(Key { id: Some(id) }, Body::FirmPlan(last)).await?;
-            return if context.prints_json() { Ok(()) } else { print(&format!("{made} to make, {bought} to buy")) };
+            if context.prints_json() {
+                return Ok(());
+            }
+            print(&format!("{made} to make, {bought} to buy"))?;
+            return if found.orders_truncated {
+                print("… and more, which begin later or were not looked at")
+            } else {
+                Ok(())
+            };
         }
         send(context, part_id(id, found.computed_at, u64::MAX), command(&firm, &found, plan.plan_id, last, true))
             .await?;
