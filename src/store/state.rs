@@ -471,6 +471,7 @@ mod tests {
     use crate::core::types::{LogIndex, Sequence, Term};
     use crate::core::{RecordKey, Table};
     use crate::store::Position;
+    use crate::store::tests::wait_for_databases;
 
     fn put(image: &mut Image, table: Table, slot: u32, seed: u8) {
         let mut bytes = vec![seed; table.record_len()];
@@ -489,6 +490,7 @@ mod tests {
     }
 
     fn reopen(folder: &Path) -> Result<Option<Opened>, StoreError> {
+        wait_for_databases(folder);
         StateStore::open(&Disk::real(), folder)
     }
 

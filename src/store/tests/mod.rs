@@ -37,8 +37,13 @@ fn options() -> EngineOptions {
 /// Waits until sled has let go of the databases in a folder: its own threads may hold a file a little longer
 /// than the database lives. A process that has ended holds nothing.
 fn wait_for_sled(dir: &Path) {
+    wait_for_databases(&dir.join("state"));
+}
+
+/// The same for the databases of a state folder.
+pub(super) fn wait_for_databases(state: &Path) {
     const TRIES: u32 = 30_000;
-    let databases = std::fs::read_dir(dir.join("state")).into_iter().flatten();
+    let databases = std::fs::read_dir(state).into_iter().flatten();
     for path in databases.map(|entry| entry.expect("an entry").path().join("db")).filter(|path| path.exists()) {
         let file = std::fs::File::open(&path).expect("readable");
         let free = (0..TRIES).any(|_| {
