@@ -73,6 +73,10 @@ fn is(path: &Path, folder: &str, test: fn(&str) -> bool) -> bool {
 
 const LOG: Kind = Kind { name: "log segment", concerns: |path| is(path, "log", |name| name != "LOCK") };
 const VOTE: Kind = Kind { name: "vote", concerns: |path| is(path, "log", |name| name.ends_with(".log")) };
+const VOTE_COPY: Kind = Kind {
+    name: "VOTE",
+    concerns: |path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("VOTE")),
+};
 const JOURNAL: Kind =
     Kind { name: "journal segment", concerns: |path| is(path, "journal", |name| name.ends_with(".journal")) };
 const TAIL: Kind =
@@ -120,6 +124,18 @@ const TABLE: &[(Kind, &[(Fault, May)])] = &[
             (Fault::Flip, May::Stop),
             (Fault::Cut, May::Stop),
             (Fault::Zeroes, May::Stop),
+            (Fault::ReadError, May::Stop),
+            (Fault::WriteError, May::Stop),
+            (Fault::NoSpace, May::Both),
+            (Fault::PowerCut, May::Recover),
+        ],
+    ),
+    (
+        VOTE_COPY,
+        &[
+            (Fault::Flip, May::Recover),
+            (Fault::Cut, May::Recover),
+            (Fault::Zeroes, May::Recover),
             (Fault::ReadError, May::Stop),
             (Fault::WriteError, May::Stop),
             (Fault::NoSpace, May::Both),
@@ -446,6 +462,11 @@ fn log_segments() {
 #[test]
 fn votes() {
     run(VOTE);
+}
+
+#[test]
+fn second_copies_of_the_vote() {
+    run(VOTE_COPY);
 }
 
 #[test]

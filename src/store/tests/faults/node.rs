@@ -13,6 +13,7 @@ use crate::store::identity::{DataFolder, DiskId, NodeId};
 use crate::store::image::PAGE_BYTES_MAX;
 use crate::store::log::{Done, Log, LogBounds, LogEntry, LogOptions, LogWriter, SEGMENT_BYTES_MIN};
 use crate::store::testing::{SimDisk, Split};
+use crate::store::vote::{self, VoteCopy};
 use crate::store::{Disk, Position};
 
 const WORKLOAD: Workload = Workload(51);
@@ -51,8 +52,15 @@ fn engine_options(disk: &Disk, log_purged: Option<Position>, threads: bool) -> E
     }
 }
 
-fn log_options(disk: &Disk, create: bool) -> LogOptions {
+/// Votes of these tests are numbers; none is before the first.
+fn is_newer(vote: &[u8], other: &[u8]) -> bool {
+    let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
+    number(vote) > number(other)
+}
+
+fn log_options(dir: &Path, disk: &Disk, create: bool) -> LogOptions {
     LogOptions {
+        vote_copy: Some(VoteCopy { path: dir.join(vote::FILE_NAME), newer: is_newer }),
         segment_bytes: SEGMENT_BYTES_MIN,
         cache_bytes: 0,
         spares_max: 2,
@@ -159,7 +167,7 @@ impl Parts {
     fn open(dir: &Path, disk: &Disk, threads: bool, mut claimed: impl FnMut()) -> Result<Self, StoreError> {
         let mut folder = DataFolder::open(disk, dir)?;
         folder.check(CLUSTER, NODE)?;
-        let (log, writer) = Log::open(&dir.join("log"), log_options(disk, folder.identity.is_none()))?;
+        let (log, writer) = Log::open(&dir.join("log"), log_options(dir, disk, folder.identity.is_none()))?;
         let identity = folder.claim(CLUSTER, NODE, DISK)?;
         claimed();
         let alone = Alone::open_with(dir, engine_options(disk, log.bounds().purged, threads))?;
