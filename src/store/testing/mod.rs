@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::file::{Access, Disk, FileSystem, RawFile};
+use super::segment;
 
 pub mod workload;
 
@@ -163,6 +164,17 @@ impl SimDisk {
     /// Everything is gone, as if another disk were in its place. Nothing may be open on it.
     pub fn wipe(&self) {
         *self.lock_state() = State::default();
+    }
+
+    /// A file is gone, for good.
+    pub fn lose(&self, path: &Path) {
+        let mut state = self.lock_state();
+        state.names.remove(path);
+        state.durable_names.remove(path);
+        state.unsynced_names.retain(|change| match change {
+            NameChange::Set(name, _) | NameChange::Unset(name) => name != path,
+            NameChange::Rename(from, to) => from != path && to != path,
+        });
     }
 
     /// The content of a file.
@@ -384,6 +396,14 @@ impl FileSystem for SimDisk {
         let max = state.bytes_max.unwrap_or(1 << 40);
         Ok(max.saturating_sub(state.used_bytes()) as u64)
     }
+}
+
+/// How much of a log segment, from its beginning, is known to have been synced by what stands behind it: whatever is damaged
+/// there cannot be taken for a torn tail. `name` is the file's.
+pub fn known_as_synced(name: &str, segment: &[u8]) -> usize {
+    let generation = name.split('.').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    let found = segment::find_leftovers(segment, generation, segment::SEGMENT_HEADER_BYTES as u64);
+    (found.synced as usize).min(segment.len())
 }
 
 /// A disk in memory, with one folder on the real one: sled goes past every disk but the machine's.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use counterfoil::store::Disk;
 use counterfoil::store::file::{Access, FileSystem, RawFile};
-use counterfoil::store::testing::{Random, SimDisk, Split};
+use counterfoil::store::testing::{Random, SimDisk, Split, known_as_synced};
 
 use crate::lockstep;
 
@@ -124,6 +124,60 @@ impl HostDisk {
             }
             _ => Ok("kept"),
         }
+    }
+
+    /// Files of the log or the journal are damaged or gone, as if a bad disk had held them. Only such bytes are damaged as
+    /// are known to have been synced: the end of a log can be torn by a crash, and what is damaged there looks
+    /// like that. No node runs on it. Returns what was done.
+    ///
+    /// # Errors
+    /// When the real folder cannot be removed.
+    pub fn rot(&self, random: &mut Random) -> io::Result<&'static str> {
+        let data = self.split.state.parent().unwrap_or(Path::new("/"));
+        let files = |folder: &str| self.memory.files(&data.join(folder));
+        let lose_all = |folder: &str| files(folder).iter().for_each(|file| self.memory.lose(file));
+        let mut harm = |file: &Path, upto: usize, cut: bool| {
+            let mut bytes = self.memory.content(file).unwrap_or_default();
+            if upto == 0 {
+                return false;
+            }
+            let at = random.below(upto as u64) as usize;
+            if cut {
+                bytes.truncate(at);
+            } else {
+                bytes[at] ^= 1 << random.below(8);
+            }
+            self.memory.put(file, &bytes);
+            true
+        };
+        let ends = |ending: &'static str| move |file: &&PathBuf| file.extension().is_some_and(|found| found == ending);
+        let synced = |file: &PathBuf| {
+            let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            known_as_synced(&name, &self.memory.content(file).unwrap_or_default())
+        };
+        let (kind, nth) = (self.mood.random(4), self.mood.random(1 << 32) as usize);
+        let segments: Vec<PathBuf> = files("log").iter().filter(ends("log")).cloned().collect();
+        let journal: Vec<PathBuf> = files("journal").iter().filter(ends("journal")).cloned().collect();
+        if kind == 0 && !segments.is_empty() {
+            let file = &segments[nth % segments.len()];
+            if harm(file, synced(file), false) {
+                return Ok("a bit of the log");
+            }
+        }
+        if kind == 1 && !journal.is_empty() {
+            let file = &journal[nth % journal.len()];
+            let len = self.memory.content(file).unwrap_or_default().len();
+            if harm(file, len, true) {
+                return Ok("the end of the journal");
+            }
+        }
+        if kind == 2 {
+            ["log", "journal", "snapshots", "index"].into_iter().for_each(lose_all);
+            remove(&self.split.state)?;
+            return Ok("everything but the vote");
+        }
+        lose_all("log");
+        Ok("the log")
     }
 
     /// Everything is gone: another disk is in its place. No node runs on it.

@@ -42,13 +42,15 @@ pub enum Kind {
     Lapse,
     /// A node is added, removed, or takes the place of another one.
     Membership,
+    /// Files of a killed node's log or journal are damaged or gone. The others repair it.
+    Rot,
     /// A disk is lost. Its node comes back with an empty one, and another node takes its place.
     LostDisk,
 }
 
 impl Kind {
     /// All of them, with their weight in a mix.
-    const ALL: [(Self, u64); 18] = [
+    const ALL: [(Self, u64); 19] = [
         (Self::Isolate, 4),
         (Self::PartPartition, 3),
         (Self::OneWay, 4),
@@ -66,6 +68,7 @@ impl Kind {
         (Self::Transfer, 2),
         (Self::Lapse, 4),
         (Self::Membership, 2),
+        (Self::Rot, 3),
         (Self::LostDisk, 1),
     ];
 
@@ -89,6 +92,7 @@ impl Kind {
             Self::Transfer => "transfer",
             Self::Lapse => "lapse",
             Self::Membership => "membership",
+            Self::Rot => "rot",
             Self::LostDisk => "lost_disk",
         }
     }

@@ -107,9 +107,28 @@ impl World<'_> {
             Kind::Transfer => return self.transfer(),
             Kind::Lapse => return self.lapse(dice),
             Kind::Membership => return self.change_membership(victim, dice),
+            Kind::Rot => return self.rot(victim, until, dice),
             Kind::LostDisk => return self.lose_disk(victim, until, dice),
             _ => return false,
         }
+        true
+    }
+
+    /// A node is killed, and comes back with damaged files. Never two at a time, nor while a disk is lost: what two of
+    /// three acknowledged would be gone.
+    fn rot(&mut self, victim: usize, until: u64, dice: &mut Random) -> bool {
+        let is_member = self.desk.members().contains(&self.hosts[victim].id);
+        if !is_member || self.losing || !self.desk.is_free() || self.rotten.is_some() {
+            return false;
+        }
+        self.crash(victim);
+        let what = self.hosts[victim].disk.rot(dice);
+        self.later.push((until, Later::Start(victim)));
+        match what {
+            Ok(what) => tracing::info!(node = self.hosts[victim].id, what, "rot"),
+            Err(error) => self.wrong.push(format!("the simulation's own disk: {error}")),
+        }
+        self.rotten = Some(victim);
         true
     }
 
@@ -147,7 +166,7 @@ impl World<'_> {
 
     /// The victim if it belongs to the cluster, or else one that does; unless a change is under way.
     fn member(&self, victim: usize, dice: &mut Random) -> Option<usize> {
-        if self.losing || !self.desk.is_free() {
+        if self.losing || !self.desk.is_free() || self.rotten.is_some() {
             return None;
         }
         let members = self.desk.members();

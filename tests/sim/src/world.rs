@@ -127,6 +127,8 @@ pub struct World<'a> {
     pub wrong: Vec<String>,
     /// A disk is about to be lost, so that the membership must not change otherwise.
     pub losing: bool,
+    /// The node whose files were damaged, until it is repaired.
+    pub rotten: Option<usize>,
     /// Faults whose victim was not there.
     postponed: Vec<Planned>,
     /// The auditor has begun.
@@ -212,6 +214,7 @@ pub fn run(options: Options, lockstep: &Arc<Lockstep>) -> Outcome {
         seen: Seen::default(),
         wrong: Vec::new(),
         losing: false,
+        rotten: None,
         postponed: Vec::new(),
         audited: false,
         found: Arc::default(),
@@ -358,6 +361,11 @@ impl World<'_> {
         }
         if self.now_ms().is_multiple_of(LOOK_MS) {
             self.look_for_leader();
+            // A node is there only once its start has seen what is damaged.
+            let replica = self.rotten.and_then(|at| self.hosts[at].replica());
+            if replica.is_some_and(|replica| replica.status().repair.now.is_none()) {
+                self.rotten = None;
+            }
         }
     }
 
