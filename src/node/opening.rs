@@ -133,7 +133,7 @@ fn open_store(config: &Config, disk: Disk, cluster: ClusterId, may_mend: bool) -
                 book = repair::begin(&disk, dir, book, &damage, now_ms(), opening.segment_bytes())?;
                 tracing::warn!(
                     damage = damage.cause,
-                    aside = book.mark.as_ref().map(repair::Mark::aside),
+                    aside = book.mark.as_ref().map(|mark| mark.case.aside()),
                     "under repair: the damaged files are set aside, and this node neither votes nor leads until the \
                      others have brought it up"
                 );

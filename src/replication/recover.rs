@@ -82,7 +82,7 @@ impl Survivor {
         })?;
         let membership = last_membership(&disk, &snapshots, Some(&log))?;
         let voters = membership.map(|membership| membership.voter_ids().collect()).unwrap_or_default();
-        let under_repair = repair::read(&disk, dir)?.mark.map(|mark| mark.cause());
+        let under_repair = repair::read(&disk, dir)?.mark.map(|mark| mark.case.cause());
         let dir = dir.to_owned();
         Ok(Self {
             identity,

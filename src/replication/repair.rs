@@ -216,12 +216,12 @@ impl Repair {
         let book = store::finish(&self.shared.disk, &self.shared.dir, book, came, now_ms())?;
         if let Some(done) = &book.last {
             tracing::info!(
-                damage = done.cause(),
+                damage = done.case.cause(),
                 leader = done.from,
                 entries = done.entries,
                 bytes = done.bytes,
-                milliseconds = done.ended_ms.saturating_sub(done.begun_ms),
-                aside = done.aside(),
+                milliseconds = done.ended_ms.saturating_sub(done.case.begun_ms),
+                aside = done.case.aside(),
                 "repaired by the others: this node votes again"
             );
         }
@@ -250,16 +250,16 @@ impl Repair {
         RepairStatus {
             count: inner.book.count,
             now: inner.book.mark.as_ref().map(|mark| UnderRepair {
-                cause: mark.cause(),
-                aside: mark.aside(),
-                begun_ms: mark.begun_ms,
+                cause: mark.case.cause(),
+                aside: mark.case.aside(),
+                begun_ms: mark.case.begun_ms,
                 goal: inner.goal,
                 matched: inner.matched,
             }),
             last: inner.book.last.as_ref().map(|done| LastRepair {
-                cause: done.cause(),
-                aside: done.aside(),
-                begun_ms: done.begun_ms,
+                cause: done.case.cause(),
+                aside: done.case.aside(),
+                begun_ms: done.case.begun_ms,
                 ended_ms: done.ended_ms,
                 from: done.from,
                 entries: done.entries,

@@ -75,20 +75,28 @@ impl Decode for Position {
 }
 
 record! {
+    /// What a repair is about.
+    pub struct Case {
+        /// When it was begun, in milliseconds since the Unix epoch.
+        pub begun_ms: u64,
+        cause: Vec<u8>,
+        aside: Vec<u8>,
+    }
+}
+
+record! {
     /// A repair under way.
     pub struct Mark {
         /// How far it has come.
         pub stage: Stage,
         /// What is given up.
         pub scope: Scope,
-        /// When it was begun, in milliseconds since the Unix epoch.
-        pub begun_ms: u64,
+        /// What it is about.
+        pub case: Case,
         /// The vote to begin again with.
         pub vote: Vec<u8>,
         /// The last entry that was in the log, if that was whole: nothing behind it was acknowledged.
         pub last: Option<Position>,
-        cause: Vec<u8>,
-        aside: Vec<u8>,
         /// Files that were damaged during a repair are removed, not set aside.
         again: bool,
     }
@@ -97,9 +105,9 @@ record! {
 record! {
     /// A repair that is done.
     pub struct Repaired {
-        /// When it was begun, in milliseconds since the Unix epoch.
-        pub begun_ms: u64,
-        /// When it ended, likewise.
+        /// What it was about.
+        pub case: Case,
+        /// When it ended, in milliseconds since the Unix epoch.
         pub ended_ms: u64,
         /// The leader that brought the rest.
         pub from: u64,
@@ -107,8 +115,6 @@ record! {
         pub entries: u64,
         /// Bytes that came, of entries, snapshots and journal.
         pub bytes: u64,
-        cause: Vec<u8>,
-        aside: Vec<u8>,
     }
 }
 
@@ -142,21 +148,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-impl Mark {
-    /// What was damaged, and where.
-    #[must_use]
-    pub fn cause(&self) -> String {
-        text(&self.cause)
-    }
-
-    /// The name of the folder that the damaged files are in.
-    #[must_use]
-    pub fn aside(&self) -> String {
-        text(&self.aside)
-    }
-}
-
-impl Repaired {
+impl Case {
     /// What was damaged, and where.
     #[must_use]
     pub fn cause(&self) -> String {
@@ -233,27 +225,22 @@ pub fn begin(
     let again = book.mark.is_some();
     let mut cause = damage.cause.clone();
     cause.truncate(cause.floor_char_boundary(CAUSE_BYTES_MAX));
-    // The first one is what the operator is to look at, and what it acknowledged counts.
-    let (begun_ms, cause, aside, last) = match book.mark.take() {
-        Some(mark) => (mark.begun_ms, mark.cause, mark.aside, mark.last),
-        None => (now_ms, cause.into_bytes(), aside_name(book.count + 1, now_ms).into_bytes(), damage.last),
+    // The first one is what the operator is to look at. Since then more may have been acknowledged than was in the
+    // log at first, and nobody knows how much.
+    let (case, last) = match book.mark.take() {
+        Some(mark) => (mark.case, None),
+        None => {
+            let aside = aside_name(book.count + 1, now_ms).into_bytes();
+            (Case { begun_ms: now_ms, cause: cause.into_bytes(), aside }, damage.last)
+        }
     };
     if !again {
         expect_room(disk, dir, damage.scope)?;
         if let Some(before) = &book.last {
-            remove_folder(disk, dir, &dir.join(text(&before.aside)))?;
+            remove_folder(disk, dir, &dir.join(before.case.aside()))?;
         }
     }
-    let mark = Mark {
-        stage: Stage::Moving,
-        scope: damage.scope,
-        begun_ms,
-        vote: damage.vote.to_vec(),
-        last,
-        cause,
-        aside,
-        again,
-    };
+    let mark = Mark { stage: Stage::Moving, scope: damage.scope, case, vote: damage.vote.to_vec(), last, again };
     book.mark = Some(mark);
     write(disk, dir, &book)?;
     carry_on(disk, dir, book, segment_bytes)
@@ -286,8 +273,7 @@ pub fn carry_on(disk: &Disk, dir: &Path, mut book: Book, segment_bytes: u64) -> 
 pub fn finish(disk: &Disk, dir: &Path, mut book: Book, came: Came, now_ms: u64) -> Result<Book, StoreError> {
     let Some(mark) = book.mark.take() else { return Ok(book) };
     let Came { from, entries, bytes } = came;
-    let (begun_ms, cause, aside) = (mark.begun_ms, mark.cause, mark.aside);
-    book.last = Some(Repaired { begun_ms, ended_ms: now_ms, from, entries, bytes, cause, aside });
+    book.last = Some(Repaired { case: mark.case, ended_ms: now_ms, from, entries, bytes });
     book.count += 1;
     write(disk, dir, &book)?;
     Ok(book)
@@ -357,7 +343,7 @@ fn expect_room(disk: &Disk, dir: &Path, scope: Scope) -> Result<(), StoreError> 
 }
 
 fn set_aside(disk: &Disk, dir: &Path, mark: &Mark) -> Result<(), StoreError> {
-    let aside = dir.join(mark.aside());
+    let aside = dir.join(mark.case.aside());
     for (name, folder) in folders(dir, mark.scope) {
         if mark.again {
             remove_files(disk, &folder)?;
@@ -455,8 +441,8 @@ mod tests {
         let sim = folder();
         let book = start(&sim, Scope::Log).expect("begun");
         let mark = book.mark.clone().expect("under repair");
-        assert_eq!((mark.stage, mark.aside().as_str()), (Stage::Following, "damaged-20260102T030405Z-1"));
-        let aside = Path::new(DIR).join(mark.aside());
+        assert_eq!((mark.stage, mark.case.aside().as_str()), (Stage::Following, "damaged-20260102T030405Z-1"));
+        let aside = Path::new(DIR).join(mark.case.aside());
         assert_eq!(sim.content(&aside.join("log/1.log")).as_deref(), Some(&b"log/1.log"[..]));
         assert_eq!(sim.content(&aside.join("log/1.spare")), None, "it held nothing");
         assert!(sim.content(Path::new("/data/journal/0.journal")).is_some(), "it is whole");
@@ -468,7 +454,7 @@ mod tests {
         assert_eq!((done.count, done.mark.is_none()), (1, true));
         let next = start(&sim, Scope::Everything).expect("begun");
         assert_eq!(sim.content(&aside.join("log/1.log")), None, "only the newest is kept");
-        let aside = Path::new(DIR).join(next.mark.expect("under repair").aside());
+        let aside = Path::new(DIR).join(next.mark.expect("under repair").case.aside());
         assert!(sim.content(&aside.join("journal/0.journal")).is_some());
         assert!(sim.content(&aside.join("snapshots/1.snapshot")).is_some());
         assert!(sim.files(&Path::new(DIR).join("index")).is_empty(), "made anew from the journal");
@@ -477,14 +463,16 @@ mod tests {
     #[test]
     fn damage_during_a_repair_keeps_what_was_set_aside_first() {
         let sim = folder();
-        let book = start(&sim, Scope::Log).expect("begun");
+        let known = Some(Position { term: Term(3), index: LogIndex(40) });
+        let before = Damage { last: known, ..damage(Scope::Log) };
+        let book = begin(&sim.disk(), Path::new(DIR), Book::new(), &before, NOW_MS, SEGMENT_BYTES_MIN).expect("begun");
         let first = book.mark.clone().expect("under repair");
-        let mut again = damage(Scope::Everything);
-        again.last = Some(Position::default());
+        assert_eq!(first.last, known);
+        let again = Damage { last: known, ..damage(Scope::Everything) };
         let book = begin(&sim.disk(), Path::new(DIR), book, &again, NOW_MS + 9, SEGMENT_BYTES_MIN).expect("begun");
         let mark = book.mark.expect("under repair");
-        assert_eq!((mark.aside(), mark.begun_ms, mark.last), (first.aside(), first.begun_ms, None));
-        let aside = Path::new(DIR).join(mark.aside());
+        assert_eq!((&mark.case, mark.last), (&first.case, None), "more than that was acknowledged since");
+        let aside = Path::new(DIR).join(mark.case.aside());
         assert_eq!(sim.content(&aside.join("log/1.log")).as_deref(), Some(&b"log/1.log"[..]));
         assert_eq!(sim.content(&aside.join("journal/0.journal")), None);
         assert_eq!(vote_in_log(&sim).as_deref(), Some(&b"vote"[..]));
@@ -503,7 +491,7 @@ mod tests {
                 unfinished += u64::from(start(&sim, Scope::Everything).is_err());
                 sim.power_cut(&mut Random(step * 31 + seed));
                 let mark = start(&sim, Scope::Everything).expect("goes on").mark.expect("under repair");
-                let aside = Path::new(DIR).join(mark.aside());
+                let aside = Path::new(DIR).join(mark.case.aside());
                 for file in ["log/1.log", "journal/0.journal", "snapshots/1.snapshot"] {
                     let kept = sim.content(&aside.join(file));
                     assert_eq!(kept.as_deref(), Some(file.as_bytes()), "cut off at operation {step}");

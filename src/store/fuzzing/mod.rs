@@ -175,7 +175,7 @@ pub fn repair_book(bytes: &[u8]) {
         if let Ok(book) = repair::read(&disk, folder())
             && let Some(mark) = book.mark
         {
-            let _ = (mark.cause(), mark.aside());
+            let _ = (mark.case.cause(), mark.case.aside());
         }
     });
 }
