@@ -35,7 +35,7 @@ pub struct BackupConfig {
     pub keep_full: u64,
     /// Nothing younger is removed, in days.
     pub keep_days: u64,
-    /// Data moved a second at most, in MiB; as fast as it goes when 0.
+    /// Data moved a second at most, in MiB, unless the log presses; as fast as it goes when 0.
     pub mib_per_second: u64,
     /// How much log may wait for the next one, in MiB.
     pub log_mib: u64,
@@ -55,7 +55,7 @@ impl Default for BackupConfig {
             alarm_minutes: 60,
             keep_full: 4,
             keep_days: 30,
-            mib_per_second: 0,
+            mib_per_second: 8,
             log_mib: 4_096,
         }
     }

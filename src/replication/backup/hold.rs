@@ -5,7 +5,7 @@
 //! everything, and this decides what it purges: as much as it would have, but nothing that waits for
 //! a backup, as long as the log does not grow beyond its bound.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::super::fault::Fault;
@@ -24,6 +24,8 @@ const NOTHING: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct Hold {
     from: AtomicU64,
+    /// Whether a backup is being written here, which takes the log from its snapshot on.
+    writing: AtomicBool,
     bytes_max: u64,
 }
 
@@ -31,7 +33,7 @@ impl Hold {
     /// Holds everything until it is known what waits, and never more than so many bytes of log.
     #[must_use]
     pub fn new(bytes_max: u64) -> Self {
-        Self { from: AtomicU64::new(0), bytes_max }
+        Self { from: AtomicU64::new(0), writing: AtomicBool::new(false), bytes_max }
     }
 
     /// From now on everything from this entry on waits.
@@ -44,6 +46,12 @@ impl Hold {
         self.from.store(NOTHING, Ordering::Relaxed);
     }
 
+    /// All that is there waits, for as long as what is returned is kept: a backup is being written.
+    pub fn write(&self) -> Writing<'_> {
+        self.writing.store(true, Ordering::Relaxed);
+        Writing(self)
+    }
+
     /// The first entry that waits.
     #[must_use]
     pub fn from(&self) -> Option<LogIndex> {
@@ -53,13 +61,31 @@ impl Hold {
     /// Whether a log of so many bytes should be backed up soon, so that it can be purged.
     #[must_use]
     pub fn presses(&self, log_bytes: u64) -> bool {
-        self.from().is_some() && log_bytes > self.bytes_max / 2
+        let waits = self.from().is_some() || self.writing.load(Ordering::Relaxed);
+        waits && log_bytes > self.bytes_max / 2
     }
 
     /// The end of what may be purged, of what `snapshot_end` and the entries to be `kept` allow.
     fn purge_end(&self, snapshot_end: u64, kept: u64, log_bytes: u64) -> u64 {
         let free = snapshot_end.saturating_sub(kept);
-        if log_bytes > self.bytes_max { free } else { free.min(self.from.load(Ordering::Relaxed)) }
+        if log_bytes > self.bytes_max {
+            free
+        } else if self.writing.load(Ordering::Relaxed) {
+            0
+        } else {
+            free.min(self.from.load(Ordering::Relaxed))
+        }
+    }
+}
+
+/// A backup that is being written.
+#[derive(Debug)]
+#[must_use]
+pub struct Writing<'a>(&'a Hold);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.writing.store(false, Ordering::Relaxed);
     }
 }
 
@@ -109,6 +135,14 @@ mod tests {
         assert_eq!(hold.purge_end(300, 100, 900), 200, "nothing that no snapshot covers");
         assert_eq!(hold.purge_end(50, 100, 900), 0);
         assert!(hold.presses(501) && !hold.presses(500));
+        hold.release();
+        let writing = hold.write();
+        assert_eq!(hold.purge_end(500, 100, 900), 0, "a backup reads it");
+        assert!(hold.presses(501));
+        assert_eq!(hold.purge_end(500, 100, 1_001), 400, "a full disk is worse than one backup");
+        drop(writing);
+        assert_eq!(hold.purge_end(500, 100, 900), 400);
+        hold.keep_from(LogIndex(250));
         assert_eq!(hold.purge_end(500, 100, 1_001), 400, "a full disk is worse than a gap");
     }
 }

@@ -28,6 +28,7 @@ use crate::store::backup::write::{Order, Origin, Point, write};
 use crate::store::backup::{BackupError, Control, Kind, Manifest, read_catalogue};
 use crate::store::engine::Readers;
 use crate::store::identity::{self, ClusterId};
+use crate::store::snapshot::{Outbox, SnapshotMeta};
 use crate::store::{Disk, Position};
 
 /// Between two looks at the target.
@@ -160,6 +161,7 @@ impl Keeper {
             match machine::blocking(move || keeper.refresh()).await {
                 Ok(Ok(())) => {
                     self.hold();
+                    self.pace();
                     self.give_out_what_is_due().await;
                 }
                 Ok(Err(error)) => self.complain("look at the backups", &error),
@@ -214,6 +216,17 @@ impl Keeper {
         }
     }
 
+    fn log_presses(&self) -> bool {
+        self.shared.hold.presses(self.shared.replica.log_bytes())
+    }
+
+    /// Lets the work under way hurry while the log that waits for it grows towards its bound.
+    fn pace(&self) {
+        if let Some((_, control)) = &self.known().work {
+            control.hurry(self.log_presses());
+        }
+    }
+
     async fn give_out_what_is_due(&self) {
         let published = *self.shared.replica.published().borrow();
         if !self.shared.replica.leadership().borrow().serving || published.sequence == Sequence(0) {
@@ -222,7 +235,7 @@ impl Keeper {
         let due = {
             let known = self.known();
             let findings = known.findings();
-            let log_presses = self.shared.hold.presses(self.shared.replica.log_bytes());
+            let log_presses = self.log_presses();
             let seen = Seen { catalogue: &known.catalogue, findings: &findings, log_presses, now_ms: now_ms() };
             let due = self.shared.options.schedule.due(&seen);
             let given = |work: &Work| {
@@ -289,19 +302,16 @@ impl Keeper {
             let control = Arc::new(Control::paced(self.shared.options.bytes_per_second_max));
             self.known().work = Some((work.clone(), control.clone()));
             let begun = Instant::now();
-            let point = self.point().await;
-            let keeper = self.clone();
-            let reins = control.clone();
-            let done = machine::blocking(move || keeper.carry_out(&job, point, &reins)).await;
+            let done = self.carry_out(job, control.clone()).await;
             self.known().work = None;
             match done {
-                Ok(Ok(())) => {
+                Some(Ok(())) => {
                     let (bytes, took) = (control.bytes(), begun.elapsed());
                     tracing::info!(%work, bytes, ?took, "done");
                     self.known().last_problem = None;
                 }
-                Ok(Err(error)) => self.complain(&work.to_string(), &error),
-                Err(_) => return,
+                Some(Err(error)) => self.complain(&work.to_string(), &error),
+                None => return,
             }
             self.shared.changed.notify_one();
             // Work that fails at once must not come round and round.
@@ -325,33 +335,63 @@ impl Keeper {
         Ok(Point { position, sequence: published.sequence, digest: published.digest, feature_level })
     }
 
-    fn carry_out(&self, job: &Job, point: Result<Point, ReadError>, control: &Control) -> Result<(), BackupError> {
-        let vault = self.shared.options.vault.as_ref();
-        let (catalogue, _) = read_catalogue(vault, Some(self.shared.cluster), &self.known().catalogue.clone())?;
-        match &job.work {
-            Work::BackUp(kind) => {
-                let point = point.map_err(|error| BackupError::NotCaughtUp { reason: error.to_string() })?;
-                let made = self.back_up(&catalogue, (*kind, &job.backup), point, control)?;
-                let (catalogue, _) = read_catalogue(vault, Some(self.shared.cluster), &catalogue)?;
-                self.check(&catalogue, &made.id, Depth::Parts, control)?;
-                self.retire(&catalogue)
+    /// Does one piece of work; nothing when the node is stopping.
+    async fn carry_out(&self, job: Job, control: Arc<Control>) -> Option<Result<(), BackupError>> {
+        let keeper = self.clone();
+        let kind = match job.work {
+            Work::BackUp(kind) => kind,
+            Work::Check(id, depth) => {
+                let check = move || keeper.check(&keeper.read_catalogue()?, &id, depth, &control);
+                return machine::blocking(check).await.ok();
             }
-            Work::Check(id, depth) => self.check(&catalogue, id, *depth, control),
-        }
+        };
+        // The log stays, then the image is opened, then the end is chosen: there is all from the one to the other.
+        let _writing = self.shared.hold.write();
+        let snapshots = self.shared.replica.shared.apply.snapshots().clone();
+        let image = match machine::blocking(move || snapshots.send_latest()).await.ok()? {
+            Ok(image) => image,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let point = match self.point().await {
+            Ok(point) => point,
+            Err(error) => return Some(Err(BackupError::NotCaughtUp { reason: error.to_string() })),
+        };
+        let work = move || keeper.back_up((kind, &job.backup), image.as_ref(), point, &control);
+        machine::blocking(work).await.ok()
     }
 
+    fn read_catalogue(&self) -> Result<Catalogue, BackupError> {
+        let known = self.known().catalogue.clone();
+        let (catalogue, _) = read_catalogue(self.shared.options.vault.as_ref(), Some(self.shared.cluster), &known)?;
+        Ok(catalogue)
+    }
+
+    /// Makes a backup, checks it, and removes those that are too old.
     fn back_up(
+        &self,
+        (kind, id): (Kind, &str),
+        image: Option<&(SnapshotMeta, Outbox)>,
+        end: Point,
+        control: &Control,
+    ) -> Result<(), BackupError> {
+        let made = self.write(&self.read_catalogue()?, (kind, id), image, end, control)?;
+        let catalogue = self.read_catalogue()?;
+        self.check(&catalogue, &made.id, Depth::Parts, control)?;
+        self.retire(&catalogue)
+    }
+
+    fn write(
         &self,
         catalogue: &Catalogue,
         (kind, id): (Kind, &str),
+        image: Option<&(SnapshotMeta, Outbox)>,
         end: Point,
         control: &Control,
     ) -> Result<Manifest, BackupError> {
         let Shared { options, replica, readers, cluster, .. } = self.shared.as_ref();
         let node = identity::NodeId(replica.status().node);
         let log = RaftLog(replica.shared.log.clone());
-        let snapshots = replica.shared.apply.snapshots();
-        let origin = Origin { cluster: *cluster, node, snapshots, journal: &readers.journal, log: &log };
+        let origin = Origin { cluster: *cluster, node, image, journal: &readers.journal, log: &log };
         let order = |kind| Order {
             id: id.to_owned(),
             kind,

@@ -13,6 +13,7 @@ const NAP: Duration = Duration::from_millis(50);
 pub struct Control {
     stop: AtomicBool,
     bytes: AtomicU64,
+    hurry: AtomicBool,
     /// Bytes a second that are moved at most; as fast as it goes when zero.
     bytes_per_second_max: u64,
 }
@@ -27,6 +28,11 @@ impl Control {
     /// Tells the work to end soon, with [`BackupError::Stopped`].
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the work goes as fast as it can from now on, whatever its pace was to be.
+    pub fn hurry(&self, hurry: bool) {
+        self.hurry.store(hurry, Ordering::Relaxed);
     }
 
     /// Bytes moved so far.
@@ -44,8 +50,9 @@ impl Control {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Some(nanos) = (u128::from(bytes) * 1_000_000_000).checked_div(u128::from(self.bytes_per_second_max)) {
             let mut left = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-            // In short pieces, so that it can be told to stop.
-            while !left.is_zero() && !self.stop.load(Ordering::Relaxed) {
+            // In short pieces, so that it can be told to stop or to hurry.
+            let told = || self.stop.load(Ordering::Relaxed) || self.hurry.load(Ordering::Relaxed);
+            while !left.is_zero() && !told() {
                 let nap = left.min(NAP);
                 std::thread::sleep(nap);
                 left -= nap;

@@ -1,8 +1,9 @@
 //! Writing a backup, from a node that goes on meanwhile.
 //!
 //! Everything is read from files and from the journal: neither the ledger nor its pages are touched. The
-//! end is chosen first, a point that is applied; what lies before it does not change any more. The
-//! image is the newest snapshot's file, whatever lies between it and the end comes as log.
+//! image is the newest snapshot's file, which is opened first. Then the end is chosen, a point that is applied
+//! and so lies behind the image, however soon the next snapshot is made; what lies before it does not
+//! change any more. Whatever lies between the two comes as log.
 
 use super::control::Control;
 use super::manifest::{ChainFacts, FORMAT, Holds, ImageFacts, Kind, Manifest, Mark, hex128, hex256};
@@ -15,7 +16,7 @@ use crate::core::event::Record;
 use crate::core::types::{LogIndex, Sequence, Timestamp};
 use crate::store::identity::{ClusterId, NodeId};
 use crate::store::journal::JournalReader;
-use crate::store::snapshot::{Outbox, Snapshots};
+use crate::store::snapshot::{Outbox, SnapshotMeta};
 use crate::store::{Position, StoreError};
 
 /// The log, as a backup reads it.
@@ -49,8 +50,8 @@ pub struct Origin<'a> {
     pub cluster: ClusterId,
     /// This node.
     pub node: NodeId,
-    /// The snapshot files.
-    pub snapshots: &'a Snapshots,
+    /// The newest snapshot there was before the end was chosen.
+    pub image: Option<&'a (SnapshotMeta, Outbox)>,
     /// The journal.
     pub journal: &'a JournalReader,
     /// The log.
@@ -99,10 +100,10 @@ pub fn write(
         }
         check_history(origin, before)?;
     }
-    let image = newest_image(origin, order)?;
+    let image = image(origin, order)?;
     let (mut manifest, image) = scope(origin, order, image)?;
     let mut shipper = Shipper { vault, control, manifest: &mut manifest };
-    if let Some(image) = &image {
+    if let Some(image) = image {
         ship_image(&mut shipper, image)?;
     }
     ship_journal(&mut shipper, origin)?;
@@ -137,11 +138,12 @@ fn mark(journal: &JournalReader, position: Option<Position>, sequence: Sequence)
     Ok(Mark { entry: position.map(Into::into), sequence: sequence.0, time })
 }
 
-/// The newest snapshot that lies within the backup, opened, so that it can be read to its end.
-fn newest_image(origin: &Origin<'_>, order: &Order<'_>) -> Result<Option<(ImageFacts, Outbox)>, BackupError> {
-    let fits = |index: LogIndex| index <= order.end.position.index;
-    let Some(meta) = origin.snapshots.latest().filter(|meta| fits(meta.position.index)) else { return Ok(None) };
-    let outbox = origin.snapshots.send(&meta)?;
+/// What the manifest says of the snapshot, and the snapshot.
+fn image<'a>(origin: &Origin<'a>, order: &Order<'_>) -> Result<Option<(ImageFacts, &'a Outbox)>, BackupError> {
+    let Some((meta, outbox)) = origin.image else { return Ok(None) };
+    if meta.position.index > order.end.position.index {
+        return Err(BackupError::NotCaughtUp { reason: format!("snapshot {} goes further", meta.id) });
+    }
     let checkpoint = &meta.checkpoint;
     let facts = ImageFacts {
         at: mark(origin.journal, checkpoint.position, checkpoint.sequence)?,
@@ -153,11 +155,11 @@ fn newest_image(origin: &Origin<'_>, order: &Order<'_>) -> Result<Option<(ImageF
 }
 
 /// What the backup will hold, by its kind and by what is still there.
-fn scope(
+fn scope<'a>(
     origin: &Origin<'_>,
     order: &Order<'_>,
-    image: Option<(ImageFacts, Outbox)>,
-) -> Result<(Manifest, Option<Outbox>), BackupError> {
+    image: Option<(ImageFacts, &'a Outbox)>,
+) -> Result<(Manifest, Option<&'a Outbox>), BackupError> {
     let first_kept = origin.log.purged().map_or(LogIndex(0), |purged| LogIndex(purged.index.0 + 1));
     let reached = |mark: &Mark| mark.next_index() >= first_kept;
     let gone = |mark: &Mark| BackupError::LogGone { have: first_kept, need: mark.next_index() };

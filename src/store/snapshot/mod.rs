@@ -101,6 +101,14 @@ impl Snapshots {
         Outbox::open(&self.shared.disk, meta)
     }
 
+    /// Opens the newest verified snapshot, as [`Self::send`] does.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn send_latest(&self) -> Result<Option<(SnapshotMeta, Outbox)>, StoreError> {
+        self.latest().map(|meta| self.send(&meta).map(|outbox| (meta, outbox))).transpose()
+    }
+
     /// Begins to receive a snapshot; what was left of a transfer before is discarded.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ use crate::store::backup::{BackupError, Control, Entry, read_catalogue};
 use crate::store::engine::Payload;
 use crate::store::identity::NodeId;
 use crate::store::image::Image;
+use crate::store::snapshot::{Outbox, SnapshotMeta};
 use crate::store::testing::Random;
 use crate::store::{Disk, Position};
 
@@ -83,17 +84,14 @@ impl Node {
     }
 
     fn back_up_from(&mut self, log: &dyn LogSource, vault: &dyn Vault, kind: Kind) -> Result<Manifest, BackupError> {
-        let (catalogue, problems) = read_catalogue(vault, None, &Catalogue::default())?;
-        assert!(problems.is_empty(), "{problems:?}");
+        let begun = self.begin()?;
+        self.go_on(&begun, log, vault, kind)
+    }
+
+    /// What a backup begins with.
+    fn begin(&self) -> Result<Begun, StoreError> {
         let engine = &self.running.engine;
-        let (snapshots, readers) = (engine.snapshots(), engine.readers());
-        let origin = Origin {
-            cluster: options().cluster,
-            node: NodeId(2),
-            snapshots: &snapshots,
-            journal: &readers.journal,
-            log,
-        };
+        let image = engine.snapshots().send_latest()?;
         let applied = engine.applied();
         let end = Point {
             position: applied.position.unwrap_or_default(),
@@ -101,12 +99,33 @@ impl Node {
             digest: engine.digest(),
             feature_level: engine.ledger().feature_level(),
         };
+        Ok(Begun { image, end })
+    }
+
+    fn go_on(
+        &mut self,
+        begun: &Begun,
+        log: &dyn LogSource,
+        vault: &dyn Vault,
+        kind: Kind,
+    ) -> Result<Manifest, BackupError> {
+        let (catalogue, problems) = read_catalogue(vault, None, &Catalogue::default())?;
+        assert!(problems.is_empty(), "{problems:?}");
+        let readers = self.running.engine.readers();
+        let image = begun.image.as_ref();
+        let origin = Origin { cluster: options().cluster, node: NodeId(2), image, journal: &readers.journal, log };
         self.made += 1;
         let id = format!("{:03}-{kind}", self.made);
         let (newest, full) = (catalogue.newest(), catalogue.newest_full());
-        let order = Order { id, kind, newest, full, end, now_ms: || 1 };
+        let order = Order { id, kind, newest, full, end: begun.end, now_ms: || 1 };
         write(vault, &origin, &order, &Control::default())
     }
+}
+
+/// The newest snapshot, and the end that was chosen after it.
+struct Begun {
+    image: Option<(SnapshotMeta, Outbox)>,
+    end: Point,
 }
 
 /// Backups of every kind, with the log purged in between, and the last entry of all.
@@ -281,6 +300,31 @@ fn a_restore_from_the_beginning_needs_no_image() {
     let reference = reference(80);
     let restored = restore_to(&vault, &Goal::Sequence(Sequence(30)), early.path()).expect("restored");
     assert_eq!(Some(&restored.digest), reference.digests.get(&restored.sequence));
+}
+
+/// The node goes on while it is backed up, and its next snapshots take the place of the one that the backup began with.
+#[test]
+fn a_backup_holds_the_snapshot_that_it_began_with() {
+    let vault = MemoryVault::default();
+    let mut node = Node::new();
+    node.apply_to(200);
+    node.snapshot();
+    node.purged = Some(150);
+    node.apply_to(300);
+    let begun = node.begin().expect("begun");
+    for last in [500, 700, 900] {
+        node.apply_to(last);
+        node.snapshot();
+    }
+    let made = node.go_on(&begun, &PurgedLog(node.purged), &vault, Kind::Full).expect("written");
+    let facts = made.image.as_ref().expect("an image");
+    assert_eq!((facts.at.next_index(), made.end.next_index()), (LogIndex(201), LogIndex(301)));
+    let dir = tempfile::tempdir().expect("a folder");
+    let restored = restore_to(&vault, &Goal::Newest, dir.path()).expect("restored");
+    assert_eq!(restored.digest, reference(300).behind[&300]);
+    let further = Begun { image: node.begin().expect("begun").image, ..begun };
+    let refused = node.go_on(&further, &PurgedLog(node.purged), &MemoryVault::default(), Kind::Full);
+    assert!(matches!(refused, Err(BackupError::NotCaughtUp { .. })), "{refused:?}");
 }
 
 /// The workload, and one entry more.

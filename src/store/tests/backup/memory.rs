@@ -44,8 +44,9 @@ fn a_backup_of_ten_million_records_takes_little_memory() {
     let target = tempfile::tempdir().expect("a folder");
     let objects = Objects::open(&target.path().display().to_string(), &Options::new(), []).expect("opens");
     let vault = Sealed::new(std::sync::Arc::new(objects), SealKey::generate());
+    let image = snapshots.send_latest().expect("opened");
     let origin =
-        Origin { cluster: options().cluster, node: NodeId(2), snapshots: &snapshots, journal: &journal, log: &log };
+        Origin { cluster: options().cluster, node: NodeId(2), image: image.as_ref(), journal: &journal, log: &log };
     let applied = node.running.engine.applied();
     let end = Point {
         position: applied.position.unwrap_or_default(),
