@@ -10,6 +10,7 @@ mod transfer;
 mod verify;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use super::journal::BlockDigest;
 use super::persister::Persister;
 use crate::core::StateDigest;
 use crate::core::types::Sequence;
+use crate::store::snapshot::ReceivedSnapshot;
 use crate::store::testing::workload::Workload;
 
 /// Small limits, so that a short run passes every turn.
@@ -117,6 +119,24 @@ impl Alone {
     /// Writes what was handed over by now.
     fn persist(&mut self) -> Result<(), StoreError> {
         self.persister.catch_up()
+    }
+
+    /// Installs a snapshot, which waits for what it hands over to be written.
+    fn install(&mut self, received: ReceivedSnapshot) -> Result<(), StoreError> {
+        let Self { engine, persister } = self;
+        let installed = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                while !installed.load(Ordering::SeqCst) {
+                    persister.catch_up()?;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                persister.catch_up()
+            });
+            let result = engine.install(received);
+            installed.store(true, Ordering::SeqCst);
+            result.and(writing.join().expect("no panic"))
+        })
     }
 
     /// The same with a thread, when all is written.

@@ -1,19 +1,23 @@
 //! A snapshot's way to a node that is behind.
 
 use super::*;
-use crate::store::snapshot::{Incoming, ReceivedSnapshot};
+use crate::store::snapshot::{Inbox, Incoming, ReceivedSnapshot};
 
 const WORKLOAD: Workload = Workload(23);
 
 /// Sends the newest snapshot of one engine, and the journal records that the other lacks.
-fn ship(from: &Running, to: &Running) -> Result<ReceivedSnapshot, StoreError> {
-    let meta = from.engine.snapshots().latest().expect("there is one");
-    let outbox = from.engine.snapshots().send(&meta)?;
+fn ship(from: &Engine, to: &Engine) -> Result<ReceivedSnapshot, StoreError> {
+    send(from, to)?.finish()
+}
+
+/// All of a transfer but its end.
+pub(super) fn send(from: &Engine, to: &Engine) -> Result<Inbox, StoreError> {
+    let (meta, outbox) = from.snapshots().send_latest()?.expect("there is one");
     let sequence = meta.checkpoint.sequence;
     let incoming = Incoming { position: meta.position, sequence, bytes: meta.bytes };
-    let mut given_up = to.engine.snapshots().receive(incoming)?;
+    let mut given_up = to.snapshots().receive(incoming)?;
     given_up.write_chunk(0, &outbox.read_chunk(0, 100)?)?;
-    let mut inbox = to.engine.snapshots().receive(incoming)?;
+    let mut inbox = to.snapshots().receive(incoming)?;
     given_up.write_chunk(100, b"written by a transfer that was given up")?;
     let mut offset = 0;
     loop {
@@ -24,15 +28,15 @@ fn ship(from: &Running, to: &Running) -> Result<ReceivedSnapshot, StoreError> {
         inbox.write_chunk(offset, &chunk)?;
         offset += chunk.len() as u64;
     }
-    let journal = from.engine.readers().journal;
-    let mut next = to.engine.applied().sequence.plus(1);
+    let journal = from.readers().journal;
+    let mut next = to.applied().sequence.plus(1);
     while next <= sequence {
         let encoded = journal.read_encoded(next, sequence, 10_000)?;
         inbox.append_journal(&encoded)?;
         let shipped = journal.read(next, usize::MAX, 10_000)?;
         next = shipped.last().expect("not empty").view().last_sequence().plus(1);
     }
-    inbox.finish()
+    Ok(inbox)
 }
 
 #[test]
@@ -46,7 +50,7 @@ fn a_node_that_is_behind_installs_a_snapshot_and_goes_on() {
 
     let mut behind = Running::open(two.path()).expect("opens");
     behind.apply_to(WORKLOAD, 200).expect("applied");
-    let received = ship(&ahead, &behind).expect("verified");
+    let received = ship(&ahead.engine, &behind.engine).expect("verified");
     // Entries that were committed before go on while the snapshot is on its way.
     behind.apply_to(WORKLOAD, 300).expect("applied");
     behind.engine.install(received).expect("installed");
@@ -76,7 +80,7 @@ fn a_crash_right_after_the_install_starts_from_the_snapshot() {
     copy_folder(&two.path().join("state"), &old_state.path().join("state"));
 
     let mut behind = Running::open(two.path()).expect("opens");
-    let received = ship(&ahead, &behind).expect("verified");
+    let received = ship(&ahead.engine, &behind.engine).expect("verified");
     behind.engine.install(received).expect("installed");
     behind.close();
     // As if the machine had died before the new state was written.

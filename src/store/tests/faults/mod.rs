@@ -6,6 +6,7 @@
 
 mod disk;
 mod node;
+mod received;
 mod sled_calls;
 mod sled_files;
 
@@ -84,6 +85,11 @@ const TAIL: Kind =
 const SNAPSHOT: Kind = Kind {
     name: "snapshot",
     concerns: |path| is(path, "snapshots", |name| name.ends_with(".snapshot") || name.ends_with(".unfinished")),
+};
+/// A snapshot that comes from another node, until it is one of this node's; see [`received`].
+const RECEIVED: Kind = Kind {
+    name: "received snapshot",
+    concerns: |path| is(path, "snapshots", |name| name.starts_with("incoming-") || name.ends_with(".snapshot")),
 };
 const RUN: Kind = Kind {
     name: "index run",
@@ -174,6 +180,18 @@ const TABLE: &[(Kind, &[(Fault, May)])] = &[
             (Fault::Zeroes, May::Recover),
             (Fault::ReadError, May::Both),
             (Fault::WriteError, May::Both),
+            (Fault::NoSpace, May::Both),
+            (Fault::PowerCut, May::Recover),
+        ],
+    ),
+    (
+        RECEIVED,
+        &[
+            (Fault::Flip, May::Stop),
+            (Fault::Cut, May::Stop),
+            (Fault::Zeroes, May::Both),
+            (Fault::ReadError, May::Stop),
+            (Fault::WriteError, May::Stop),
             (Fault::NoSpace, May::Both),
             (Fault::PowerCut, May::Recover),
         ],
@@ -289,6 +307,10 @@ fn run(kind: Kind) {
     for (fault, may) in *rows {
         let of_sled = kind.name == SLED.name;
         match fault {
+            Fault::Flip | Fault::Cut | Fault::Zeroes | Fault::ReadError if kind.name == RECEIVED.name => {
+                received::damaged(*fault, *may, count);
+            }
+            _ if kind.name == RECEIVED.name => received::failing(*fault, *may, count),
             Fault::PowerCut if kind.name == CURRENT.name => sled_files::renamed(*may, count),
             Fault::PowerCut if of_sled => sled_files::mixed(*may, count),
             Fault::ReadError | Fault::WriteError | Fault::NoSpace if of_sled => {
@@ -388,6 +410,12 @@ fn same_but_snapshot(picture: &node::Picture, expected: &node::Picture) -> bool 
 fn harm(folder: &Folder, path: &Path, at: usize, fault: Fault, position: u64) {
     let files = folder.files(|_| true);
     let mut bytes = files.into_iter().find(|(found, _)| found == path).expect("the file").1;
+    spoil(&mut bytes, at, fault, position);
+    folder.put(path, &bytes);
+}
+
+/// The damage that a file lies with.
+fn spoil(bytes: &mut Vec<u8>, at: usize, fault: Fault, position: u64) {
     match fault {
         Fault::Flip => bytes[at] ^= 1 << (position % 8),
         Fault::Cut => bytes.truncate(at),
@@ -397,7 +425,6 @@ fn harm(folder: &Folder, path: &Path, at: usize, fault: Fault, position: u64) {
             bytes[from..to].fill(0);
         }
     }
-    folder.put(path, &bytes);
 }
 
 /// Lives on a disk that fails at the n-th change of the kind, and starts again on one that does not.
@@ -482,6 +509,11 @@ fn journal_tails() {
 #[test]
 fn snapshots() {
     run(SNAPSHOT);
+}
+
+#[test]
+fn received_snapshots() {
+    run(RECEIVED);
 }
 
 #[test]

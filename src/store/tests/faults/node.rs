@@ -16,7 +16,7 @@ use crate::store::testing::{SimDisk, Split};
 use crate::store::vote::{self, VoteCopy};
 use crate::store::{Disk, Position};
 
-const WORKLOAD: Workload = Workload(51);
+pub(super) const WORKLOAD: Workload = Workload(51);
 const CLUSTER: ClusterId = ClusterId(7);
 const NODE: NodeId = NodeId(1);
 const DISK: DiskId = DiskId(77);
@@ -123,7 +123,7 @@ pub(super) struct Picture {
 
 /// Log and engine. Their threads stand still: what they have to do is done when they are asked, so that each
 /// life of one plan does the same things in the same order.
-struct Parts {
+pub(super) struct Parts {
     log: Log,
     writer: LogWriter,
     store: Store,
@@ -164,7 +164,7 @@ impl Store {
 }
 
 impl Parts {
-    fn open(dir: &Path, disk: &Disk, threads: bool, mut claimed: impl FnMut()) -> Result<Self, StoreError> {
+    pub fn open(dir: &Path, disk: &Disk, threads: bool, mut claimed: impl FnMut()) -> Result<Self, StoreError> {
         let mut folder = DataFolder::open(disk, dir)?;
         folder.check(CLUSTER, NODE)?;
         let (log, writer) = Log::open(&dir.join("log"), log_options(dir, disk, folder.identity.is_none()))?;
@@ -203,7 +203,7 @@ impl Parts {
     }
 
     /// Applies what the log has, and checks on the way that it is the workload's.
-    fn catch_up(&mut self) -> Result<(), StoreError> {
+    pub fn catch_up(&mut self) -> Result<(), StoreError> {
         let last = self.log.bounds().last.map_or(0, |last| last.index.0 + 1);
         while self.next() < last {
             let next = self.next();
@@ -253,7 +253,24 @@ impl Parts {
         self.store.persist()
     }
 
-    fn picture(&mut self) -> Result<Picture, StoreError> {
+    /// Takes a snapshot in as a node does that is behind: receives it, installs it, and begins its log behind it.
+    /// `spoil` is done to what has come before it is verified.
+    pub fn receive(&mut self, from: &Engine, spoil: impl FnOnce()) -> Result<(), StoreError> {
+        let inbox = transfer::send(from, self.store.engine())?;
+        spoil();
+        let received = inbox.finish()?;
+        match &mut self.store {
+            Store::Alone(alone) => alone.install(received)?,
+            Store::Threads(running) => running.engine.install(received)?,
+        }
+        let position = self.store.engine().applied().position.expect("entries");
+        self.wait(|log, done| log.purge_to(position, done))?;
+        // Whatever failed behind an answer is told by the next one.
+        let vote = self.log.vote().unwrap_or_default();
+        self.wait(|log, done| log.save_vote(vote, done))
+    }
+
+    pub fn picture(&mut self) -> Result<Picture, StoreError> {
         let vote = self.log.vote().and_then(|vote| vote[..].try_into().ok()).map_or(0, u64::from_le_bytes);
         let snapshot = self.store.engine().snapshots().latest().map_or(0, |meta| meta.position.index.0);
         // Every entry that the log says it has, also those that the state did not need.
