@@ -135,6 +135,34 @@ async fn a_node_with_damaged_files_is_repaired_by_the_others_under_load() {
     }
 }
 
+/// Sectors go bad: what was written is there, and cannot be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_disk_gives_an_error_for_what_it_holds_is_repaired_too() {
+    if !Cluster::can_fail_disks() {
+        return;
+    }
+    let (mut cluster, channels) = cluster_of(3, SMALL).await;
+    let writers = Writers::start(&cluster.endpoints(), 8, 1);
+    writers.more(1_000).await;
+    for (victim, (folder, ending)) in [("log", "log"), ("journal", "journal")].into_iter().enumerate() {
+        cluster.one_leader_with_all().await;
+        let data = cluster.members[victim].folder.clone();
+        cluster.kill(&[victim]);
+        let of_kind = |path: &PathBuf| path.extension().is_some_and(|found| found == ending);
+        let unreadable: Vec<PathBuf> = files(&data.join(folder)).into_iter().filter(of_kind).collect();
+        cluster.start_node_without(victim, &unreadable);
+        let repair = cluster.repaired(victim, 1).await;
+        assert!(repair.damage.contains(folder) && repair.damage.contains("Input/output error"), "{repair:?}");
+        assert!(data.join(&repair.aside).join(folder).is_dir(), "what cannot be read is kept: {repair:?}");
+        writers.more(200).await;
+    }
+    let answers = writers.stop().await;
+    cluster.one_digest().await;
+    for channel in &channels {
+        expect_kept(channel, &answers).await;
+    }
+}
+
 /// Entries are acknowledged by two nodes, of which one is then damaged and the other one down; the third never had
 /// them. If the damaged one gave its vote to the third, or took the third's, they were lost.
 #[tokio::test(flavor = "multi_thread")]

@@ -166,10 +166,37 @@ impl Cluster {
 
     /// Starts a node that does not run.
     pub fn start_node(&mut self, place: usize) {
+        self.start_by(place, Command::new(env!("CARGO_BIN_EXE_counterfoil")));
+    }
+
+    /// Starts a node that does not run, on a disk that does not give back what it is asked for first of these files.
+    /// Needs strace.
+    pub fn start_node_without(&mut self, place: usize, unreadable: &[PathBuf]) {
+        let mut strace = Command::new("strace");
+        // With -D the node is the child, and what traces it ends with it.
+        strace.args([
+            "-D",
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=pread64",
+            "-e",
+            "inject=pread64:error=EIO:when=1",
+        ]);
+        for file in unreadable {
+            strace.arg("-P").arg(file);
+        }
+        strace.arg(env!("CARGO_BIN_EXE_counterfoil"));
+        self.start_by(place, strace);
+    }
+
+    fn start_by(&mut self, place: usize, mut command: Command) {
         assert!(self.members[place].process.is_none(), "the node runs already");
         self.write_config(place);
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_file(place)).expect("a log file");
-        let child = Command::new(env!("CARGO_BIN_EXE_counterfoil"))
+        let child = command
             .args(["serve", "--config"])
             .arg(self.config(place))
             .envs(self.members[place].environment.iter().map(|(name, value)| (name, value)))
@@ -179,6 +206,15 @@ impl Cluster {
             .spawn()
             .expect("the daemon starts");
         self.members[place].process = Some(child);
+    }
+
+    /// Whether a process can be made to see a disk that fails; says so when not.
+    pub fn can_fail_disks() -> bool {
+        let there = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok();
+        if !there {
+            eprintln!("SKIPPED: strace is not there; no disk was made to fail under a process");
+        }
+        there
     }
 
     /// The process of a node that runs.
