@@ -195,13 +195,12 @@ pub fn apply_thread(engine: Engine, reads_max: usize, faults: FaultCell) -> (App
 }
 
 fn published(engine: &Engine) -> Published {
-    let position = engine.applied().position.unwrap_or_default();
+    let position = engine.position().unwrap_or_default();
     Published {
         term: position.term,
         index: position.index,
         sequence: engine.ledger().sequence(),
         next_deadline: engine.ledger().next_deadline(),
-        digest: engine.digest(),
     }
 }
 
@@ -249,7 +248,7 @@ impl ApplyThread {
                 Ok(())
             }
             Job::BeginSnapshot(answer) => {
-                let applied = self.engine.applied().position.is_some();
+                let applied = self.engine.position().is_some();
                 self.shared.bytes_since_snapshot.store(0, Ordering::Relaxed);
                 drop(answer.send(applied.then(|| self.engine.begin_snapshot())));
                 Ok(())
@@ -316,7 +315,6 @@ impl ApplyThread {
             index,
             sequence: ledger.sequence(),
             next_deadline: ledger.next_deadline(),
-            digest: self.engine.digest(),
         });
     }
 }

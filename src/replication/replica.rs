@@ -37,6 +37,7 @@ use crate::core::planted::{self, Mistake};
 use crate::core::types::{Sequence, Term};
 use crate::machine::Instant;
 use crate::net::Dial;
+use crate::store::engine;
 use crate::store::log::Log;
 
 /// Why a proposal has no answer. Each is safe to send again, to the node that leads: a command
@@ -364,6 +365,14 @@ impl Replica {
     #[must_use]
     pub fn published(&self) -> watch::Receiver<Published> {
         self.shared.apply.published()
+    }
+
+    /// What is applied by now, with the state's digest, which is known of few positions unless somebody asks.
+    ///
+    /// # Errors
+    /// When this node is stopping.
+    pub async fn applied(&self) -> Result<engine::Applied, ReadError> {
+        self.shared.apply.applied().await.map_err(|_| ReadError::ShuttingDown)
     }
 
     /// Reads of the live state.

@@ -10,7 +10,6 @@ use openraft::{Instant as _, ServerState};
 use super::figures::{Measured, Sample};
 use super::repair::RepairStatus;
 use super::types::{LogId, Node, NodeId, Raft, TypeConfig};
-use crate::core::StateDigest;
 use crate::core::types::{LogIndex, Sequence, Term, Timestamp};
 
 /// What a node is in its cluster.
@@ -50,8 +49,6 @@ pub struct Published {
     pub sequence: Sequence,
     /// When the next order or transfer expires: the leader proposes a tick then.
     pub next_deadline: Option<Timestamp>,
-    /// The state's digest.
-    pub digest: StateDigest,
 }
 
 /// One member, as a node sees it.

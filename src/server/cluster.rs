@@ -31,7 +31,7 @@ impl Cluster {
 
     async fn status(&self) -> Result<pb::GetStatusResponse, Refusal> {
         let time = self.reads.look(Consistency::Stale, |ledger| ledger.time()).await?.value;
-        let published = *self.reads.published().borrow();
+        let applied = self.replica.applied().await?;
         let status = self.replica.status();
         let index = |index: Option<LogIndex>| index.map_or(0, |index| index.0);
         let (leader_id, leader_endpoint) =
@@ -45,9 +45,9 @@ impl Cluster {
             leader_endpoint,
             last_log_index: index(status.last),
             committed_index: index(status.committed),
-            applied_index: published.index.0,
-            sequence: published.sequence.0,
-            state_digest: published.digest.to_string(),
+            applied_index: index(applied.position.map(|position| position.index)),
+            sequence: applied.sequence.0,
+            state_digest: applied.digest.to_string(),
             snapshot_index: index(status.snapshot),
             purged_index: index(status.purged),
             members: members(&status),

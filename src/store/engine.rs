@@ -50,6 +50,8 @@ pub struct Applied {
     pub membership: Option<(Position, Bytes)>,
     /// The last event.
     pub sequence: Sequence,
+    /// The state's digest.
+    pub digest: StateDigest,
 }
 
 /// What is told after every entry, when all that it did can be read.
@@ -143,14 +145,16 @@ impl Digests {
         self.lock().iter().copied().collect()
     }
 
+    fn is_due(index: LogIndex) -> bool {
+        index.0.is_multiple_of(Self::EVERY)
+    }
+
     fn note(&self, index: LogIndex, digest: StateDigest) {
-        if index.0.is_multiple_of(Self::EVERY) {
-            let mut ring = self.lock();
-            if ring.len() == Self::COUNT {
-                ring.pop_front();
-            }
-            ring.push_back((index, digest));
+        let mut ring = self.lock();
+        if ring.len() == Self::COUNT {
+            ring.pop_front();
         }
+        ring.push_back((index, digest));
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<(LogIndex, StateDigest)>> {
@@ -163,6 +167,9 @@ const EFFECTS_KEPT: usize = 64;
 
 /// Records whose places in the pages are asked for at once: few enough that all stay in the cache.
 const READ_AHEAD: usize = 128;
+
+/// Changed records at which all of them are written into the pages: they make one pause.
+const CHANGES_MAX: usize = 32_768;
 
 /// Journal blocks not written yet at which the persister is woken.
 const WRITE_OUT_BYTES: usize = 4 << 20;
@@ -185,6 +192,8 @@ pub struct Engine {
     handed_over: (Instant, Option<Position>),
     effects: VecDeque<Arc<Effects>>,
     changes: Vec<RecordKey>,
+    /// How many of the ledger's changed records have their pages marked.
+    marked: usize,
     record: Vec<u8>,
     failed: Option<StoreError>,
 }
@@ -227,6 +236,7 @@ impl Engine {
             handed_over: (Instant::now(), checkpoint.position),
             effects: VecDeque::with_capacity(EFFECTS_KEPT),
             changes: Vec::new(),
+            marked: 0,
             record: Vec::new(),
             failed: None,
         };
@@ -236,10 +246,21 @@ impl Engine {
         Ok((engine, persister))
     }
 
+    /// The last entry applied; `None` before the first.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.position
+    }
+
     /// How far the state has come.
     #[must_use]
     pub fn applied(&self) -> Applied {
-        Applied { position: self.position, membership: self.membership.clone(), sequence: self.ledger.sequence() }
+        Applied {
+            position: self.position,
+            membership: self.membership.clone(),
+            sequence: self.ledger.sequence(),
+            digest: self.digest(),
+        }
     }
 
     /// Applies the next committed entry. Waits while the persister is too far behind.
@@ -267,7 +288,11 @@ impl Engine {
             Payload::Membership(bytes) => self.membership = Some((position, Bytes::copy_from_slice(bytes))),
         }
         self.position = Some(position);
-        self.digests.note(position.index, self.image.digest());
+        self.mark_pages();
+        if Digests::is_due(position.index) {
+            self.write_pages();
+            self.digests.note(position.index, self.image.digest());
+        }
         (self.options.on_published)(Published {
             sequence: self.ledger.sequence(),
             position,
@@ -299,8 +324,31 @@ impl Engine {
         self.ledger.apply(stamp, &proposal, &mut past, effects);
         past.finish()?;
 
+        for record in effects.records() {
+            self.journal.append(record);
+        }
+        if let Some(full) = self.index.note(effects) {
+            self.link.push(Job::Table(full));
+        }
+        Ok(())
+    }
+
+    /// Marks the pages of what changed, so that it is known how much there is to write.
+    fn mark_pages(&mut self) {
+        let changes = self.ledger.changes();
+        changes[self.marked..].iter().for_each(|key| self.image.mark(*key));
+        self.marked = changes.len();
+        if self.marked >= CHANGES_MAX {
+            self.write_pages();
+        }
+    }
+
+    /// Brings the pages up to the ledger. What many commands change in a short time is written once: nobody
+    /// looks at the pages, nor at their digest, but here and there.
+    fn write_pages(&mut self) {
         self.changes.clear();
         self.ledger.take_changes(&mut self.changes);
+        self.marked = 0;
         for keys in self.changes.chunks(READ_AHEAD) {
             self.image.read_ahead(keys);
             for key in keys {
@@ -312,13 +360,6 @@ impl Engine {
                 self.image.write(*key, &self.record);
             }
         }
-        for record in effects.records() {
-            self.journal.append(record);
-        }
-        if let Some(full) = self.index.note(effects) {
-            self.link.push(Job::Table(full));
-        }
-        Ok(())
     }
 
     /// Hands over what is due.
@@ -352,6 +393,7 @@ impl Engine {
     }
 
     fn hand_over_changes(&mut self) {
+        self.write_pages();
         if self.dirty_bytes() > self.options.dirty_bytes_max || self.link.take_bloated() {
             return self.hand_over_everything();
         }
@@ -362,13 +404,16 @@ impl Engine {
     }
 
     fn hand_over_everything(&mut self) {
+        self.write_pages();
         let pages = self.image.take_all();
         let state = State { live_pages: pages.len(), pages, checkpoint: self.checkpoint() };
         self.link.push(Job::Everything(state));
         self.handed_over = (Instant::now(), self.position);
     }
 
+    /// Of the pages, which must be up to the ledger.
     fn checkpoint(&self) -> Checkpoint {
+        debug_assert!(self.ledger.changes().is_empty(), "a checkpoint is of what the pages hold");
         Checkpoint {
             position: self.position,
             membership: self.membership.clone(),
@@ -428,13 +473,17 @@ impl Engine {
     /// The digest of the live state.
     #[must_use]
     pub fn digest(&self) -> StateDigest {
-        self.image.digest()
+        self.sums().0
     }
 
     /// How many records the live state has.
     #[must_use]
     pub fn record_count(&self) -> u64 {
-        self.image.record_count()
+        self.sums().1
+    }
+
+    fn sums(&self) -> (StateDigest, u64) {
+        self.image.sums_with(self.ledger.changes(), |key, out| self.ledger.encode_record(key, out))
     }
 
     /// The recent digests, to be compared with other nodes'.
@@ -462,6 +511,7 @@ impl Engine {
         if self.handed_over.1 != self.position {
             self.hand_over_changes();
         }
+        self.write_pages();
         SnapshotJob {
             link: Arc::clone(&self.link),
             snapshots: self.snapshots.clone(),
@@ -500,6 +550,7 @@ impl Engine {
         let (checkpoint, image, ledger) = received.adopt(&self.snapshots)?;
         self.ledger = ledger;
         self.image = image;
+        self.marked = 0;
         self.position = checkpoint.position;
         if !planted::is(Mistake::SnapshotMembershipForgotten) {
             self.membership = checkpoint.membership;

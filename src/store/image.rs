@@ -2,8 +2,8 @@
 //!
 //! The ledger's records live here a second time, as their bytes, in pages of at most 4 KiB behind
 //! `Arc`s. A write copies a page only while a batch or a snapshot still holds the old one, so
-//! neither ever makes the apply thread wait for more than one page. The running digest of the state
-//! is kept here, since here the bytes of a record before and after a change stand side by side.
+//! neither ever makes the apply thread wait for more than one page. The digest of the state is kept
+//! here, since here the bytes of a record before and after a change stand side by side.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -236,6 +236,24 @@ impl Image {
         black_box(seen);
     }
 
+    fn make_room(&mut self, table: Table, page: usize) {
+        let pages = &mut self.tables[place_of(table)];
+        while pages.pages.len() <= page {
+            pages.pages.push(Arc::new(Page::empty()));
+            pages.dirty.push(false);
+            let added = PageKey { table, page: (pages.pages.len() - 1) as u32 };
+            mark(&mut pages.dirty, &mut self.dirty, added);
+        }
+    }
+
+    /// Counts a record's page among those that changed: the record is to be written later.
+    pub fn mark(&mut self, key: RecordKey) {
+        let (page, _) = place_in(key);
+        self.make_room(key.table, page);
+        let table = &mut self.tables[place_of(key.table)];
+        mark(&mut table.dirty, &mut self.dirty, PageKey { table: key.table, page: page as u32 });
+    }
+
     /// Puts a record into its slot; all zeroes empty it.
     ///
     /// # Panics
@@ -245,13 +263,8 @@ impl Image {
         let len = key.table.record_len();
         assert_eq!(bytes.len(), len, "a record of {:?} has a fixed length", key.table);
         let (page, start) = place_in(key);
+        self.make_room(key.table, page);
         let table = &mut self.tables[place_of(key.table)];
-        while table.pages.len() <= page {
-            table.pages.push(Arc::new(Page::empty()));
-            table.dirty.push(false);
-            let added = PageKey { table: key.table, page: (table.pages.len() - 1) as u32 };
-            mark(&mut table.dirty, &mut self.dirty, added);
-        }
         if table.pages[page].slots[start..start + len] == *bytes {
             return;
         }
@@ -269,6 +282,31 @@ impl Image {
         }
         slot.copy_from_slice(bytes);
         mark(&mut table.dirty, &mut self.dirty, PageKey { table: key.table, page: page as u32 });
+    }
+
+    /// What the digest and the count of records will be once these records, each named once, are written
+    /// as `encode` appends them.
+    #[must_use]
+    pub fn sums_with(&self, keys: &[RecordKey], mut encode: impl FnMut(RecordKey, &mut Vec<u8>)) -> (StateDigest, u64) {
+        let (mut digest, mut records) = (self.digest, self.records);
+        let mut new = Vec::new();
+        for key in keys {
+            let (page, start) = place_in(*key);
+            let slots = self.tables[place_of(key.table)].pages.get(page).map(|page| &page.slots);
+            if let Some(old) = slots.map(|slots| &slots[start..start + key.table.record_len()])
+                && old[0] != 0
+            {
+                digest.remove(key.table.number(), old);
+                records -= 1;
+            }
+            new.clear();
+            encode(*key, &mut new);
+            if new[0] != 0 {
+                digest.add(key.table.number(), &new);
+                records += 1;
+            }
+        }
+        (digest, records)
     }
 
     /// Adds a page that was read from disk; it counts as unchanged. The pages of a table come in order,
@@ -373,10 +411,19 @@ mod tests {
         one.write(key(Table::Order, 3), &[0; Table::Order.record_len()]);
         let mut other = Image::new();
         other.write(key(Table::Balance, 2), &record(Table::Balance, 8));
+        let sums = (other.digest(), other.record_count());
         assert_eq!(one.digest(), other.digest(), "slots are storage, not identity");
         assert_eq!((one.record_count(), other.record_count()), (1, 1));
         other.write(key(Table::Balance, 2), &record(Table::Balance, 7));
         assert_ne!(one.digest(), other.digest());
+
+        one.write(key(Table::Order, 3), &record(Table::Order, 9));
+        let coming = [key(Table::Order, 3), key(Table::Balance, 700), key(Table::Balance, 2)];
+        let encode = |key: RecordKey, out: &mut Vec<u8>| match key.slot {
+            2 => out.extend(record(Table::Balance, 8)),
+            _ => out.resize(key.table.record_len(), 0),
+        };
+        assert_eq!(one.sums_with(&coming, encode), sums, "as if they were written");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::core::types::Timestamp;
 use crate::machine;
 
 /// Of so many changes one is lost.
-const LOST_ONE_IN: u64 = 500;
+const LOST_ONE_IN: u64 = 100;
 
 /// Whether this change is lost.
 pub(super) fn is_lost() -> bool {

@@ -25,6 +25,11 @@ impl Changes {
         }
     }
 
+    /// What is marked.
+    pub fn keys(&self) -> &[RecordKey] {
+        &self.keys
+    }
+
     /// Moves the marks into `keys`.
     pub fn take(&mut self, keys: &mut Vec<RecordKey>) {
         for key in &self.keys {

@@ -145,8 +145,13 @@ impl Ledger {
         self.header.sequence
     }
 
-    /// Moves the places of the records that changed since the last call into `changes`; a place can
-    /// be named more than once.
+    /// The places of the records that changed since they were last taken, each once.
+    #[must_use]
+    pub fn changes(&self) -> &[RecordKey] {
+        self.changes.keys()
+    }
+
+    /// Moves the places of the records that changed since the last call into `changes`.
     pub fn take_changes(&mut self, changes: &mut Vec<RecordKey>) {
         self.changes.take(changes);
     }

@@ -20,6 +20,7 @@ use super::work::{Declined, Job, Work, now_ms};
 use crate::core::types::Sequence;
 use crate::machine::{self, Instant};
 use crate::proto::raft::v1 as pb;
+use crate::store::Disk;
 use crate::store::backup::check::{self, Depth, Finding, Scratch, check_parts};
 use crate::store::backup::plan::Catalogue;
 use crate::store::backup::retention::{self, Keep};
@@ -29,7 +30,6 @@ use crate::store::backup::{BackupError, Control, Kind, Manifest, read_catalogue}
 use crate::store::engine::Readers;
 use crate::store::identity::{self, ClusterId};
 use crate::store::snapshot::{Outbox, SnapshotMeta};
-use crate::store::{Disk, Position};
 
 /// Between two looks at the target.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -330,9 +330,9 @@ impl Keeper {
     async fn point(&self) -> Result<Point, ReadError> {
         self.shared.replica.barrier().await?;
         let feature_level = self.shared.replica.state().read(crate::core::Ledger::feature_level).await?;
-        let published = *self.shared.replica.published().borrow();
-        let position = Position { term: published.term, index: published.index };
-        Ok(Point { position, sequence: published.sequence, digest: published.digest, feature_level })
+        let applied = self.shared.replica.applied().await?;
+        let position = applied.position.unwrap_or_default();
+        Ok(Point { position, sequence: applied.sequence, digest: applied.digest, feature_level })
     }
 
     /// Does one piece of work; nothing when the node is stopping.

@@ -385,7 +385,7 @@ impl World<'_> {
             let published = host.replica().map(|replica| *replica.published().borrow());
             published.map_or_else(
                 || format!("{} is down", host.id),
-                |now| format!("{} at {}.{} {}", host.id, now.term, now.index, now.digest),
+                |now| format!("{} at {}.{}, event {}", host.id, now.term, now.index, now.sequence),
             )
         };
         self.hosts.iter().map(state).collect::<Vec<_>>().join(", ")
