@@ -330,7 +330,7 @@ fn fold(
         for record in records.iter().filter(|record| record.sequence <= upto) {
             fold_record(report, folder, record, &mut folded);
             if record.sequence <= indexed {
-                entries.note(record.view());
+                entries.note(std::iter::once(record.view()));
             }
         }
         folded.entries += entries.len() as u64;

@@ -267,7 +267,7 @@ pub fn index_runs() -> Vec<Vec<u8>> {
     let mut table = Memtable::new(Sequence(0));
     for record in &life().records {
         if record.view().last_sequence() <= RUN_LAST {
-            table.note(record.view());
+            table.note(std::iter::once(record.view()));
         }
     }
     let written = files.write_table(&table).map(|()| sim);

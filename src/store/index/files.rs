@@ -4,15 +4,13 @@
 //! one of the next, a few entries at a time, so that the persister is never kept from the state for
 //! long. Which runs count is written with the state; a file that is not named there is removed.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::key::Entry;
-use super::run::{Cursor, Run, RunName};
+use super::run::{Run, RunName};
 use super::run_writer::RunWriter;
+use super::scan::Scan;
 use super::{IndexWriter, Memtable, Shared, read, write};
 use crate::core::types::Sequence;
 use crate::store::{Disk, StoreError};
@@ -33,9 +31,7 @@ pub struct IndexFiles {
 /// Runs on their way into one.
 #[derive(Debug)]
 struct Merge {
-    inputs: Vec<(Arc<Run>, Cursor)>,
-    /// The next entry of each input that has one, with the input's place; the least comes first.
-    heads: BinaryHeap<Reverse<(Entry, usize)>>,
+    inputs: Vec<Scan>,
     writer: RunWriter,
 }
 
@@ -60,14 +56,12 @@ impl IndexFiles {
     pub fn write_table(&mut self, table: &Memtable) -> Result<(), StoreError> {
         let name = RunName { first: table.first(), last: table.last(), level: 0 };
         let mut writer = RunWriter::create(&self.disk, &self.folder, name, table.command_count() as u64)?;
-        for entry in table.sorted() {
-            writer.push(entry)?;
-        }
+        table.for_each_sorted(|entry| writer.push(entry))?;
         let run = Arc::new(writer.finish()?);
         let mut parts = write(&self.shared);
         let mut runs = parts.runs.as_ref().clone();
         runs.push(run);
-        parts.runs = Arc::new(runs);
+        parts.set_runs(runs);
         parts.frozen.retain(|frozen| frozen.last() > table.last());
         Ok(())
     }
@@ -93,13 +87,13 @@ impl IndexFiles {
     }
 
     fn replace(&mut self, merge: Merge) -> Result<(), StoreError> {
-        let inputs: Vec<RunName> = merge.inputs.iter().map(|(run, _)| run.name()).collect();
+        let inputs: Vec<RunName> = merge.inputs.iter().map(|input| input.run().name()).collect();
         let merged = Arc::new(merge.writer.finish()?);
         let mut parts = write(&self.shared);
         let mut runs = parts.runs.as_ref().clone();
         let place = runs.iter().position(|run| run.name() == inputs[0]).unwrap_or(runs.len());
         runs.splice(place..(place + inputs.len()).min(runs.len()), [merged]);
-        parts.runs = Arc::new(runs);
+        parts.set_runs(runs);
         drop(parts);
         self.merged.extend(inputs);
         Ok(())
@@ -130,26 +124,37 @@ impl Merge {
         let name = RunName { first: first.first, last: last.last, level: first.level + 1 };
         let commands = runs.iter().map(|run| run.command_count()).sum();
         let writer = RunWriter::create(disk, folder, name, commands)?;
-        let mut inputs = Vec::with_capacity(runs.len());
-        let mut heads = BinaryHeap::with_capacity(runs.len());
-        for run in runs {
-            let mut cursor = run.start();
-            heads.extend(cursor.next(run)?.map(|head| Reverse((head, inputs.len()))));
-            inputs.push((Arc::clone(run), cursor));
+        let inputs = runs.iter().map(|run| Scan::start(Arc::clone(run))).collect::<Result<_, _>>()?;
+        Ok(Self { inputs, writer })
+    }
+
+    /// The input that has the least entry, and the least of all the others.
+    fn least(&self) -> Option<(usize, Option<Entry>)> {
+        let mut least: Option<(usize, &Entry)> = None;
+        let mut second: Option<&Entry> = None;
+        for (place, input) in self.inputs.iter().enumerate() {
+            let Some(next) = input.next() else { continue };
+            if least.is_none_or(|(_, least)| next < least) {
+                second = least.map(|(_, least)| least);
+                least = Some((place, next));
+            } else if second.is_none_or(|second| next < second) {
+                second = Some(next);
+            }
         }
-        Ok(Self { inputs, heads, writer })
+        least.map(|(place, _)| (place, second.copied()))
     }
 
     /// Returns whether entries are left.
     fn step(&mut self, entries_max: usize) -> Result<bool, StoreError> {
-        for _ in 0..entries_max {
-            let Some(mut least) = self.heads.peek_mut() else { return Ok(false) };
-            let Reverse((entry, place)) = *least;
-            self.writer.push(entry)?;
-            let (run, cursor) = &mut self.inputs[place];
-            match cursor.next(run)? {
-                Some(next) => *least = Reverse((next, place)),
-                None => drop(PeekMut::pop(least)),
+        let mut left = entries_max;
+        while left > 0 {
+            let Some((place, bound)) = self.least() else { return Ok(false) };
+            let input = &mut self.inputs[place];
+            // A history's entries of one run follow each other, and so do ids of one time.
+            while let Some(entry) = input.next().filter(|entry| left > 0 && bound.is_none_or(|bound| **entry < bound)) {
+                self.writer.push(entry)?;
+                input.advance()?;
+                left -= 1;
             }
         }
         Ok(true)

@@ -174,6 +174,18 @@ impl IdSpans {
         *span = Some(Span { least: least.min(id), greatest: greatest.max(id) });
     }
 
+    /// Takes all in that the other ones span.
+    pub fn widen(&mut self, other: &Self) {
+        for (span, other) in self.spans.iter_mut().zip(&other.spans) {
+            *span = match (*span, *other) {
+                (Some(one), Some(other)) => {
+                    Some(Span { least: one.least.min(other.least), greatest: one.greatest.max(other.greatest) })
+                }
+                (one, other) => one.or(other),
+            };
+        }
+    }
+
     /// Takes the key in that these bytes are.
     pub fn add_bytes(&mut self, command_key: &[u8]) {
         let id = command_key.last_chunk().map(|id| CommandId(u128::from_be_bytes(*id)));
@@ -214,12 +226,18 @@ impl IdSpans {
     }
 }
 
-/// One entry as it stands in a run.
+/// One entry as it stands in a run: its bytes, zeroes behind them, and last how many they are. Merging compares
+/// entries more than it does anything else, so that they are compared by words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    bytes: [u8; ENTRY_BYTES_MAX],
-    len: u8,
+    bytes: [u8; ENTRY_BYTES],
 }
+
+/// Bytes of an entry in memory: whole words.
+const ENTRY_BYTES: usize = (ENTRY_BYTES_MAX + 1).next_multiple_of(size_of::<u64>());
+
+/// Where an entry's length stands.
+const LEN_AT: usize = ENTRY_BYTES - 1;
 
 impl PartialOrd for Entry {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
@@ -229,7 +247,8 @@ impl PartialOrd for Entry {
 
 impl Ord for Entry {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.as_slice().cmp(other.as_slice())
+        // Of two that differ in their lengths alone the longer has zeroes where the other ends: it comes later.
+        self.words().cmp(other.words())
     }
 }
 
@@ -238,35 +257,63 @@ impl Entry {
     #[must_use]
     pub fn used(key: &CommandKey, used: Used) -> Self {
         let mut entry = Self::event(&KeyBytes::from(key), used.sequence);
-        let start = usize::from(entry.len);
-        entry.bytes[start..start + FINGERPRINT_BYTES].copy_from_slice(&used.fingerprint.to_le_bytes());
-        entry.len += FINGERPRINT_BYTES as u8;
+        entry.extend(&used.fingerprint.to_le_bytes());
         entry
     }
 
     /// An event of a history.
     #[must_use]
     pub fn event(key: &KeyBytes, sequence: Sequence) -> Self {
-        let mut bytes = [0; ENTRY_BYTES_MAX];
-        let len = usize::from(key.len);
-        bytes[..len].copy_from_slice(key.as_slice());
-        bytes[len..len + SEQUENCE_BYTES].copy_from_slice(&sequence.0.to_be_bytes());
-        Self { bytes, len: (len + SEQUENCE_BYTES) as u8 }
+        let mut entry = Self { bytes: [0; ENTRY_BYTES] };
+        entry.bytes[..KEY_BYTES_MAX].copy_from_slice(&key.bytes);
+        entry.bytes[LEN_AT] = key.len;
+        entry.extend(&sequence.0.to_be_bytes());
+        entry
     }
 
-    /// The entry with these bytes, of which there are at most [`ENTRY_BYTES_MAX`].
-    #[must_use]
-    pub(super) fn join(start: &[u8], rest: &[u8]) -> Self {
-        let mut bytes = [0; ENTRY_BYTES_MAX];
-        bytes[..start.len()].copy_from_slice(start);
-        bytes[start.len()..start.len() + rest.len()].copy_from_slice(rest);
-        Self { bytes, len: (start.len() + rest.len()) as u8 }
+    fn extend(&mut self, more: &[u8]) {
+        let len = self.len();
+        self.bytes[len..len + more.len()].copy_from_slice(more);
+        self.bytes[LEN_AT] = (len + more.len()) as u8;
+    }
+
+    /// Makes it the entry that begins with its first `shared` bytes, of which there are so many, and goes on with
+    /// `rest`; there are at most [`ENTRY_BYTES_MAX`] in all.
+    pub(super) fn go_on(&mut self, shared: usize, rest: &[u8]) {
+        let (before, len) = (self.len(), shared + rest.len());
+        self.bytes[shared..len].copy_from_slice(rest);
+        if len < before {
+            self.bytes[len..before].fill(0);
+        }
+        self.bytes[LEN_AT] = len as u8;
+    }
+
+    /// No bytes at all: what comes before every entry.
+    pub(super) const EMPTY: Self = Self { bytes: [0; ENTRY_BYTES] };
+
+    fn len(&self) -> usize {
+        usize::from(self.bytes[LEN_AT])
     }
 
     /// The bytes.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+        &self.bytes[..self.len()]
+    }
+
+    fn words(&self) -> impl Iterator<Item = u64> {
+        let (words, _) = self.bytes.as_chunks();
+        words.iter().map(|word| u64::from_be_bytes(*word))
+    }
+
+    /// How many bytes it begins with that the other one begins with too.
+    pub(super) fn shared_with(&self, other: &Self) -> usize {
+        let differing = self.words().zip(other.words()).map(|(one, other)| one ^ other);
+        let first = differing.enumerate().find(|(_, differing)| *differing != 0);
+        let first = first.map_or(ENTRY_BYTES, |(word, differing)| {
+            word * size_of::<u64>() + (differing.leading_zeros() / u8::BITS) as usize
+        });
+        first.min(self.len()).min(other.len())
     }
 }
 

@@ -45,6 +45,19 @@ struct Event {
     before: Place,
 }
 
+/// An event that is to be added to its history.
+#[derive(Debug, Clone, Copy)]
+struct Coming {
+    key: HistoryKey,
+    hash: u64,
+    sequence: Sequence,
+    /// The history's, if it was found.
+    place: Option<Place>,
+}
+
+/// Events added at once: few enough that all stay in the cache.
+const COMING_MAX: usize = 256;
+
 /// Entries of the events from `first` to `last`.
 #[derive(Debug)]
 pub struct Memtable {
@@ -57,6 +70,8 @@ pub struct Memtable {
     histories: Vec<History>,
     history_places: Places,
     events: Vec<Event>,
+    /// Empty between two calls.
+    coming: Vec<Coming>,
 }
 
 impl Memtable {
@@ -73,6 +88,7 @@ impl Memtable {
             histories: Vec::new(),
             history_places: Places::new(),
             events: Vec::new(),
+            coming: Vec::new(),
         }
     }
 
@@ -100,15 +116,25 @@ impl Memtable {
         self.len() == 0
     }
 
-    /// Adds the entries of one record, the next one in sequence.
-    pub fn note(&mut self, record: RecordView<'_>) {
-        debug_assert_eq!(record.sequence, self.last.plus(1), "records come in sequence");
-        if let Some(origin) = record.origin {
-            let used = Used { fingerprint: origin.fingerprint, sequence: record.sequence };
-            self.note_command(origin.key, used);
+    /// Adds the entries of these records, the next ones in sequence.
+    pub fn note<'a>(&mut self, records: impl Iterator<Item = RecordView<'a>>) {
+        let mut events = std::mem::take(&mut self.coming);
+        for record in records {
+            debug_assert_eq!(record.sequence, self.last.plus(1), "records come in sequence");
+            if let Some(origin) = record.origin {
+                let used = Used { fingerprint: origin.fingerprint, sequence: record.sequence };
+                self.note_command(origin.key, used);
+            }
+            for_each_history(record, |key, sequence| {
+                events.push(Coming { key, hash: self.hasher.hash_one(key), sequence, place: None });
+            });
+            self.last = record.last_sequence();
+            if events.len() >= COMING_MAX {
+                self.note_events(&mut events);
+            }
         }
-        for_each_history(record, |key, sequence| self.note_event(key, sequence));
-        self.last = record.last_sequence();
+        self.note_events(&mut events);
+        self.coming = events;
     }
 
     fn note_command(&mut self, key: CommandKey, used: Used) {
@@ -119,10 +145,22 @@ impl Memtable {
         self.ids.add(key.scope, key.id);
     }
 
-    fn note_event(&mut self, key: HistoryKey, sequence: Sequence) {
-        let hash = self.hasher.hash_one(key);
+    /// Adds events. First all their histories are found in one short loop, so that the memory is asked for many
+    /// at once; they are in no cache when there are many accounts.
+    fn note_events(&mut self, events: &mut Vec<Coming>) {
+        for event in events.iter_mut() {
+            event.place = self.find_history(event.hash, &event.key);
+        }
+        for event in events.drain(..) {
+            self.note_event(&event);
+        }
+    }
+
+    fn note_event(&mut self, coming: &Coming) {
+        let Coming { key, hash, sequence, place } = *coming;
         let event = place_of(self.events.len());
-        let before = match self.find_history(hash, &key) {
+        // An event just before it may have been the history's first.
+        let before = match place.or_else(|| self.find_history(hash, &key)) {
             Some(place) => std::mem::replace(&mut self.histories[place as usize].last, event),
             None => {
                 let place = place_of(self.histories.len());
@@ -165,21 +203,29 @@ impl Memtable {
             .map(|event| self.first.plus(event.offset.into()))
     }
 
-    /// Every entry, in the order of a run. Keys are sorted, not entries: a history's are in order.
-    pub fn sorted(&self) -> impl Iterator<Item = Entry> {
+    /// Gives every entry to `take`, in the order of a run. Keys are sorted, not entries: a history's are in order.
+    ///
+    /// # Errors
+    /// The first that `take` returns.
+    pub fn for_each_sorted<E>(&self, mut take: impl FnMut(&Entry) -> Result<(), E>) -> Result<(), E> {
         let mut commands = self.commands.clone();
-        commands.sort_unstable_by_key(|command| command.key);
+        // Ids that rise with time are nearly sorted, which this sort makes use of.
+        commands.sort_by_key(|command| command.key);
+        for command in &commands {
+            take(&Entry::used(&command.key, command.used))?;
+        }
         let histories = self.histories.iter().map(|history| (KeyBytes::from(history.key), history.last));
         let mut histories: Vec<(KeyBytes, Place)> = histories.collect();
         histories.sort_unstable_by_key(|(key, _)| *key);
-        let commands = commands.into_iter().map(|command| Entry::used(&command.key, command.used));
-        let events = histories.into_iter().flat_map(|(key, last)| {
-            let mut events: Vec<Entry> =
-                self.backward_from(Some(last)).map(|sequence| Entry::event(&key, sequence)).collect();
-            events.reverse();
-            events
-        });
-        commands.chain(events)
+        let mut events = Vec::new();
+        for (key, last) in histories {
+            events.clear();
+            events.extend(self.backward_from(Some(last)));
+            for sequence in events.iter().rev() {
+                take(&Entry::event(&key, *sequence))?;
+            }
+        }
+        Ok(())
     }
 
     /// How many used commands it has.

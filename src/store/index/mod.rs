@@ -11,6 +11,7 @@ mod key;
 mod memtable;
 mod run;
 mod run_writer;
+mod scan;
 
 use std::cell::{LazyCell, OnceCell};
 use std::collections::HashMap;
@@ -22,7 +23,7 @@ pub use files::{IndexFiles, open_runs, salvage};
 pub use key::HistoryKey;
 #[cfg(test)]
 pub(super) use key::for_each_history;
-use key::{Entry, KeyBytes, Sought, sequence_of};
+use key::{Entry, IdSpans, KeyBytes, Sought, sequence_of};
 pub use memtable::Memtable;
 pub use run::{Run, RunName};
 
@@ -55,6 +56,8 @@ struct Parts {
     frozen: Vec<Arc<Memtable>>,
     /// Runs, oldest first.
     runs: Arc<Vec<Arc<Run>>>,
+    /// The ids of all runs: a fresh one that lies above them needs to ask none.
+    run_ids: IdSpans,
 }
 
 type Shared = Arc<RwLock<Parts>>;
@@ -77,9 +80,16 @@ impl Parts {
 
     fn find(&self, key: &CommandKey) -> Result<Option<Used>, StoreError> {
         match self.find_in_memory(key) {
+            None if !self.run_ids.span(key) => Ok(None),
             None => find_in_runs(&self.runs, key),
             found => Ok(found),
         }
+    }
+
+    fn set_runs(&mut self, runs: Vec<Arc<Run>>) {
+        self.run_ids = IdSpans::default();
+        runs.iter().for_each(|run| self.run_ids.widen(run.ids()));
+        self.runs = Arc::new(runs);
     }
 }
 
@@ -221,8 +231,13 @@ impl IndexWriter {
     #[must_use]
     pub fn new(runs: Vec<Run>, table_entries: usize) -> Self {
         let last = runs.last().map_or(Sequence(0), |run| run.name().last);
-        let runs = Arc::new(runs.into_iter().map(Arc::new).collect());
-        let parts = Parts { active: Memtable::new(last), frozen: Vec::new(), runs };
+        let mut parts = Parts {
+            active: Memtable::new(last),
+            frozen: Vec::new(),
+            runs: Arc::default(),
+            run_ids: IdSpans::default(),
+        };
+        parts.set_runs(runs.into_iter().map(Arc::new).collect());
         Self { shared: Arc::new(RwLock::new(parts)), used_now: HashMap::default(), table_entries }
     }
 
@@ -258,16 +273,14 @@ impl IndexWriter {
             return None;
         }
         let mut parts = write(&self.shared);
-        for record in effects.records() {
-            parts.active.note(record);
-        }
+        parts.active.note(effects.records());
         parts.freeze_at(self.table_entries)
     }
 
     /// Adds the entries of one record, as [`Self::note`].
     pub fn note_record(&mut self, record: RecordView<'_>) -> Option<Arc<Memtable>> {
         let mut parts = write(&self.shared);
-        parts.active.note(record);
+        parts.active.note(std::iter::once(record));
         parts.freeze_at(self.table_entries)
     }
 }

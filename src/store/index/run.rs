@@ -159,6 +159,12 @@ impl Run {
         &self.keys[start..start + usize::from(fence.key_len)]
     }
 
+    /// Between which ids those of its commands lie.
+    #[must_use]
+    pub fn ids(&self) -> &IdSpans {
+        &self.ids
+    }
+
     /// Whether the key lies between the ids that it has.
     #[must_use]
     pub fn spans(&self, key: &CommandKey) -> bool {
@@ -208,14 +214,12 @@ impl Run {
         low
     }
 
-    /// A cursor before the first entry.
-    #[must_use]
-    pub fn start(&self) -> Cursor {
-        Cursor { block: 0, place: 0, entries: Vec::new(), loaded: false }
+    fn read_block(&self, place: usize, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
+        self.noting_damage(self.try_read_block(place, entries))
     }
 
-    fn read_block(&self, place: usize, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
-        let result = self.try_read_block(place, entries);
+    /// Sets the run aside when it is damaged.
+    pub(super) fn noting_damage<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if matches!(result, Err(StoreError::Corrupt { .. })) {
             // The node stops now. The next start misses the file, and rebuilds it from the journal;
             // if the renaming fails too, the next lookup finds the same damage again.
@@ -224,31 +228,56 @@ impl Run {
         result
     }
 
-    fn try_read_block(&self, place: usize, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
+    fn damaged(&self, place: usize, reason: &str) -> StoreError {
+        StoreError::corrupt(self.path(), self.fences[place].offset, format!("index block {place}: {reason}"))
+    }
+
+    /// How many blocks it has.
+    pub(super) fn block_count(&self) -> usize {
+        self.fences.len()
+    }
+
+    /// Reads a block's bytes, its header in front.
+    pub(super) fn load_block(&self, place: usize, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
         let fence = self.fences[place];
-        let damaged =
-            |reason: &str| StoreError::corrupt(self.path(), fence.offset, format!("index block {place}: {reason}"));
         if fence.len as usize > BLOCK_BYTES_MAX || (fence.len as usize) < BLOCK_HEADER_BYTES {
-            return Err(damaged("impossible length"));
+            return Err(self.damaged(place, "impossible length"));
         }
-        let mut bytes = vec![0; fence.len as usize];
-        self.file.read_exact_at(&mut bytes, fence.offset)?;
+        bytes.resize(fence.len as usize, 0);
+        self.file.read_exact_at(bytes, fence.offset)?;
         let (header, body) = bytes.split_at(BLOCK_HEADER_BYTES);
         let checksum = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
         if crc32c::crc32c(body) != checksum {
-            return Err(damaged("checksum differs"));
+            return Err(self.damaged(place, "checksum differs"));
         }
+        Ok(())
+    }
+
+    /// Reads the entry at the reader behind the entry before it in the block, whose place it takes.
+    pub(super) fn next_entry(&self, place: usize, input: &mut Reader<'_>, entry: &mut Entry) -> Result<(), StoreError> {
+        let before = *entry;
+        next_entry(input, entry).map_err(|error| self.damaged(place, &error.to_string()))?;
+        if before >= *entry {
+            return Err(self.damaged(place, "entries out of order"));
+        }
+        if before == Entry::EMPTY && entry.as_slice() != self.fence_key(place) {
+            return Err(self.damaged(place, "first entry is another one"));
+        }
+        Ok(())
+    }
+
+    fn try_read_block(&self, place: usize, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
+        let mut bytes = Vec::new();
+        self.load_block(place, &mut bytes)?;
         entries.clear();
-        let mut input = Reader::new(body);
+        let mut input = Reader::new(&bytes[BLOCK_HEADER_BYTES..]);
+        let mut entry = Entry::EMPTY;
         while !input.remaining().is_empty() {
-            let entry = next_entry(&mut input, entries.last()).map_err(|e| damaged(&e.to_string()))?;
-            if entries.last().is_some_and(|before| *before >= entry) {
-                return Err(damaged("entries out of order"));
-            }
+            self.next_entry(place, &mut input, &mut entry)?;
             entries.push(entry);
         }
-        if entries.first().map(Entry::as_slice) != Some(self.fence_key(place)) {
-            return Err(damaged("first entry is another one"));
+        if entries.is_empty() {
+            return Err(self.damaged(place, "it is empty"));
         }
         Ok(())
     }
@@ -282,15 +311,14 @@ impl Run {
     }
 }
 
-fn next_entry(input: &mut Reader<'_>, before: Option<&Entry>) -> Result<Entry, DecodeError> {
+fn next_entry(input: &mut Reader<'_>, entry: &mut Entry) -> Result<(), DecodeError> {
     let shared = usize::from(u8::decode(input)?);
     let rest = usize::from(u8::decode(input)?);
-    let before = before.map_or(&[][..], Entry::as_slice);
-    if shared > before.len() || shared + rest > ENTRY_BYTES_MAX || shared + rest == 0 {
+    if shared > entry.as_slice().len() || shared + rest > ENTRY_BYTES_MAX || shared + rest == 0 {
         return Err(DecodeError::UnknownTag("index entry", shared as u8));
     }
-    let rest = input.take(rest, "index entry")?;
-    Ok(Entry::join(&before[..shared], rest))
+    entry.go_on(shared, input.take(rest, "index entry")?);
+    Ok(())
 }
 
 /// A place between two entries of a run.
@@ -412,7 +440,10 @@ impl Footer {
 #[cfg(test)]
 mod tests {
     use super::super::key::HistoryKey;
+    use std::sync::Arc;
+
     use super::super::run_writer::RunWriter;
+    use super::super::scan::Scan;
     use super::*;
     use crate::core::command::{CommandKey, Scope};
     use crate::core::types::{AccountId, CommandId, OrderId};
@@ -423,7 +454,7 @@ mod tests {
         (key, Used { fingerprint: number.wrapping_mul(31), sequence: Sequence(number) })
     }
 
-    fn write(folder: &Path, count: u64) -> (Run, Vec<Entry>) {
+    fn write(folder: &Path, count: u64) -> (Arc<Run>, Vec<Entry>) {
         let mut entries = Vec::new();
         for number in 1..=count {
             let (key, used) = command(number);
@@ -434,9 +465,9 @@ mod tests {
         let name = RunName { first: Sequence(1), last: Sequence(count), level: 0 };
         let mut writer = RunWriter::create(&Disk::real(), folder, name, count).expect("created");
         for entry in &entries {
-            writer.push(*entry).expect("pushed");
+            writer.push(entry).expect("pushed");
         }
-        (writer.finish().expect("finished"), entries)
+        (Arc::new(writer.finish().expect("finished")), entries)
     }
 
     #[test]
@@ -452,7 +483,13 @@ mod tests {
         }
         assert_eq!(run.find(&Sought::from(&command(5_001).0)).expect("readable"), None);
 
-        let mut cursor = run.start();
+        let mut scan = Scan::start(Arc::clone(&run)).expect("readable");
+        for entry in &entries {
+            assert_eq!(scan.next(), Some(entry));
+            scan.advance().expect("readable");
+        }
+        assert_eq!(scan.next(), None);
+        let mut cursor = run.seek(&[]).expect("readable");
         for entry in &entries {
             assert_eq!(cursor.next(&run).expect("readable").as_ref(), Some(entry));
         }

@@ -15,6 +15,9 @@ const BLOCK_BYTES: usize = 8 * 1024;
 /// The ending of a run's file until it is whole.
 const UNFINISHED: &str = "unfinished";
 
+/// Commands put into the filter at once.
+const HASHES: usize = 256;
+
 /// Bytes written at once.
 const WRITE_BYTES: usize = 1024 * 1024;
 
@@ -29,12 +32,14 @@ pub struct RunWriter {
     written: u64,
     block: Vec<u8>,
     block_first: Option<Entry>,
-    before: Option<Entry>,
+    before: Entry,
     entries: u64,
     commands: u64,
     fences: Vec<Fence>,
     keys: Vec<u8>,
     ids: IdSpans,
+    /// Of the commands that are not in the filter yet.
+    hashes: Vec<u64>,
     bloom: Bloom,
 }
 
@@ -54,12 +59,13 @@ impl RunWriter {
             written: 0,
             block: Vec::with_capacity(BLOCK_BYTES + ENTRY_BYTES_MAX),
             block_first: None,
-            before: None,
+            before: Entry::EMPTY,
             entries: 0,
             commands: 0,
             fences: Vec::new(),
             keys: Vec::new(),
             ids: IdSpans::default(),
+            hashes: Vec::with_capacity(HASHES),
             bloom: Bloom::new(commands as usize),
         })
     }
@@ -71,28 +77,34 @@ impl RunWriter {
     ///
     /// # Panics
     /// When the entry is not above the one before.
-    pub fn push(&mut self, entry: Entry) -> Result<(), StoreError> {
-        assert!(self.before.is_none_or(|before| before < entry), "entries of a run ascend");
+    pub fn push(&mut self, entry: &Entry) -> Result<(), StoreError> {
+        assert!(self.before < *entry, "entries of a run ascend");
         if self.block.len() >= BLOCK_BYTES {
             self.close_block()?;
         }
         let bytes = entry.as_slice();
-        let shared = match (self.block_first, &self.before) {
-            (Some(_), Some(before)) => before.as_slice().iter().zip(bytes).take_while(|(a, b)| a == b).count(),
-            _ => 0,
-        };
-        self.block_first.get_or_insert(entry);
-        self.block.push(shared as u8);
-        self.block.push((bytes.len() - shared) as u8);
+        let shared = if self.block_first.is_some() { self.before.shared_with(entry) } else { 0 };
+        self.block_first.get_or_insert(*entry);
+        self.block.extend_from_slice(&[shared as u8, (bytes.len() - shared) as u8]);
         self.block.extend_from_slice(&bytes[shared..]);
         if let Some(key) = command_key_of(bytes) {
-            self.bloom.insert(hash_of(key));
+            self.hashes.push(hash_of(key));
+            if self.hashes.len() == HASHES {
+                self.fill_bloom();
+            }
             self.ids.add_bytes(key);
             self.commands += 1;
         }
-        self.before = Some(entry);
+        self.before = *entry;
         self.entries += 1;
         Ok(())
+    }
+
+    /// Many at once, so that the memory is asked for many places of the filter at once.
+    fn fill_bloom(&mut self) {
+        for hash in self.hashes.drain(..) {
+            self.bloom.insert(hash);
+        }
     }
 
     fn close_block(&mut self) -> Result<(), StoreError> {
@@ -125,11 +137,12 @@ impl RunWriter {
     /// When the file cannot be written, synced or read back.
     pub fn finish(mut self) -> Result<Run, StoreError> {
         self.close_block()?;
+        self.fill_bloom();
         let footer = Footer {
             name: self.name,
             entries: self.entries,
             commands: self.commands,
-            last: self.before.map_or_else(Vec::new, |last| last.as_slice().to_vec()),
+            last: self.before.as_slice().to_vec(),
             fences: std::mem::take(&mut self.fences),
             keys: std::mem::take(&mut self.keys),
             ids: std::mem::take(&mut self.ids),
