@@ -70,7 +70,8 @@ pub struct LogOptions {
     pub queue_bytes_max: usize,
     /// Most content written and synced as one group, in bytes.
     pub group_bytes_max: usize,
-    /// Purged segments kept for use again; the others are deleted.
+    /// Purged segments kept for use again; the others are deleted. As many as a snapshot frees at once: the log of
+    /// a busy node then goes on in segments that it had, and none is filled with zeroes first.
     pub spares_max: usize,
     /// Whether a log may be created where there is none.
     pub create: bool,
@@ -87,7 +88,7 @@ impl Default for LogOptions {
             cache_bytes: 32 << 20,
             queue_bytes_max: 64 << 20,
             group_bytes_max: 4 << 20,
-            spares_max: 4,
+            spares_max: 16,
             create: true,
             vote_copy: None,
             disk: Disk::real(),
