@@ -2,7 +2,7 @@
 
 use crate::codec::record;
 use crate::command::ByProduct;
-use crate::production::records::{Requirement, WorkOrder};
+use crate::production::records::{OrderYield, Requirement, WorkOrder};
 use crate::types::{AccountId, AssetId, Code, Quantity, StockMoveKind, WorkOrderChange};
 
 record! {
@@ -72,6 +72,8 @@ record! {
         pub order: WorkOrder,
         /// What it requires, and holds now, of each component.
         pub lines: Vec<Requirement>,
+        /// What its units yield besides.
+        pub yields: Vec<OrderYield>,
     }
 }
 

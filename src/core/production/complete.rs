@@ -3,9 +3,9 @@
 //! Of an order's quantity it is known in the end what became of every unit: completed, scrapped or
 //! lost. When nothing is left to make, the order is completed and gives back what it still holds.
 
-use super::boms::BomEntry;
 use super::materials::{Issue, sum_of_costs};
 use super::records::{Requirement, WorkOrder};
+use super::release::sum_of;
 use super::work_orders::AT_WORK;
 use crate::command::{ByProduct, CompleteWorkOrder, ReportOperation};
 use crate::event::{Effects, EventBody, OperationReported, WorkOrderCompleted};
@@ -131,19 +131,18 @@ impl Ledger {
         Ok(issues)
     }
 
-    /// The by-products of more units, in whole units of what all units so far yield.
+    /// The by-products of more units, each once, in whole units of what all units so far yield.
     fn yield_of(&self, slot: Slot, units: u64) -> Result<Vec<ByProduct>, Rejection> {
         let before = self.came_through(slot);
-        let bom: &BomEntry = &self.production.boms[self.production.work_orders.entries[slot].bom];
-        let mut yielded = Vec::new();
-        for by_product in &bom.by_products {
-            let by = |units: u64| {
-                let sum = u128::from(by_product.quantity.0) * u128::from(units) / u128::from(bom.bom.output.0);
-                i64::try_from(sum).map(i64::unsigned_abs).map_err(|_| Rejection::Overflow)
-            };
+        let orders = &self.production.work_orders;
+        let mut yielded: Vec<ByProduct> = Vec::new();
+        for order_yield in orders.entries[slot].yields.iter().map(|&part| orders.order_yield(part)) {
+            let by = |units: u64| order_yield.of(units).ok_or(Rejection::Overflow);
             let quantity = by(before + units)? - by(before)?;
-            if quantity > 0 {
-                yielded.push(ByProduct { asset: by_product.asset, quantity: Quantity(quantity) });
+            match yielded.iter_mut().find(|known| known.asset == order_yield.asset) {
+                _ if quantity == 0 => {}
+                Some(known) => known.quantity = Quantity(sum_of(known.quantity.0, quantity)?),
+                None => yielded.push(ByProduct { asset: order_yield.asset, quantity: Quantity(quantity) }),
             }
         }
         Ok(yielded)
@@ -168,10 +167,13 @@ impl Ledger {
         self.check_spend(production, self.known_asset(order.product)?, made)?;
         for by_product in by_products {
             self.check_allowed(output, by_product.asset)?;
-            // A material that is also yielded may raise the asset's debt twice in the one event.
+            // A material that is also yielded may raise the asset's debt twice in the one event; so may the
+            // product, where a phantom yields it.
             let consumed = issues.iter().find(|issue| issue.moved.component == by_product.asset);
             let consumed = consumed.map_or(0, |issue| issue.moved.quantity.0);
-            let amount = by_product.quantity.0.checked_add(consumed).and_then(|sum| i64::try_from(sum).ok());
+            let made = if by_product.asset == order.product { made.unsigned_abs() } else { 0 };
+            let amount = by_product.quantity.0.checked_add(consumed).and_then(|sum| sum.checked_add(made));
+            let amount = amount.and_then(|sum| i64::try_from(sum).ok());
             let asset = self.known_asset(by_product.asset)?;
             self.check_spend(production, asset, amount.ok_or(Rejection::Overflow)?)?;
         }

@@ -1,7 +1,7 @@
 //! What holds of production in every state.
 
 use super::items::fits;
-use super::records::{OperationProgress, PlanLine, Purchase, Requirement, WorkOrder};
+use super::records::{OperationProgress, OrderYield, PlanLine, Purchase, Requirement, WorkOrder};
 use super::work_orders::WorkOrderEntry;
 use crate::command::SetPlanLines;
 use crate::ledger::{BrokenInvariant, Ledger, broken, ensure};
@@ -25,7 +25,8 @@ impl Ledger {
             self.check_order_head(slot, entry)?;
             self.check_order_lines(slot, entry, held)?;
             self.check_order_operations(slot, entry)?;
-            parts += entry.lines.len() + entry.operations.len();
+            self.check_order_yields(entry)?;
+            parts += entry.parts().count();
         }
         ensure!(parts == orders.parts.len(), WorkOrder, 0, "a part is in no order");
         let listed = orders.by_id.len() == orders.entries.len() && orders.by_location.len() == orders.entries.len();
@@ -148,7 +149,7 @@ impl Ledger {
             WorkOrderState::Closed | WorkOrderState::Cancelled => false,
         };
         ensure!(in_state, WorkOrder, slot, "order {} cannot be {:?}", order.id, order.state);
-        let parts = entry.lines.len() + entry.operations.len();
+        let parts = entry.parts().count();
         ensure!(parts == order.parts as usize, WorkOrder, slot, "has {parts} parts of {}", order.parts);
         Ok(())
     }
@@ -187,6 +188,16 @@ impl Ledger {
         ensure!(untouched, WorkOrderPart, part, "is issued to an order that nobody began");
         let holds = line.reserved == Quantity(0) || order.state != WorkOrderState::Completed;
         ensure!(holds, WorkOrderPart, part, "is held by an order that is completed");
+        Ok(())
+    }
+
+    fn check_order_yields(&self, entry: &WorkOrderEntry) -> Result<(), BrokenInvariant> {
+        for &part in &entry.yields {
+            let OrderYield { asset, quantity, per } = *self.production.work_orders.order_yield(part);
+            ensure!(self.item(asset).is_some(), WorkOrderPart, part, "what it yields is no item");
+            let can_be = quantity.0 > 0 && fits(quantity) && per.0 > 0 && fits(per);
+            ensure!(can_be, WorkOrderPart, part, "yields a quantity that cannot be");
+        }
         Ok(())
     }
 

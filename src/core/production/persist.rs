@@ -253,7 +253,7 @@ impl Ledger {
         for (slot, order) in in_order(Table::WorkOrder, orders)? {
             let bom = self.production.boms.slot((order.product, order.version));
             let bom = bom.ok_or_else(|| wrong(Table::WorkOrder, slot, "its bill of materials is missing"))?;
-            entries.push((slot, WorkOrderEntry { order, bom, lines: Vec::new(), operations: Vec::new() }));
+            entries.push((slot, WorkOrderEntry::new(order, bom)));
         }
         let places: Vec<_> = entries.iter().map(|(slot, entry)| (*slot, entry.order)).collect();
         let parts = in_order(Table::WorkOrderPart, parts)?;
@@ -284,12 +284,15 @@ impl WorkOrders {
                 return Err(wrong(Table::WorkOrderPart, slot, "is of no order"));
             };
             let entry = &mut self.entries[order];
-            if part.place as usize != entry.lines.len() + entry.operations.len() {
+            if part.place as usize != entry.parts().count() {
                 return Err(wrong(Table::WorkOrderPart, slot, "is not where it belongs"));
             }
             match part.part {
-                Progress::Line(_) if entry.operations.is_empty() => entry.lines.push(slot),
-                Progress::Line(_) => return Err(wrong(Table::WorkOrderPart, slot, "comes after an operation")),
+                Progress::Line(_) if entry.yields.is_empty() && entry.operations.is_empty() => entry.lines.push(slot),
+                Progress::Yield(_) if entry.operations.is_empty() => entry.yields.push(slot),
+                Progress::Line(_) | Progress::Yield(_) => {
+                    return Err(wrong(Table::WorkOrderPart, slot, "comes after a part of another kind"));
+                }
                 Progress::Operation(_) => entry.operations.push(slot),
             }
         }

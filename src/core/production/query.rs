@@ -6,7 +6,7 @@ use std::ops::RangeBounds;
 
 use super::boms::BomEntry;
 use super::records::{
-    Bom, Calendar, Item, Lot, OperationProgress, Plant, ProductionPlan, Purchase, Requirement, WorkOrder,
+    Bom, Calendar, Item, Lot, OperationProgress, OrderYield, Plant, ProductionPlan, Purchase, Requirement, WorkOrder,
 };
 use super::work_orders::WorkOrderEntry;
 use crate::command::{BomLine, ByProduct, DemandLine, Operation};
@@ -35,6 +35,8 @@ pub struct WorkOrderView<'a> {
     pub order: &'a WorkOrder,
     /// What it requires, once it is released.
     pub lines: Vec<&'a Requirement>,
+    /// What it yields besides, once it is released.
+    pub yields: Vec<&'a OrderYield>,
     /// How far its operations are, once it is released.
     pub operations: Vec<&'a OperationProgress>,
 }
@@ -213,7 +215,8 @@ impl Ledger {
         let orders = &self.production.work_orders;
         let lines = entry.lines.iter().map(|&part| orders.line(part)).collect();
         let operations = entry.operations.iter().map(|&part| orders.operation(part)).collect();
-        WorkOrderView { order: &entry.order, lines, operations }
+        let yields = entry.yields.iter().map(|&part| orders.order_yield(part)).collect();
+        WorkOrderView { order: &entry.order, lines, yields, operations }
     }
 
     /// What work orders hold of an account, by id, each with the component and amount.

@@ -178,7 +178,7 @@ record! {
         pub held: bool,
         /// What its materials cost so far at standard cost, in 10⁻¹² units of the product's currency.
         pub cost: i128,
-        /// How many parts it has: lines, and operations. None before it is released.
+        /// How many parts it has: lines, yields, and operations. None before it is released.
         pub parts: u32,
         /// The plan that it was made for.
         pub plan: Option<PlanId>,
@@ -229,6 +229,8 @@ tagged! {
         1 => Line(Requirement),
         /// A step of the work.
         2 => Operation(OperationProgress),
+        /// What its units yield besides.
+        3 => Yield(OrderYield),
     }
 }
 
@@ -260,6 +262,28 @@ impl Requirement {
     #[must_use]
     pub const fn short(&self) -> u64 {
         self.outstanding() - self.reserved.0
+    }
+}
+
+record! {
+    /// What units of a work order that come to their end yield besides.
+    #[derive(Copy)]
+    pub struct OrderYield {
+        /// The by-product.
+        pub asset: AssetId,
+        /// How much of it.
+        pub quantity: Quantity,
+        /// So many units of the order yield that.
+        pub per: Quantity,
+    }
+}
+
+impl OrderYield {
+    /// What so many units yield, in whole units of the by-product; `None` when it does not fit 63 bits.
+    #[must_use]
+    pub fn of(&self, units: u64) -> Option<u64> {
+        let sum = u128::from(self.quantity.0) * u128::from(units) / u128::from(self.per.0);
+        i64::try_from(sum).ok().map(i64::unsigned_abs)
     }
 }
 

@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::boms::BomEntry;
-use super::records::{OperationProgress, Progress, Requirement, WorkOrder, WorkOrderPart};
+use super::records::{OperationProgress, OrderYield, Progress, Requirement, WorkOrder, WorkOrderPart};
 use super::work_orders::AT_WORK;
-use crate::command::ReleaseWorkOrder;
+use crate::command::{ByProduct, ReleaseWorkOrder};
 use crate::event::{Effects, EventBody, WorkOrderReleased};
 use crate::ledger::Ledger;
 use crate::rejection::Rejection;
@@ -14,9 +14,16 @@ use crate::state::Table;
 use crate::table::Slot;
 use crate::types::{AssetId, Quantity, WorkOrderState};
 
-/// Lines of bills of materials that the release of one order looks at, phantom assemblies included. It
-/// bounds what one order requires, and thereby every record of its life.
+/// Lines of bills of materials that the release of one order looks at, phantom assemblies included, and
+/// by-products that it finds. It bounds what one order requires and yields, and thereby every record of its
+/// life.
 pub const EXPLOSION_MAX: usize = 512;
+
+/// What an order requires, and what it yields besides.
+pub(super) struct OrderParts {
+    pub lines: Vec<Requirement>,
+    pub yields: Vec<OrderYield>,
+}
 
 impl Ledger {
     /// Reserves what an order requires and does not hold yet. All of it or nothing, unless a part is
@@ -30,7 +37,7 @@ impl Ledger {
         let mut order = self.workable(slot, &[WorkOrderState::Planned, AT_WORK[0], AT_WORK[1]])?;
         self.active_account(order.location)?;
         let is_new = order.state == WorkOrderState::Planned;
-        let mut lines = if is_new { self.requirements(&order)? } else { self.lines_of(slot) };
+        let OrderParts { mut lines, yields } = if is_new { self.requirements(&order)? } else { self.parts_of(slot) };
         let mut holds = Vec::with_capacity(lines.len());
         for line in &lines {
             holds.push(self.check_hold(&order, line, release.partial)?);
@@ -41,7 +48,7 @@ impl Ledger {
         }
         if is_new {
             order.state = WorkOrderState::Released;
-            self.add_parts(slot, &mut order, &lines);
+            self.add_parts(slot, &mut order, &lines, &yields);
         } else {
             self.put_lines(slot, &lines);
         }
@@ -52,7 +59,7 @@ impl Ledger {
         }
         self.production.work_orders.entries[slot].order = order;
         self.changes.mark(Table::WorkOrder, slot);
-        self.emit(EventBody::WorkOrderReleased(Box::new(WorkOrderReleased { order, lines })), effects);
+        self.emit(EventBody::WorkOrderReleased(Box::new(WorkOrderReleased { order, lines, yields })), effects);
         Ok(())
     }
 
@@ -77,21 +84,32 @@ impl Ledger {
         self.post(balance, 0, hold, effects);
     }
 
-    /// What an order requires of each component, each once, in the order in which lines name them. The
-    /// lines of a phantom stand in its place: when all of the order that needs it is known, so that its
-    /// set-up and rounding count once.
-    pub(super) fn requirements(&self, order: &WorkOrder) -> Result<Vec<Requirement>, Rejection> {
+    /// What an order requires of each component, each once, in the order in which lines name them, and what
+    /// it yields besides.
+    ///
+    /// The lines of a phantom stand in its place: when all of the order that needs it is known, so that its
+    /// set-up and rounding count once. Its by-products are the order's, too: a phantom is never stocked, and
+    /// what is done to it is done within the order, so that the swarf falls there and nowhere else. Planners
+    /// who explode negative lines through a phantom, as SAP does, know it so; requirements are calculated by
+    /// the same rule ([`mrp`](super::mrp)). What it yields follows from how much of the phantom the order
+    /// needs in all, and comes with the order's units in proportion.
+    pub(super) fn requirements(&self, order: &WorkOrder) -> Result<OrderParts, Rejection> {
         let items = &self.production.items;
         let mut lines: Vec<Requirement> = Vec::new();
+        let mut yields: Vec<OrderYield> = Vec::new();
         // Phantoms to be made within the order. What needs one has more levels below it.
         let mut phantoms: BTreeMap<(Reverse<u32>, Slot), u64> = BTreeMap::new();
         let bom = self.production.boms.slot((order.product, order.version)).ok_or(Rejection::UnknownBom)?;
-        let mut next = Some((bom, order.quantity.0));
+        let (own, mut next) = (bom, Some((bom, order.quantity.0)));
         let mut seen = 0;
         while let Some((bom, quantity)) = next {
             let entry: &BomEntry = &self.production.boms[bom];
+            let is_phantom = bom != own;
+            for by_product in &entry.by_products {
+                yield_besides(&mut yields, by_product, entry.bom.output, is_phantom.then_some((quantity, order)))?;
+            }
             seen += entry.lines.len();
-            if seen > EXPLOSION_MAX {
+            if seen.max(yields.len()) > EXPLOSION_MAX {
                 return Err(Rejection::BomTooLarge);
             }
             for line in entry.lines.iter().filter(|line| order.optional || !line.optional) {
@@ -111,13 +129,20 @@ impl Ledger {
                 }
             };
         }
-        Ok(lines)
+        Ok(OrderParts { lines, yields })
     }
 
     /// What an order requires, as it stands.
     pub(super) fn lines_of(&self, slot: Slot) -> Vec<Requirement> {
         let orders = &self.production.work_orders;
         orders.entries[slot].lines.iter().map(|&part| *orders.line(part)).collect()
+    }
+
+    /// What an order requires and yields besides, as it stands.
+    fn parts_of(&self, slot: Slot) -> OrderParts {
+        let orders = &self.production.work_orders;
+        let yields = orders.entries[slot].yields.iter().map(|&part| *orders.order_yield(part)).collect();
+        OrderParts { lines: self.lines_of(slot), yields }
     }
 
     /// Writes an order's lines back where they differ.
@@ -132,24 +157,52 @@ impl Ledger {
         }
     }
 
-    /// Gives an order its lines and operations.
-    fn add_parts(&mut self, slot: Slot, order: &mut WorkOrder, lines: &[Requirement]) {
+    /// Gives an order its lines, yields and operations.
+    fn add_parts(&mut self, slot: Slot, order: &mut WorkOrder, lines: &[Requirement], yields: &[OrderYield]) {
         let orders = &mut self.production.work_orders;
         let bom = orders.entries[slot].bom;
         let operations = self.production.boms[bom].operations.len();
         let fresh = Progress::Operation(OperationProgress { good: Quantity(0), scrap: Quantity(0) });
-        let parts = lines.iter().map(|line| Progress::Line(*line)).chain(std::iter::repeat_n(fresh, operations));
+        let (lines, yields) = (lines.iter().copied().map(Progress::Line), yields.iter().copied().map(Progress::Yield));
+        let parts = lines.chain(yields).chain(std::iter::repeat_n(fresh, operations));
         for (place, part) in (0..).zip(parts) {
             let at = orders.parts.insert(WorkOrderPart { work_order: order.id, place, part });
             self.changes.mark(Table::WorkOrderPart, at);
             let entry = &mut orders.entries[slot];
             match part {
                 Progress::Line(_) => entry.lines.push(at),
+                Progress::Yield(_) => entry.yields.push(at),
                 Progress::Operation(_) => entry.operations.push(at),
             }
             order.parts = place + 1;
         }
     }
+}
+
+/// Adds a by-product to what an order yields besides. Of a phantom it is said how much of it which order needs.
+fn yield_besides(
+    yields: &mut Vec<OrderYield>,
+    by_product: &ByProduct,
+    output: Quantity,
+    phantom: Option<(u64, &WorkOrder)>,
+) -> Result<(), Rejection> {
+    let ByProduct { asset, quantity } = *by_product;
+    let by_runs = OrderYield { asset, quantity, per: output };
+    let more = match phantom {
+        None => by_runs,
+        Some((needed, order)) => {
+            let quantity = by_runs.of(needed).map(Quantity).ok_or(Rejection::Overflow)?;
+            OrderYield { asset, quantity, per: order.quantity }
+        }
+    };
+    if more.quantity == Quantity(0) {
+        return Ok(());
+    }
+    match yields.iter_mut().find(|known| (known.asset, known.per) == (asset, more.per)) {
+        Some(known) => known.quantity = Quantity(sum_of(known.quantity.0, more.quantity.0)?),
+        None => yields.push(more),
+    }
+    Ok(())
 }
 
 /// Adds to what is required of a component.
@@ -164,16 +217,16 @@ fn require(lines: &mut Vec<Requirement>, component: AssetId, quantity: u64) -> R
 }
 
 /// The sum of two quantities that each fit 63 bits, if it does too.
-fn sum_of(one: u64, other: u64) -> Result<u64, Rejection> {
+pub(super) fn sum_of(one: u64, other: u64) -> Result<u64, Rejection> {
     i64::try_from(one + other).map(i64::unsigned_abs).map_err(|_| Rejection::Overflow)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{Body, BomLine, CreateWorkOrder, DefineBom, DefineItem, NewOrder};
+    use crate::command::{Body, BomLine, CompleteWorkOrder, CreateWorkOrder, DefineBom, DefineItem, NewOrder};
     use crate::fixture::{ANN, ISSUER, USD, limit, transfer};
-    use crate::shop::{AXLE, BOX, CART, GLUE, SHELF, Shop, WHEEL, bom, cart, item, line};
+    use crate::shop::{AXLE, BOX, CART, DUST, GLUE, SHELF, Shop, WHEEL, WORKS, bom, cart, item, line};
     use crate::types::{BomVersion, Day, Side, WorkOrderId};
 
     fn release(work_order: WorkOrderId, partial: bool) -> Body {
@@ -235,6 +288,53 @@ mod tests {
         let id = shop.create(boxed(true));
         shop.accept(release(id, true));
         assert_eq!(required(&shop, id)[1], (GLUE, 8, 6));
+    }
+
+    #[test]
+    fn an_order_yields_what_its_phantoms_do_by_the_versions_it_was_released_with() {
+        let mut shop = Shop::stocked();
+        shop.accept(Body::DefineItem(DefineItem { phantom: true, ..item(CART) }));
+        let dust = |quantity| vec![ByProduct { asset: DUST, quantity: Quantity(quantity) }];
+        let (version, from, output) = (BomVersion(2), Day(2), Quantity(2));
+        let cart_of = bom(CART, vec![line(WHEEL, 2)]);
+        shop.accept(Body::DefineBom(DefineBom { version, from, output, by_products: dust(3), ..cart_of.clone() }));
+        // One box is a cart, and leaves dust of its own; five carts leave seven of dust.
+        shop.accept(Body::DefineBom(DefineBom { by_products: dust(1), ..bom(BOX, vec![line(CART, 1)]) }));
+        let id = shop.release(CreateWorkOrder { product: BOX, quantity: Quantity(5), ..cart(1) });
+        let yields = |shop: &Shop| {
+            let view = shop.ledger.work_order(id).expect("it is open");
+            view.yields.iter().map(|it| (it.asset, it.quantity.0, it.per.0)).collect::<Vec<_>>()
+        };
+        assert_eq!(yields(&shop), [(DUST, 1, 1), (DUST, 7, 5)]);
+        let (version, from) = (BomVersion(3), Day(3));
+        shop.accept(Body::DefineBom(DefineBom { version, from, by_products: dust(90), ..cart_of }));
+        shop.accept(release(id, false));
+        assert_eq!(yields(&shop), [(DUST, 1, 1), (DUST, 7, 5)]);
+        let done: Vec<i64> = (0..5)
+            .map(|_| {
+                let (good, nothing) = (Quantity(1), Quantity(0));
+                let complete = CompleteWorkOrder { work_order: id, good, scrap: nothing, loss: nothing, lot: None };
+                shop.accept(Body::CompleteWorkOrder(complete));
+                shop.balance(SHELF, DUST).0
+            })
+            .collect();
+        assert_eq!(done, [2, 4, 7, 9, 12]);
+        shop.ledger.check_invariants().expect("sound");
+    }
+
+    #[test]
+    fn a_product_that_its_own_phantom_leaves_is_yielded_twice_over() {
+        let mut shop = Shop::stocked();
+        shop.accept(Body::DefineItem(DefineItem { phantom: true, ..item(CART) }));
+        let by_products = vec![ByProduct { asset: BOX, quantity: Quantity(1) }];
+        let (version, from) = (BomVersion(2), Day(2));
+        shop.accept(Body::DefineBom(DefineBom { version, from, by_products, ..bom(CART, vec![line(WHEEL, 1)]) }));
+        shop.accept(Body::DefineBom(bom(BOX, vec![line(CART, 1)])));
+        let id = shop.release(CreateWorkOrder { product: BOX, ..cart(2) });
+        let (good, nothing) = (Quantity(2), Quantity(0));
+        let complete = CompleteWorkOrder { work_order: id, good, scrap: nothing, loss: nothing, lot: None };
+        shop.accept(Body::CompleteWorkOrder(complete));
+        assert_eq!((shop.balance(SHELF, BOX).0, shop.balance(WORKS, BOX).0), (4, -4));
     }
 
     #[test]

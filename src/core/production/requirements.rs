@@ -9,7 +9,7 @@
 use super::boms::BomEntry;
 use super::items::ItemEntry;
 use super::mrp::{self, Cause, Network, NetworkError, PlanError, Presence, Receipt, Situation, Stock};
-use super::records::WorkOrder;
+use super::query::WorkOrderView;
 use crate::command::{DemandLine, DemandPeg, OrderToFirm};
 use crate::ledger::Ledger;
 use crate::rejection::Rejection;
@@ -171,8 +171,7 @@ impl Ledger {
             coming: Vec::new(),
         };
         for view in self.work_orders(question.plant) {
-            self.add_needs(view.order, &mut inquiry)?;
-            self.add_receipts(view.order, &mut inquiry)?;
+            self.add_open_order(&view, &mut inquiry)?;
         }
         for purchase in self.purchases(question.plant) {
             let quantity = Quantity(purchase.outstanding());
@@ -249,17 +248,12 @@ impl Ledger {
         Ok(self.production.items.iter().map(planned).collect())
     }
 
-    /// What has no bill of materials yet cannot be planned to be made, so it is planned to be bought. What a
-    /// phantom yields besides is not counted on: the orders that its lines stand in do not yield it.
+    /// What has no bill of materials yet cannot be planned to be made, so it is planned to be bought.
     pub(super) fn item_to_plan(&self, entry: &ItemEntry, boms: &[crate::table::Slot]) -> mrp::Item {
         let item = &entry.item;
         let is_made = !boms.is_empty() && (item.source == Source::Make || item.phantom);
         let source = if is_made {
-            let mut boms: Vec<mrp::Bom> = boms.iter().map(|&bom| bom_to_plan(&self.production.boms[bom])).collect();
-            if item.phantom {
-                boms.iter_mut().for_each(|bom| bom.by_products.clear());
-            }
-            mrp::Source::Make(boms)
+            mrp::Source::Make(boms.iter().map(|&bom| bom_to_plan(&self.production.boms[bom])).collect())
         } else {
             mrp::Source::Buy { lead_days: item.lead_days }
         };
@@ -267,37 +261,31 @@ impl Ledger {
         mrp::Item { id: item.asset, source, lot, safety_stock, phantom: item.phantom && is_made }
     }
 
-    /// What a released order lacks, and what a planned one will take.
-    fn add_needs(&self, order: &WorkOrder, inquiry: &mut Inquiry) -> Result<(), Rejection> {
-        let asker = Asker::WorkOrder(order.id);
-        match order.state {
-            WorkOrderState::Planned => {
-                for line in self.requirements(order)? {
-                    inquiry.add_demand(asker, line.component, line.required, order.start);
-                }
-            }
-            WorkOrderState::Released | WorkOrderState::InProgress => {
-                let view = self.work_order(order.id).expect("an order that is listed is found");
-                for line in view.lines {
-                    inquiry.add_demand(asker, line.component, Quantity(line.short()), order.start);
-                }
-            }
-            WorkOrderState::Completed | WorkOrderState::Closed | WorkOrderState::Cancelled => {}
-        }
-        Ok(())
-    }
-
-    /// What an order still makes, and what it yields besides: whole units of what is left, since only
-    /// what is sure is counted on.
-    fn add_receipts(&self, order: &WorkOrder, inquiry: &mut Inquiry) -> Result<(), Rejection> {
+    /// What a released order lacks, and what a planned one will take; what an order still makes, and what it
+    /// yields besides, when nothing more of it is spoilt.
+    fn add_open_order(&self, view: &WorkOrderView<'_>, inquiry: &mut Inquiry) -> Result<(), Rejection> {
+        let order = view.order;
+        let planned = if order.state == WorkOrderState::Planned { Some(self.requirements(order)?) } else { None };
+        let (asker, coming) = (Asker::WorkOrder(order.id), Coming::WorkOrder(order.id));
         let left = order.quantity.0 - order.done();
-        let coming = Coming::WorkOrder(order.id);
+        let spoilt: u64 = view.operations.iter().map(|operation| operation.scrap.0).sum();
+        let came_through = order.done() - spoilt;
+        // One that is completed lacks nothing any more, whatever was issued to it.
+        let needs: Vec<_> = match &planned {
+            Some(planned) => planned.lines.iter().map(|line| (line.component, line.required)).collect(),
+            None if left == 0 => Vec::new(),
+            None => view.lines.iter().map(|line| (line.component, Quantity(line.short()))).collect(),
+        };
+        for (component, quantity) in needs {
+            inquiry.add_demand(asker, component, quantity, order.start);
+        }
         inquiry.add_receipt(coming, order.product, Quantity(left), order.due);
-        let bom = self.production.boms.find((order.product, order.version)).ok_or(Rejection::UnknownBom)?;
-        for by_product in &bom.by_products {
-            let sum = u128::from(by_product.quantity.0) * u128::from(left) / u128::from(bom.bom.output.0);
-            let quantity = i64::try_from(sum).map_err(|_| Rejection::Overflow)?.unsigned_abs();
-            inquiry.add_receipt(coming, by_product.asset, Quantity(quantity), order.due);
+        let yields = planned.iter().flat_map(|planned| &planned.yields).chain(view.yields.iter().copied());
+        for order_yield in yields {
+            // In whole units of all, as it will be posted: parts of a unit add up over completions.
+            let by = |units: u64| order_yield.of(units).ok_or(Rejection::Overflow);
+            let quantity = by(came_through + left)? - by(came_through)?;
+            inquiry.add_receipt(coming, order_yield.asset, Quantity(quantity), order.due);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::items::fits;
-use super::records::{OperationProgress, Progress, Requirement, WorkOrder, WorkOrderPart};
+use super::records::{OperationProgress, OrderYield, Progress, Requirement, WorkOrder, WorkOrderPart};
 use crate::command::{CreateWorkOrder, SetWorkOrder};
 use crate::event::{Effects, EventBody, WorkOrderChanged, WorkOrderCreated};
 use crate::ledger::Ledger;
@@ -23,8 +23,22 @@ pub struct WorkOrderEntry {
     pub bom: Slot,
     /// The slots of what it requires, in order.
     pub lines: Vec<Slot>,
+    /// The slots of what it yields besides, in order.
+    pub yields: Vec<Slot>,
     /// The slots of its operations, in order.
     pub operations: Vec<Slot>,
+}
+
+impl WorkOrderEntry {
+    /// An order without parts.
+    pub fn new(order: WorkOrder, bom: Slot) -> Self {
+        Self { order, bom, lines: Vec::new(), yields: Vec::new(), operations: Vec::new() }
+    }
+
+    /// The slots of all its parts, in order.
+    pub fn parts(&self) -> impl Iterator<Item = Slot> {
+        [&self.lines, &self.yields, &self.operations].into_iter().flatten().copied()
+    }
 }
 
 /// Every work order that has not ended.
@@ -57,7 +71,7 @@ impl WorkOrders {
     pub fn line(&self, part: Slot) -> &Requirement {
         match &self.parts[part].part {
             Progress::Line(line) => line,
-            Progress::Operation(_) => panic!("a line's slot holds an operation"),
+            other => panic!("a line's slot holds {other:?}"),
         }
     }
 
@@ -65,7 +79,18 @@ impl WorkOrders {
     pub fn line_mut(&mut self, part: Slot) -> &mut Requirement {
         match &mut self.parts[part].part {
             Progress::Line(line) => line,
-            Progress::Operation(_) => panic!("a line's slot holds an operation"),
+            other => panic!("a line's slot holds {other:?}"),
+        }
+    }
+
+    /// What the order yields besides by the part of this slot.
+    ///
+    /// # Panics
+    /// When the part is not a yield: the state is broken.
+    pub fn order_yield(&self, part: Slot) -> &OrderYield {
+        match &self.parts[part].part {
+            Progress::Yield(order_yield) => order_yield,
+            other => panic!("a yield's slot holds {other:?}"),
         }
     }
 
@@ -76,7 +101,7 @@ impl WorkOrders {
     pub fn operation(&self, part: Slot) -> &OperationProgress {
         match &self.parts[part].part {
             Progress::Operation(operation) => operation,
-            Progress::Line(_) => panic!("an operation's slot holds a line"),
+            other => panic!("an operation's slot holds {other:?}"),
         }
     }
 
@@ -84,7 +109,7 @@ impl WorkOrders {
     pub fn operation_mut(&mut self, part: Slot) -> &mut OperationProgress {
         match &mut self.parts[part].part {
             Progress::Operation(operation) => operation,
-            Progress::Line(_) => panic!("an operation's slot holds a line"),
+            other => panic!("an operation's slot holds {other:?}"),
         }
     }
 }
@@ -156,7 +181,7 @@ impl Ledger {
     }
 
     pub(super) fn add_work_order(&mut self, order: WorkOrder, bom: Slot, effects: &mut Effects) {
-        let entry = WorkOrderEntry { order, bom, lines: Vec::new(), operations: Vec::new() };
+        let entry = WorkOrderEntry::new(order, bom);
         let slot = self.production.work_orders.insert(entry);
         self.changes.mark(Table::WorkOrder, slot);
         self.emit(EventBody::WorkOrderCreated(Box::new(WorkOrderCreated { order })), effects);
@@ -235,7 +260,7 @@ impl Ledger {
         let entry = orders.entries.remove(slot);
         orders.by_id.remove(&entry.order.id);
         orders.by_location.remove(&(entry.order.location, entry.order.id));
-        for part in entry.lines.into_iter().chain(entry.operations) {
+        for part in entry.parts() {
             orders.parts.remove(part);
             self.changes.mark(Table::WorkOrderPart, part);
         }

@@ -6,7 +6,7 @@ use crate::core::event::{
     EventBody, LotMove, LotsMoved, MaterialMoved, MaterialsIssued, MaterialsReturned, OperationReported, StockMoved,
     WorkOrderChanged, WorkOrderCompleted, WorkOrderCreated, WorkOrderReleased,
 };
-use crate::core::production::records::{Requirement, WorkOrder, cost_rounded};
+use crate::core::production::records::{OrderYield, Requirement, WorkOrder, cost_rounded};
 use crate::core::reply::work_order_of;
 use crate::core::types::{Code, LotRule, Sequence};
 use crate::proto::v1 as pb;
@@ -207,6 +207,12 @@ pub fn requirement(line: &Requirement) -> pb::Requirement {
     }
 }
 
+/// What a work order yields besides.
+pub(super) fn order_yield(order_yield: &OrderYield) -> pb::OrderYield {
+    let OrderYield { asset, quantity, per } = order_yield;
+    pb::OrderYield { asset_id: asset.0, quantity: quantity.0, per: per.0 }
+}
+
 /// A new work order.
 pub(super) fn created(created: &WorkOrderCreated) -> pb::WorkOrderCreated {
     pb::WorkOrderCreated { work_order: Some(work_order(&created.order)) }
@@ -215,7 +221,8 @@ pub(super) fn created(created: &WorkOrderCreated) -> pb::WorkOrderCreated {
 /// A released one.
 pub(super) fn released(released: &WorkOrderReleased) -> pb::WorkOrderReleased {
     let lines = released.lines.iter().map(requirement).collect();
-    pb::WorkOrderReleased { work_order: Some(work_order(&released.order)), lines }
+    let yields = released.yields.iter().map(order_yield).collect();
+    pb::WorkOrderReleased { work_order: Some(work_order(&released.order)), lines, yields }
 }
 
 /// One that changed by itself.

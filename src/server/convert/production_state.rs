@@ -1,12 +1,14 @@
 //! The live state of production and inventory to the wire.
 
 use super::production_event::{
-    bom_line, by_product, cost, lot_rule, operation as bom_operation, requirement, work_order,
+    bom_line, by_product, cost, lot_rule, operation as bom_operation, order_yield, requirement, work_order,
 };
 use super::wire_number;
 use crate::core::command::BomLine;
 use crate::core::ledger::records::Balance;
-use crate::core::production::records::{Bom, Calendar, Item, Lot, OperationProgress, Plant, Requirement, WorkOrder};
+use crate::core::production::records::{
+    Bom, Calendar, Item, Lot, OperationProgress, OrderYield, Plant, Requirement, WorkOrder,
+};
 use crate::core::production::{BomView, GrossNeed, ItemStock, Shortage};
 use crate::core::types::{AssetId, WorkOrderId};
 use crate::proto::v1 as pb;
@@ -135,6 +137,7 @@ pub fn lot(lot: &Lot) -> pb::Lot {
 pub fn work_order_detail<'a>(
     order: &WorkOrder,
     lines: impl IntoIterator<Item = &'a Requirement>,
+    yields: impl IntoIterator<Item = &'a OrderYield>,
     operations: impl IntoIterator<Item = &'a OperationProgress>,
     work_centres: &[String],
 ) -> pb::WorkOrderDetail {
@@ -148,7 +151,8 @@ pub fn work_order_detail<'a>(
     });
     let operations = operations.collect();
     let lines = lines.into_iter().map(requirement).collect();
-    pb::WorkOrderDetail { work_order: Some(work_order(order)), lines, operations }
+    let yields = yields.into_iter().map(order_yield).collect();
+    pb::WorkOrderDetail { work_order: Some(work_order(order)), lines, operations, yields }
 }
 
 /// A component that a work order lacks.

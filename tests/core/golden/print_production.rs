@@ -155,6 +155,11 @@ pub fn work_order(ledger: &Ledger, id: WorkOrderId, names: &Names, out: &mut Str
         let (required, reserved, issued) = (number(line.required.0), number(line.reserved.0), number(line.issued.0));
         let _ = writeln!(out, "  {code} required {required} reserved {reserved} issued {issued}");
     }
+    for order_yield in view.yields {
+        let what = goods(order_yield.quantity, order_yield.asset, names);
+        let per = goods(order_yield.per, view.order.product, names);
+        let _ = writeln!(out, "  yields {what} for {per}");
+    }
     for (place, operation) in view.operations.into_iter().enumerate() {
         let _ = writeln!(out, "  operation {place} good {} spoilt {}", operation.good, operation.scrap);
     }

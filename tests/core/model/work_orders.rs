@@ -9,7 +9,7 @@ use counterfoil_core::event::{
     EventBody, MaterialMoved, MaterialsIssued, MaterialsReturned, OperationReported, WorkOrderChanged,
     WorkOrderCompleted, WorkOrderCreated, WorkOrderReleased,
 };
-use counterfoil_core::production::records::{Requirement, WorkOrder};
+use counterfoil_core::production::records::{OrderYield, Requirement, WorkOrder};
 use counterfoil_core::types::{
     AccountId, AssetId, Code, CommandId, OverIssue, PlanId, PlantId, Quantity, WorkOrderChange, WorkOrderId,
     WorkOrderState,
@@ -22,6 +22,8 @@ use super::Model;
 pub struct OpenOrder {
     pub order: WorkOrder,
     pub lines: Vec<Requirement>,
+    /// What it yields besides.
+    pub yields: Vec<OrderYield>,
     /// Good and spoilt units of each operation.
     pub operations: Vec<(u64, u64)>,
 }
@@ -164,7 +166,7 @@ impl Model {
             parts: 0,
             plan,
         };
-        self.work_orders.push(OpenOrder { order, lines: Vec::new(), operations: Vec::new() });
+        self.work_orders.push(OpenOrder { order, lines: Vec::new(), yields: Vec::new(), operations: Vec::new() });
         order
     }
 
@@ -172,13 +174,26 @@ impl Model {
         self.boms_of(order.product).find(|bom| bom.version == order.version).expect("a version stays")
     }
 
-    /// What an order requires of each component. A phantom is opened when nothing else can need it; its
-    /// lines come behind those that are there. `None` when a phantom has no bill of materials.
-    fn required(&self, order: &WorkOrder) -> Option<Vec<Requirement>> {
+    /// What an order requires of each component, and what it yields besides. A phantom is opened when nothing
+    /// else can need it; its lines come behind those that are there, and its by-products come in proportion
+    /// to the order's units. `None` when a phantom has no bill of materials.
+    fn required(&self, order: &WorkOrder) -> Option<(Vec<Requirement>, Vec<OrderYield>)> {
         let mut lines: Vec<(AssetId, u64)> = Vec::new();
+        let mut yields: Vec<OrderYield> = Vec::new();
         let mut phantoms: Vec<(AssetId, u64)> = Vec::new();
         let mut next = Some((self.bom_of(order), order.quantity.0));
         while let Some((bom, quantity)) = next {
+            let own = bom.product == order.product;
+            for by_product in &bom.by_products {
+                let asset = by_product.asset;
+                let more = if own { by_product.quantity.0 } else { by_product.quantity.0 * quantity / bom.output.0 };
+                let per = if own { bom.output } else { order.quantity };
+                match yields.iter_mut().find(|known| (known.asset, known.per) == (asset, per)) {
+                    Some(known) => known.quantity.0 += more,
+                    None if more == 0 => {}
+                    None => yields.push(OrderYield { asset, quantity: Quantity(more), per }),
+                }
+            }
             for line in bom.lines.iter().filter(|line| order.optional || !line.optional) {
                 let exact = u128::from(line.quantity.0) * u128::from(quantity);
                 let lossy = exact * u128::from(1_000_000 + line.attrition.0);
@@ -213,12 +228,16 @@ impl Model {
             issued: nothing,
             cost: 0,
         };
-        Some(lines.into_iter().map(line).collect())
+        Some((lines.into_iter().map(line).collect(), yields))
     }
 
     /// What an order requires, released or not.
     fn lines_of(&self, open: &OpenOrder) -> Option<Vec<Requirement>> {
-        if open.order.state == WorkOrderState::Planned { self.required(&open.order) } else { Some(open.lines.clone()) }
+        if open.order.state == WorkOrderState::Planned {
+            self.required(&open.order).map(|(lines, _)| lines)
+        } else {
+            Some(open.lines.clone())
+        }
     }
 
     fn check_release(&self, release: &ReleaseWorkOrder, no: &mut Vec<Rejection>) {
@@ -240,6 +259,10 @@ impl Model {
         let open = self.open(release.work_order).expect("checked");
         let (mut order, mut lines) = (open.order, self.lines_of(open).expect("checked"));
         let operations = self.bom_of(&order).operations.len();
+        let yields = match order.state {
+            WorkOrderState::Planned => self.required(&order).expect("checked").1,
+            _ => open.yields.clone(),
+        };
         for line in &mut lines {
             let balance = self.balance(order.location, line.component);
             let available = (balance.posted - balance.reserved).max(0);
@@ -251,12 +274,13 @@ impl Model {
         let open = self.open_mut(release.work_order);
         if order.state == WorkOrderState::Planned {
             order.state = WorkOrderState::Released;
-            order.parts = (lines.len() + operations) as u32;
+            order.parts = (lines.len() + yields.len() + operations) as u32;
             open.operations = vec![(0, 0); operations];
         }
         open.order = order;
         open.lines.clone_from(&lines);
-        EventBody::WorkOrderReleased(Box::new(WorkOrderReleased { order, lines }))
+        open.yields.clone_from(&yields);
+        EventBody::WorkOrderReleased(Box::new(WorkOrderReleased { order, lines, yields }))
     }
 
     fn check_set(&self, set: &SetWorkOrder, no: &mut Vec<Rejection>) {
@@ -474,13 +498,18 @@ impl Model {
 
     /// By-products come in whole units of what all units so far yield.
     fn yielded(&self, open: &OpenOrder, units: u64) -> Vec<ByProduct> {
-        let bom = self.bom_of(&open.order);
         let before = open.came_through();
-        let by_products = bom.by_products.iter().map(|by_product| {
-            let of = |units: u64| by_product.quantity.0 * units / bom.output.0;
-            ByProduct { asset: by_product.asset, quantity: Quantity(of(before + units) - of(before)) }
-        });
-        by_products.filter(|by_product| by_product.quantity.0 > 0).collect()
+        let mut all: Vec<ByProduct> = Vec::new();
+        for OrderYield { asset, quantity, per } in open.yields.iter().copied() {
+            let of = |units: u64| quantity.0 * units / per.0;
+            let more = of(before + units) - of(before);
+            match all.iter_mut().find(|known| known.asset == asset) {
+                Some(known) => known.quantity.0 += more,
+                None if more == 0 => {}
+                None => all.push(ByProduct { asset, quantity: Quantity(more) }),
+            }
+        }
+        all
     }
 
     fn complete(&mut self, complete: &CompleteWorkOrder) -> EventBody {

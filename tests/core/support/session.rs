@@ -7,8 +7,8 @@ use counterfoil_core::command::Command;
 use counterfoil_core::event::Outcome;
 use counterfoil_core::ledger::records;
 use counterfoil_core::production::records::{
-    Bom, BomPart, Item, Lot, OperationProgress, PlanLine, Plant, ProductionPlan, Progress, Purchase, WorkOrder,
-    WorkOrderPart,
+    Bom, BomPart, Item, Lot, OperationProgress, OrderYield, PlanLine, Plant, ProductionPlan, Progress, Purchase,
+    WorkOrder, WorkOrderPart,
 };
 use counterfoil_core::types::{OrderId, Timestamp};
 
@@ -216,8 +216,13 @@ impl Session {
         let place = row.place as usize;
         match row.part {
             Progress::Line(line) => assert_eq!(open.lines[place], line),
+            // The order of the yields is the ledger's.
+            Progress::Yield(OrderYield { asset, quantity, per }) => {
+                assert!((open.lines.len()..open.lines.len() + open.yields.len()).contains(&place));
+                assert!(open.yields.contains(&(asset, quantity.0, per.0)));
+            }
             Progress::Operation(OperationProgress { good, scrap }) => {
-                assert_eq!(open.operations[place - open.lines.len()], (good.0, scrap.0));
+                assert_eq!(open.operations[place - open.lines.len() - open.yields.len()], (good.0, scrap.0));
             }
         }
     }
@@ -252,7 +257,8 @@ impl Session {
         let orders: Vec<WorkOrder> = self.bench.rows(Table::WorkOrder);
         assert_eq!(orders.len(), production.orders.len());
         let parts: Vec<WorkOrderPart> = self.bench.rows(Table::WorkOrderPart);
-        let expected = production.orders.values().map(|open| open.lines.len() + open.operations.len());
+        let orders = production.orders.values();
+        let expected = orders.map(|open| open.lines.len() + open.yields.len() + open.operations.len());
         assert_eq!(parts.len(), expected.sum::<usize>());
         parts.iter().for_each(|row| self.check_work_order_part(row));
         let planning = &self.fold.planning;

@@ -328,6 +328,15 @@ async fn print_detail(context: &mut Context, detail: &api::WorkOrderDetail) -> R
         ];
         print(&table(&columns, rows))?;
     }
+    let mut rows = Vec::new();
+    for order_yield in &detail.yields {
+        let asset = context.names.asset_by_id(order_yield.asset_id).await?;
+        let besides = amount(order_yield.quantity, asset.scale);
+        rows.push(vec![asset.code, besides, quantity(order_yield.per)]);
+    }
+    if !rows.is_empty() {
+        print(&table(&[Column::Text("yields besides"), Column::Number("quantity"), Column::Number("for")], rows))?;
+    }
     if detail.operations.is_empty() {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use super::known_plant;
 use crate::core::Ledger;
 use crate::core::event::{EventBody, MaterialMoved};
 use crate::core::production::WorkOrderView;
-use crate::core::production::records::{OperationProgress, Requirement, WorkOrder};
+use crate::core::production::records::{OperationProgress, OrderYield, Requirement, WorkOrder};
 use crate::core::reply::work_order_of;
 use crate::core::types::{AssetId, Quantity, Sequence, WorkOrderId};
 use crate::proto::v1 as pb;
@@ -38,7 +38,7 @@ impl Queries {
         // A version of a bill of materials never changes, so that any state since knows it.
         let show = move |ledger: &Ledger| {
             let centres = work_centres(ledger, &past.order);
-            production_state::work_order_detail(&past.order, &past.lines, &past.operations, &centres)
+            production_state::work_order_detail(&past.order, &past.lines, &past.yields, &past.operations, &centres)
         };
         let shown = self.reads.look(request::Consistency::AtLeast(last), show).await?;
         Ok(pb::GetWorkOrderResponse { work_order: Some(shown.value), position: Some(position) })
@@ -89,8 +89,9 @@ fn page_of(
 
 /// A work order with its parts for the answer.
 pub(super) fn detail(ledger: &Ledger, view: &WorkOrderView<'_>) -> pb::WorkOrderDetail {
-    let (lines, operations) = (view.lines.iter().copied(), view.operations.iter().copied());
-    production_state::work_order_detail(view.order, lines, operations, &work_centres(ledger, view.order))
+    let (lines, yields) = (view.lines.iter().copied(), view.yields.iter().copied());
+    let (operations, centres) = (view.operations.iter().copied(), work_centres(ledger, view.order));
+    production_state::work_order_detail(view.order, lines, yields, operations, &centres)
 }
 
 fn work_centres(ledger: &Ledger, order: &WorkOrder) -> Vec<String> {
@@ -104,14 +105,23 @@ fn work_centres(ledger: &Ledger, order: &WorkOrder) -> Vec<String> {
 struct PastWorkOrder {
     order: WorkOrder,
     lines: Vec<Requirement>,
+    yields: Vec<OrderYield>,
     operations: Vec<OperationProgress>,
 }
 
 impl PastWorkOrder {
+    /// As it is created.
+    const fn new(order: WorkOrder) -> Self {
+        Self { order, lines: Vec::new(), yields: Vec::new(), operations: Vec::new() }
+    }
+
     /// Takes in one event of the order.
     fn take(&mut self, body: &EventBody) {
         match body {
-            EventBody::WorkOrderReleased(released) => self.lines.clone_from(&released.lines),
+            EventBody::WorkOrderReleased(released) => {
+                self.lines.clone_from(&released.lines);
+                self.yields.clone_from(&released.yields);
+            }
             EventBody::MaterialsIssued(issued) => self.issue(&issued.materials),
             EventBody::MaterialsReturned(returned) => {
                 let material = returned.material;
@@ -166,7 +176,7 @@ fn rebuild(reading: &Reading, id: WorkOrderId, last: Sequence) -> Result<Option<
             let (_, body, _) = events.event(sequence)?;
             match (body, &mut past) {
                 (EventBody::WorkOrderCreated(created), _) => {
-                    past = Some(PastWorkOrder { order: created.order, lines: Vec::new(), operations: Vec::new() });
+                    past = Some(PastWorkOrder::new(created.order));
                 }
                 (body, Some(order)) => order.take(body),
                 (_, None) => {}

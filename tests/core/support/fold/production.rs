@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use counterfoil_core::command::{ByProduct, DefineBom, DefineItem, DefinePlant, SetCalendar};
+use counterfoil_core::command::{DefineBom, DefineItem, DefinePlant, SetCalendar};
 use counterfoil_core::event::{
     EventBody, LotsMoved, MaterialMoved, OperationReported, Posting, StockMoved, WorkOrderChanged, WorkOrderCompleted,
 };
-use counterfoil_core::production::records::{Requirement, WorkOrder};
+use counterfoil_core::production::records::{OrderYield, Requirement, WorkOrder};
 use counterfoil_core::types::{
     AccountId, AssetId, BomVersion, Code, Day, OverIssue, PlantId, Quantity, Sequence, StockMoveKind, WorkOrderChange,
     WorkOrderId, WorkOrderState,
@@ -46,9 +46,14 @@ pub struct OpenOrder {
     pub order: WorkOrder,
     /// What it requires.
     pub lines: Vec<Requirement>,
+    /// What it yields besides.
+    pub yields: Yields,
     /// Good and spoilt units of each operation.
     pub operations: Vec<(u64, u64)>,
 }
+
+/// By-products, each with how much of it so many units yield.
+type Yields = Vec<(AssetId, u64, u64)>;
 
 impl Fold {
     /// Whether an asset's lots are tracked.
@@ -148,7 +153,7 @@ impl Fold {
                 self.ordered(sequence, created.order.plan);
                 Vec::new()
             }
-            EventBody::WorkOrderReleased(released) => self.released(released.order, &released.lines),
+            EventBody::WorkOrderReleased(released) => self.released(released.order, &released.lines, &released.yields),
             EventBody::WorkOrderChanged(changed) => self.changed(changed),
             EventBody::MaterialsIssued(issued) => {
                 let open = self.at_work(issued.order.id);
@@ -237,16 +242,17 @@ impl Fold {
         assert_eq!(bom.product, order.product);
         let plant = &self.production.plants[&order.plant];
         assert!(plant.locations.contains(&order.location) && plant.locations.contains(&order.output));
-        let open = OpenOrder { order, lines: Vec::new(), operations: Vec::new() };
+        let open = OpenOrder { order, lines: Vec::new(), yields: Vec::new(), operations: Vec::new() };
         assert!(self.production.orders.insert(order.id, open).is_none());
     }
 
-    fn released(&mut self, order: WorkOrder, lines: &[Requirement]) -> Changes {
+    fn released(&mut self, order: WorkOrder, lines: &[Requirement], yields: &[OrderYield]) -> Changes {
         let mut open = self.production.orders[&order.id].clone();
         assert!(!open.order.held);
         if open.order.state == WorkOrderState::Planned {
             let bom = &self.production.boms[&(order.product, order.version)];
-            let required = self.production.explode(bom, &order);
+            let (required, yields) = self.production.explode(bom, &order);
+            open.yields = yields;
             let nothing = Quantity(0);
             open.lines = required
                 .iter()
@@ -260,8 +266,11 @@ impl Fold {
                 .collect();
             open.operations = vec![(0, 0); bom.operations.len()];
             open.order.state = WorkOrderState::Released;
-            open.order.parts = (open.lines.len() + open.operations.len()) as u32;
+            open.order.parts = (open.lines.len() + open.yields.len() + open.operations.len()) as u32;
         }
+        let mut yields: Vec<_> = yields.iter().map(|it| (it.asset, it.quantity.0, it.per.0)).collect();
+        yields.sort_unstable();
+        assert_eq!(yields, open.yields, "it yields what its bill and those of its phantoms do");
         assert_eq!(lines.len(), open.lines.len());
         // The order of the lines is the ledger's.
         let place = |line: &Requirement| lines.iter().position(|new| new.component == line.component);
@@ -384,7 +393,6 @@ impl Fold {
     fn completed(&mut self, completed: &WorkOrderCompleted) -> Changes {
         let WorkOrderCompleted { order, good, scrap, loss, materials, by_products, .. } = completed;
         let plant = self.production.plants[&order.plant].clone();
-        let bom = self.production.boms[&(order.product, order.version)].clone();
         self.check_allowed(order.output, order.product);
         let open = self.at_work(order.id);
         let before = open.came_through();
@@ -393,13 +401,16 @@ impl Fold {
         if let Some((through, _)) = open.operations.last() {
             assert!(before + units <= *through, "no more is completed than came through the operations");
         }
-        let share =
-            |by: &ByProduct, units: u64| u128::from(by.quantity.0) * u128::from(units) / u128::from(bom.output.0);
-        let by = |units: u64| bom.by_products.iter().map(move |by| (by.asset, share(by, units) as u64));
-        let expected = by(before).zip(by(before + units)).map(|((asset, one), (_, other))| (asset, other - one));
-        let expected: Vec<_> = expected.filter(|(_, quantity)| *quantity > 0).collect();
+        let mut expected: BTreeMap<AssetId, u64> = BTreeMap::new();
+        for &(asset, quantity, per) in &open.yields {
+            let share = |units: u64| (u128::from(quantity) * u128::from(units) / u128::from(per)) as u64;
+            *expected.entry(asset).or_default() += share(before + units) - share(before);
+        }
+        expected.retain(|_, quantity| *quantity > 0);
         let yielded: Vec<_> = by_products.iter().map(|by| (by.asset, by.quantity.0)).collect();
-        assert_eq!(yielded, expected, "by-products come in whole units of all that was done");
+        let each_once: BTreeMap<AssetId, u64> = yielded.iter().copied().collect();
+        assert_eq!(each_once, expected, "by-products come in whole units of all that was done");
+        assert_eq!(each_once.len(), yielded.len());
         open.order.completed.0 += good.0;
         open.order.scrapped.0 += scrap.0;
         open.order.lost.0 += loss.0;
@@ -487,18 +498,30 @@ impl Production {
         below.max().unwrap_or(0)
     }
 
-    /// What an order requires of each component. Phantoms are put off until nothing else can need them.
-    fn explode(&self, bom: &DefineBom, order: &WorkOrder) -> Vec<(AssetId, u64)> {
+    /// What an order requires of each component, and what it yields besides, in order of their numbers. Phantoms
+    /// are put off until nothing else can need them; what they yield is the order's.
+    fn explode(&self, bom: &DefineBom, order: &WorkOrder) -> (Vec<(AssetId, u64)>, Yields) {
         let mut required: Vec<(AssetId, u64)> = Vec::new();
+        let own = bom.by_products.iter().map(|by| ((by.asset, bom.output.0), by.quantity.0));
+        let mut yields: BTreeMap<(AssetId, u64), u64> = own.collect();
         self.explode_one(bom, order.quantity.0, order, &mut required);
         loop {
             let phantom = |(_, (item, _)): &(usize, &(AssetId, u64))| self.items[item].phantom;
             let deepest = required.iter().enumerate().filter(phantom).max_by_key(|(_, (item, _))| self.height(*item));
             let Some((place, _)) = deepest else {
-                return required;
+                yields.retain(|_, quantity| *quantity > 0);
+                let yields = yields.into_iter().map(|((asset, per), quantity)| (asset, quantity, per));
+                let mut yields: Vec<_> = yields.collect();
+                yields.sort_unstable();
+                return (required, yields);
             };
             let (item, quantity) = required.remove(place);
-            self.explode_one(self.in_effect(item, order.due), quantity, order, &mut required);
+            let phantom = self.in_effect(item, order.due);
+            for by in &phantom.by_products {
+                let all = u128::from(by.quantity.0) * u128::from(quantity) / u128::from(phantom.output.0);
+                *yields.entry((by.asset, order.quantity.0)).or_default() += all as u64;
+            }
+            self.explode_one(phantom, quantity, order, &mut required);
         }
     }
 

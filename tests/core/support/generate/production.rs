@@ -83,8 +83,9 @@ impl Swarm {
         let setup = BomLine { setup: Quantity(2), multiple: Quantity(5), ..line(BTC, 3, 0) };
         let optional = BomLine { optional: true, ..line(DUST, 1, 0) };
         let (inner, again) = (line(GADGET, rng.between(1, 2), 0), line(GADGET, 1, 0));
-        // Sometimes the by-product is one of the materials.
-        let by_products = vec![ByProduct { asset: *rng.pick(&[DUST, BTC]), quantity: Quantity(3) }];
+        // Sometimes there is none, and sometimes it is one of the materials.
+        let by_product = ByProduct { asset: *rng.pick(&[DUST, BTC]), quantity: Quantity(3) };
+        let by_products = vec![by_product; usize::from(rng.chance(60))];
         let order = |product, quantity, backflush| {
             let (plant, quantity, version) = (PLANT, Quantity(quantity), None);
             let (location, output) = (AccountId(FIRST_TRADER), AccountId(FIRST_TRADER + 1));
