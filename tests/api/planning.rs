@@ -138,6 +138,55 @@ async fn what_a_plan_requires_is_pegged_to_its_lines_and_firmed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_state_of_a_plant_has_its_plans_and_what_is_to_be_bought() {
+    let cluster = shop().await;
+    let node = cluster.only();
+    let mut client = client(node);
+    let spring = plan(node, "SPRING", vec![line(1, CART, 9, 15), line(4, CART, 9, 16)]).await;
+    let found = requirements(&mut client, asked(spring)).await;
+    let firm = pb::FirmPlan {
+        plan_id: spring,
+        computed_at: found.computed_at,
+        location_id: SHELF,
+        orders: found.orders.iter().map(order_to_firm).collect(),
+        ..Default::default()
+    };
+    act(node, Body::FirmPlan(firm)).await;
+    // A draft with more lines than one answer shows.
+    let many: Vec<_> = (1..=999).map(|line_id| line(line_id, CART, 1, 15)).collect();
+    let draft = plan(node, "SUMMER", many).await;
+    create(node, CART, 1, SHELF).await;
+
+    let asked = pb::GetProductionStateRequest { plant_id: PLANT, consistency: None };
+    let state = client.get_production_state(asked).await.expect("known").into_inner();
+    let [first, second] = &state.plans[..] else { panic!("{:?}", state.plans) };
+    let head = |open: &pb::OpenPlan| {
+        let plan = open.plan.clone().expect("a plan");
+        (plan.plan_id, plan.state(), plan.line_count as usize, open.lines.len(), open.lines_truncated)
+    };
+    assert_eq!(head(first), (spring, pb::PlanState::Firmed, 2, 2, false));
+    assert_eq!(head(second), (draft, pb::PlanState::Draft, 999, 998, true));
+    assert_eq!(first.lines[1], line(4, CART, 9, 16));
+    let made = found.orders.iter().filter(|order| order.version.is_some()).count() as u64;
+    let bought = found.orders.len() as u64 - made;
+    assert!(made > 0 && bought > 0, "{:?}", found.orders);
+    assert_eq!((first.work_order_count, first.purchase_count), (made, bought));
+    assert_eq!((second.work_order_count, second.purchase_count), (0, 0));
+    assert_eq!(state.planned_count, made + 1, "one was added by hand");
+    assert_eq!(state.purchases.len() as u64, bought);
+    assert!(state.purchases.iter().all(|purchase| purchase.plan_id == spring && purchase.quantity > 0));
+    assert!(!state.plans_truncated && !state.purchases_truncated);
+
+    act(node, Body::ClosePlan(pb::ClosePlan { plan_id: spring })).await;
+    let purchase_id = state.purchases[0].purchase_id;
+    act(node, Body::ClosePurchase(pb::ClosePurchase { purchase_id })).await;
+    let after = client.get_production_state(asked).await.expect("known").into_inner();
+    assert_eq!(after.plans.iter().map(head).collect::<Vec<_>>(), [(draft, pb::PlanState::Draft, 999, 999, false)]);
+    assert_eq!(after.purchases, state.purchases[1..]);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_product_is_costed_level_by_level() {
     let cluster = shop().await;
     let mut client = client(cluster.only());

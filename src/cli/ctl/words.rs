@@ -179,10 +179,10 @@ pub fn work_order_state(order: &api::WorkOrder) -> String {
     if order.held { format!("{state}, on hold") } else { state }
 }
 
-/// See [`side`].
-pub fn plan_state(number: i32) -> String {
-    api::PlanState::try_from(number)
-        .map_or_else(|_| number.to_string(), |state| word(state.as_str_name(), "PLAN_STATE"))
+/// See [`side`]; with a word for one of which only a part is firmed yet.
+pub fn plan_state(plan: &api::ProductionPlan) -> String {
+    let state = word(plan.state().as_str_name(), "PLAN_STATE");
+    if plan.firming_computed_at != 0 { format!("{state}, in part") } else { state }
 }
 
 /// A rejection in the words of the API, without prefix.

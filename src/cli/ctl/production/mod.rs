@@ -37,7 +37,7 @@ pub enum Noun {
     Purchase(Box<purchase::Verb>),
     /// Define parts and bills of materials from files, and count stock from them
     Import(Box<import::Import>),
-    /// Show a plant's orders, shortages, work in progress and stock, at one sequence
+    /// Show a plant's plans, orders, planned purchases, shortages, work in progress and stock, at one sequence
     State {
         /// Name or id
         plant: String,

@@ -188,10 +188,7 @@ async fn print_plans(context: &mut Context, plans: &[api::ProductionPlan]) -> Re
     let mut rows = Vec::new();
     for plan in plans {
         let plant = context.names.plant(&plan.plant_id.to_string()).await?.name;
-        let mut state = words::plan_state(plan.state);
-        if plan.firming_computed_at != 0 {
-            state += ", in part";
-        }
+        let state = words::plan_state(plan);
         rows.push(vec![plan.plan_id.to_string(), plan.name.clone(), plant, state, plan.line_count.to_string()]);
     }
     let columns = [

@@ -114,7 +114,8 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
     }
 }
 
-async fn print_purchases(context: &mut Context, purchases: &[api::Purchase]) -> Result<(), CliError> {
+/// Prints planned purchases as a table.
+pub async fn print_purchases(context: &mut Context, purchases: &[api::Purchase]) -> Result<(), CliError> {
     let mut rows = Vec::new();
     for purchase in purchases {
         let item = context.names.asset_by_id(purchase.item_id).await?;

@@ -7,9 +7,9 @@ use super::work_orders::detail;
 use super::{known_plant, reference};
 use crate::core::Ledger;
 use crate::core::production::records::WorkOrder;
-use crate::core::types::{AssetId, PlantId, WorkOrderState};
+use crate::core::types::{AssetId, PlanId, PlantId, WorkOrderState};
 use crate::proto::v1 as pb;
-use crate::server::convert::{production_state, request};
+use crate::server::convert::{planning, production_state, request};
 use crate::server::errors::Refusal;
 use crate::server::limits::STATE_ITEMS_MAX;
 use crate::server::query::Queries;
@@ -31,6 +31,7 @@ fn state(ledger: &Ledger, id: PlantId) -> Result<pb::GetProductionStateResponse,
     let mut answer =
         pb::GetProductionStateResponse { plant: Some(reference::plant(ledger, plant)), ..Default::default() };
     let mut making: BTreeMap<AssetId, Making> = BTreeMap::new();
+    let mut under_way: BTreeMap<PlanId, UnderWay> = BTreeMap::new();
     for view in ledger.work_orders(id) {
         let order = view.order;
         match order.state {
@@ -45,8 +46,16 @@ fn state(ledger: &Ledger, id: PlantId) -> Result<pb::GetProductionStateResponse,
             WorkOrderState::Closed | WorkOrderState::Cancelled => {}
         }
         answer.held_count += u64::from(order.held);
+        if let Some(plan) = order.plan {
+            under_way.entry(plan).or_default().work_order_count += 1;
+        }
         push(&mut answer.work_orders, &mut answer.work_orders_truncated, || detail(ledger, &view));
     }
+    for purchase in ledger.purchases(id) {
+        under_way.entry(purchase.plan).or_default().purchase_count += 1;
+        push(&mut answer.purchases, &mut answer.purchases_truncated, || planning::planned_purchase(purchase));
+    }
+    add_plans(ledger, id, &under_way, &mut answer);
     for shortage in ledger.shortages(id).take(STATE_ITEMS_MAX + 1) {
         push(&mut answer.shortages, &mut answer.shortages_truncated, || production_state::shortage(shortage));
     }
@@ -62,6 +71,37 @@ fn state(ledger: &Ledger, id: PlantId) -> Result<pb::GetProductionStateResponse,
         push(&mut answer.stock, &mut answer.stock_truncated, || level);
     }
     Ok(answer)
+}
+
+/// The plans that are not closed, with as many lines of their demand as one answer has room for.
+fn add_plans(
+    ledger: &Ledger,
+    id: PlantId,
+    under_way: &BTreeMap<PlanId, UnderWay>,
+    answer: &mut pb::GetProductionStateResponse,
+) {
+    let mut room = STATE_ITEMS_MAX;
+    for plan in ledger.plans().filter(|plan| plan.plant == id).take(STATE_ITEMS_MAX + 1) {
+        push(&mut answer.plans, &mut answer.plans_truncated, || {
+            let lines: Vec<_> = ledger.plan_lines(plan.id).take(room).map(planning::line).collect();
+            room -= lines.len();
+            let UnderWay { work_order_count, purchase_count } = under_way.get(&plan.id).copied().unwrap_or_default();
+            pb::OpenPlan {
+                plan: Some(planning::production_plan(plan)),
+                lines_truncated: lines.len() < plan.lines as usize,
+                lines,
+                work_order_count,
+                purchase_count,
+            }
+        });
+    }
+}
+
+/// How much of what was ordered for a plan has not ended.
+#[derive(Default, Clone, Copy)]
+struct UnderWay {
+    work_order_count: u64,
+    purchase_count: u64,
 }
 
 /// What orders in progress make of a product.
