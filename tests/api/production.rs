@@ -315,6 +315,23 @@ async fn work_orders_are_listed_by_state_and_product_and_summed_up() {
     assert_eq!(of(&listed!(client, list_work_orders, work_orders, planned())), [ids[2], ids[3]]);
     let fleets = || pb::ListWorkOrdersRequest { product_id: FLEET, ..of_plant() };
     assert_eq!(of(&listed!(client, list_work_orders, work_orders, fleets())), [fleet]);
+    let ever = || pb::ListWorkOrdersRequest { include_ended: true, ..of_plant() };
+    let of_ever = listed!(client, list_work_orders, work_orders, ever());
+    assert_eq!(of(&of_ever), [ids.clone(), vec![fleet]].concat());
+    let open: Vec<_> = of_ever.iter().filter(|order| order.work_order_id != ids[4]).cloned().collect();
+    assert_eq!(open, all, "those that are open are as the state has them");
+    let cancelled = || pb::ListWorkOrdersRequest { state: pb::WorkOrderState::Cancelled.into(), ..of_plant() };
+    assert_eq!(of(&listed!(client, list_work_orders, work_orders, cancelled())), [ids[4]]);
+    let past = detail(&mut client, ids[4]).await.work_order;
+    assert_eq!(of_ever.iter().find(|order| order.work_order_id == ids[4]), past.as_ref());
+    let held = || pb::ListWorkOrdersRequest { state: pb::WorkOrderState::Planned.into(), ..ever() };
+    assert_eq!(of(&listed!(client, list_work_orders, work_orders, held())), [ids[2], ids[3]]);
+    let newest = pb::Page { size: 2, descending: true, ..Default::default() };
+    let newest = pb::ListWorkOrdersRequest { page: Some(newest), ..ever() };
+    let newest = client.list_work_orders(newest).await.expect("a page").into_inner();
+    assert_eq!((of(&newest.work_orders), newest.next_page_token.is_empty()), (vec![fleet, ids[4]], false));
+    let closed = pb::ListWorkOrdersRequest { state: pb::WorkOrderState::Closed.into(), ..of_plant() };
+    assert!(client.list_work_orders(closed).await.expect("a page").into_inner().work_orders.is_empty());
 
     let asked = pb::GetProductionStateRequest { plant_id: PLANT, consistency: None };
     let state = client.get_production_state(asked).await.expect("known").into_inner();

@@ -109,6 +109,10 @@ words! {
         InProgress => InProgress,
         /// Nothing is left to make
         Completed => Completed,
+        /// Ended after work on it
+        Closed => Closed,
+        /// Ended before it was completed
+        Cancelled => Cancelled,
     }
 }
 

@@ -83,7 +83,7 @@ fn trades(
 }
 
 /// Walks through a history from where a page begins.
-pub(super) struct Walk {
+pub(in crate::server::query) struct Walk {
     from: Option<Sequence>,
     last: Sequence,
     direction: Direction,
@@ -91,7 +91,7 @@ pub(super) struct Walk {
 
 impl Walk {
     /// A walk behind the page before, through events up to `last`.
-    pub(super) fn new(page: &PageQuery, last: Sequence) -> Result<Self, Refusal> {
+    pub(in crate::server::query) fn new(page: &PageQuery, last: Sequence) -> Result<Self, Refusal> {
         let direction = if page.descending { Direction::Backward } else { Direction::Forward };
         let first = if page.descending { last } else { Sequence(0) };
         let mut walk = Self { from: Some(first), last, direction };
@@ -102,7 +102,7 @@ impl Walk {
     }
 
     /// The next events of the history; none when it is at its end.
-    pub(super) fn next(
+    pub(in crate::server::query) fn next(
         &mut self,
         reading: &Reading,
         key: HistoryKey,

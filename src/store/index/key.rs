@@ -12,7 +12,7 @@ use crate::core::command::{CommandKey, Scope};
 use crate::core::digest::hash64;
 use crate::core::event::{EventBody, RecordView};
 use crate::core::reply::work_order_of;
-use crate::core::types::{AccountId, AssetId, Code, CommandId, MarketId, OrderId, Sequence, WorkOrderId};
+use crate::core::types::{AccountId, AssetId, Code, CommandId, MarketId, OrderId, PlantId, Sequence, WorkOrderId};
 
 /// The longest entry: a used command.
 pub const ENTRY_BYTES_MAX: usize = KEY_BYTES_MAX + SEQUENCE_BYTES + FINGERPRINT_BYTES;
@@ -48,6 +48,8 @@ pub enum HistoryKey {
     WorkOrder(WorkOrderId),
     /// The events that moved units of this lot, and few of other lots.
     Lot(AssetId, LotDigest),
+    /// The events that created this plant's work orders; their sequences are the work orders' ids.
+    WorkOrdersOf(PlantId),
 }
 
 /// A lot number as the index knows it, since a key is shorter than a lot number. Two numbers of one
@@ -107,6 +109,7 @@ impl From<HistoryKey> for KeyBytes {
             HistoryKey::TradesOf(account) => Self::new(14).with(&account.0.to_be_bytes()),
             HistoryKey::EndOf(transfer) => Self::new(15).with(&transfer.0.to_be_bytes()),
             HistoryKey::WorkOrder(order) => Self::new(16).with(&order.0.to_be_bytes()),
+            HistoryKey::WorkOrdersOf(plant) => Self::new(18).with(&plant.0.to_be_bytes()),
             HistoryKey::Lot(asset, number) => Self::new(17).with(&asset.0.to_be_bytes()).with(&number.0.to_be_bytes()),
         }
     }
@@ -387,6 +390,9 @@ pub fn for_each_history(record: RecordView<'_>, mut note: impl FnMut(HistoryKey,
             | EventBody::WorkOrderCompleted(_) => {
                 if let Some(order) = work_order_of(body) {
                     note(HistoryKey::WorkOrder(order.id), sequence);
+                    if matches!(body, EventBody::WorkOrderCreated(_)) {
+                        note(HistoryKey::WorkOrdersOf(order.plant), sequence);
+                    }
                 }
             }
             EventBody::Rejected(_)

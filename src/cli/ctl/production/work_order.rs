@@ -88,13 +88,16 @@ pub enum Verb {
         #[command(flatten)]
         fresh: Fresh,
     },
-    /// List a plant's work orders that have not ended
+    /// List a plant's work orders
     List {
         /// Name or id of the plant
         plant: String,
-        /// In this state alone
+        /// In this state alone [default: all that have not ended]
         #[arg(long, value_enum)]
         state: Option<WorkOrderState>,
+        /// Ended ones too
+        #[arg(long)]
+        all: bool,
         /// For this product alone: code or id
         #[arg(long)]
         product: Option<String>,
@@ -215,7 +218,7 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
                 None => Ok(()),
             }
         }
-        Verb::List { plant, state, product, page, fresh } => {
+        Verb::List { plant, state, all, product, page, fresh } => {
             let plant_id = context.names.plant(&plant).await?.plant_id;
             let product_id = match product {
                 Some(product) => context.names.asset(&product).await?.asset_id,
@@ -224,8 +227,9 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
             let state = state.map_or(0, i32::from);
             let (client, consistency) = (context.client.clone(), fresh.consistency());
             let answer = pages(&page, async |page| {
-                let page = Some(page);
-                let request = api::ListWorkOrdersRequest { plant_id, state, product_id, page, consistency };
+                let (page, include_ended) = (Some(page), all);
+                let request =
+                    api::ListWorkOrdersRequest { plant_id, state, product_id, page, consistency, include_ended };
                 client.list_work_orders(request).await
             });
             let answer = answer.await?;

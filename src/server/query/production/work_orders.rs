@@ -8,13 +8,15 @@ use crate::core::event::{EventBody, MaterialMoved};
 use crate::core::production::WorkOrderView;
 use crate::core::production::records::{OperationProgress, OrderYield, Requirement, WorkOrder};
 use crate::core::reply::work_order_of;
-use crate::core::types::{AssetId, Quantity, Sequence, WorkOrderId};
+use crate::core::types::{AssetId, PlantId, Quantity, Sequence, WorkOrderId, WorkOrderState};
 use crate::proto::v1 as pb;
 use crate::server::convert::{production_event, production_state, request};
 use crate::server::errors::Refusal;
 use crate::server::history::{EventReader, ReadFault, Reading};
+use crate::server::limits::LIST_EVENTS_MAX;
 use crate::server::query::Queries;
-use crate::server::query::paging::PageQuery;
+use crate::server::query::paging::{Cursor, PageQuery};
+use crate::server::query::trades::Walk;
 use crate::store::index::{Direction, HistoryKey};
 
 /// Events of one work order read in one step.
@@ -52,7 +54,8 @@ impl Queries {
         let plant = request::plant_id(asked.plant_id)?;
         let state = request::work_order_state_or_all(asked.state, "state")?;
         let product = request::asset_id_or_all(asked.product_id);
-        let filters = [u64::from(asked.plant_id), asked.state as u64, u64::from(asked.product_id)];
+        let ended = asked.include_ended || state.is_some_and(is_end);
+        let filters = [u64::from(asked.plant_id), asked.state as u64, u64::from(asked.product_id), u64::from(ended)];
         let page = PageQuery::of(asked.page.as_ref(), "work orders", &filters)?;
         let shows = move |order: &WorkOrder| {
             order.plant == plant
@@ -61,12 +64,52 @@ impl Queries {
         };
         let list = move |ledger: &Ledger| -> Result<_, Refusal> {
             known_plant(ledger, plant)?;
-            page_of(ledger, &page, shows)
+            if ended { Ok(None) } else { page_of(ledger, &page, shows).map(Some) }
         };
         let seen = self.reads.look(consistency, list).await?;
-        let (work_orders, next_page_token) = seen.value?;
+        let last = seen.sequence;
+        let (work_orders, next_page_token) = match seen.value? {
+            Some(open) => open,
+            None => self.history.read(move |reading| past_page(reading, plant, shows, &page, last)).await?,
+        };
         Ok(pb::ListWorkOrdersResponse { work_orders, next_page_token, position: Some(seen.position) })
     }
+}
+
+/// Whether a work order in this state is in the index alone.
+const fn is_end(state: WorkOrderState) -> bool {
+    matches!(state, WorkOrderState::Closed | WorkOrderState::Cancelled)
+}
+
+/// A page of all work orders that a plant ever had, as they were at the event `last`. What an order is, its
+/// last event says, be it open or ended. The page can be short, and still have a next one.
+fn past_page(
+    reading: &Reading,
+    plant: PlantId,
+    shows: impl Fn(&WorkOrder) -> bool,
+    page: &PageQuery,
+    last: Sequence,
+) -> Result<(Vec<pb::WorkOrder>, String), ReadFault> {
+    let mut events = EventReader::new(reading);
+    let mut found = Vec::new();
+    let mut walk = Walk::new(page, last)?;
+    while let Some(ids) = walk.next(reading, HistoryKey::WorkOrdersOf(plant), page.size + 1)? {
+        for id in ids {
+            let key = HistoryKey::WorkOrder(WorkOrderId(id.0));
+            let newest = reading.index().scan(key, last, Direction::Backward, 1)?;
+            let (_, body, _) = events.event(newest.first().copied().unwrap_or(id))?;
+            let order = work_order_of(body).filter(|order| shows(order));
+            found.extend(order.map(production_event::work_order));
+            if found.len() > page.size {
+                let token = page.cut(&mut found, |order: &pb::WorkOrder| Cursor::at(order.work_order_id));
+                return Ok((found, token));
+            }
+            if events.events_read() >= LIST_EVENTS_MAX {
+                return Ok((found, page.token(Cursor::at(id.0))));
+            }
+        }
+    }
+    Ok((found, String::new()))
 }
 
 /// A page of open work orders.
