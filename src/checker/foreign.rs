@@ -98,6 +98,11 @@ fn by_itself(event: &Event) -> Option<Body> {
         Event::PlanLinesSet(it) => Body::SetPlanLines(it),
         Event::PlanClosed(it) => Body::ClosePlan(api::ClosePlan { plan_id: it.plan?.plan_id }),
         Event::PurchaseClosed(it) => Body::ClosePurchase(api::ClosePurchase { purchase_id: it.purchase?.purchase_id }),
+        Event::PurchaseLinked(it) => {
+            let purchase = it.purchase?;
+            let (purchase_id, client_order_id) = (purchase.purchase_id, purchase.client_order_id);
+            Body::LinkPurchase(api::LinkPurchase { purchase_id, client_order_id })
+        }
         Event::PlanFirmed(_)
         | Event::PurchasePlanned(_)
         | Event::PurchaseReceived(_)
@@ -118,6 +123,8 @@ fn material(moved: api::MaterialMoved) -> api::Material {
 fn with_others(event: &Event, record: &api::Record) -> Option<Body> {
     match event {
         Event::PlanFirmed(firmed) => firm_plan(firmed, record),
+        // A trade that is a receipt is told by the order's own events.
+        Event::PurchaseReceived(_) if record.events.iter().any(is_trade) => None,
         Event::PurchaseReceived(it) => {
             let receipt = record.events.iter().find_map(|event| match event.body.as_ref()? {
                 Event::StockMoved(moved) => {
@@ -131,6 +138,10 @@ fn with_others(event: &Event, record: &api::Record) -> Option<Body> {
         }
         _ => None,
     }
+}
+
+fn is_trade(event: &api::Event) -> bool {
+    matches!(event.body, Some(Event::Trade(_)))
 }
 
 fn firm_plan(firmed: &api::PlanFirmed, record: &api::Record) -> Option<Body> {

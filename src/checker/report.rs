@@ -281,5 +281,6 @@ fn name(body: &EventBody) -> &'static str {
         EventBody::PurchasePlanned(_) => "purchase_planned",
         EventBody::PurchaseReceived(_) => "purchase_received",
         EventBody::PurchaseClosed(_) => "purchase_closed",
+        EventBody::PurchaseLinked(_) => "purchase_linked",
     }
 }

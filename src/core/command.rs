@@ -15,7 +15,7 @@ use super::types::{
 };
 
 pub use plan::{
-    ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, OrderToFirm, PurchaseReceipt,
+    ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, LinkPurchase, OrderToFirm, PurchaseReceipt,
     ReceivePurchase, SetPlanLines,
 };
 pub use production::{
@@ -112,6 +112,8 @@ tagged! {
         64 => ReceivePurchase(ReceivePurchase),
         /// Ends a planned purchase.
         65 => ClosePurchase(ClosePurchase),
+        /// Says which order buys a planned purchase.
+        66 => LinkPurchase(LinkPurchase),
     }
 }
 
@@ -437,7 +439,8 @@ impl Command {
             | Body::FirmPlan(_)
             | Body::ClosePlan(_)
             | Body::ReceivePurchase(_)
-            | Body::ClosePurchase(_) => (Scope::Production, AccountId(0)),
+            | Body::ClosePurchase(_)
+            | Body::LinkPurchase(_) => (Scope::Production, AccountId(0)),
         };
         CommandKey { scope, account, id: self.id }
     }

@@ -17,7 +17,9 @@ use super::types::{
     AccountId, Amount, AssetId, CancelReason, CommandId, MarketId, OrderId, Price, Quantity, Sequence, Side, Stamp,
 };
 
-pub use plan::{OrderPeg, PlanClosed, PlanCreated, PlanFirmed, PurchaseClosed, PurchasePlanned, PurchaseReceived};
+pub use plan::{
+    OrderPeg, PlanClosed, PlanCreated, PlanFirmed, PurchaseClosed, PurchaseLinked, PurchasePlanned, PurchaseReceived,
+};
 pub use production::{
     LotMove, LotsMoved, MaterialMoved, MaterialsIssued, MaterialsReturned, OperationReported, StockMoved,
     WorkOrderChanged, WorkOrderCompleted, WorkOrderCreated, WorkOrderReleased,
@@ -120,6 +122,8 @@ tagged! {
         65 => PurchaseReceived(Box<PurchaseReceived>),
         /// A planned purchase was ended.
         66 => PurchaseClosed(Box<PurchaseClosed>),
+        /// It was said which order buys a planned purchase.
+        67 => PurchaseLinked(Box<PurchaseLinked>),
     }
 }
 

@@ -138,6 +138,11 @@ impl Exchange {
         self.ledger.apply(stamp, &proposal, &mut self.used, &mut self.effects);
     }
 
+    /// The id that the command gets which is sent as the n-th from now on.
+    pub fn id_of_next(&self, place: u128) -> CommandId {
+        CommandId(self.last_id + place)
+    }
+
     /// Sends one command; answers its record.
     pub fn send(&mut self, body: Body) -> Record {
         self.propose(false, vec![body]).remove(0)

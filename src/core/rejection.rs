@@ -154,6 +154,8 @@ numbered! {
         NotAWorkingDay = 115,
         /// No such planned purchase, or it has ended.
         UnknownPurchase = 116,
+        /// The order buys another planned purchase.
+        OrderLinked = 117,
     }
 }
 

@@ -197,6 +197,7 @@ fn plans() -> Vec<Body> {
         }),
         Body::ClosePlan(pb::ClosePlan { plan_id }),
         Body::ReceivePurchase(pb::ReceivePurchase { purchase_id, quantity: 3, receipt: Some(receipt) }),
+        Body::LinkPurchase(pb::LinkPurchase { purchase_id, client_order_id: vec![7; 16].into() }),
         Body::ClosePurchase(pb::ClosePurchase { purchase_id }),
     ]
 }

@@ -161,6 +161,7 @@ fn subjects(body: &EventBody) -> Subjects {
         EventBody::PurchasePlanned(it) => of_purchase(&it.purchase),
         EventBody::PurchaseReceived(it) => of_purchase(&it.purchase),
         EventBody::PurchaseClosed(it) => of_purchase(&it.purchase),
+        EventBody::PurchaseLinked(it) => of_purchase(&it.purchase),
         // These change balances, or nothing: their postings and their command say whose.
         EventBody::Rejected(_)
         | EventBody::PlantDefined(_)

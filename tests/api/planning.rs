@@ -5,7 +5,7 @@ use pb::command::Body;
 use pb::requirement_peg::Cause;
 use tonic::Code;
 
-use super::node::{TestNode, command};
+use super::node::{ISSUER, TestNode, USD, command, transfer};
 use super::production::{CART, Client, GLUE, PLANT, SHELF, SUPPLIER, WHEEL, act, client, create, shop};
 
 fn line(line_id: u32, product_id: u32, quantity: u64, due_day: i32) -> pb::DemandLine {
@@ -183,6 +183,67 @@ async fn the_state_of_a_plant_has_its_plans_and_what_is_to_be_bought() {
     let after = client.get_production_state(asked).await.expect("known").into_inner();
     assert_eq!(after.plans.iter().map(head).collect::<Vec<_>>(), [(draft, pb::PlanState::Draft, 999, 999, false)]);
     assert_eq!(after.purchases, state.purchases[1..]);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trades_of_an_order_that_is_linked_are_receipts_of_its_purchase() {
+    let cluster = shop().await;
+    let node = cluster.only();
+    let mut client = client(node);
+    let plan_id = plan(node, "SPRING", vec![line(1, WHEEL, 50, 15)]).await;
+    let found = requirements(&mut client, asked(plan_id)).await;
+    let firm = pb::FirmPlan {
+        plan_id,
+        computed_at: found.computed_at,
+        location_id: SHELF,
+        orders: found.orders.iter().map(order_to_firm).collect(),
+        ..Default::default()
+    };
+    act(node, Body::FirmPlan(firm)).await;
+    let market_id = 9;
+    let market = pb::CreateMarket {
+        market_id,
+        symbol: "WHEEL/USD".to_owned(),
+        base_asset_id: WHEEL,
+        quote_asset_id: USD,
+        tick: 1,
+        lot: 1,
+        fee_account_id: ISSUER,
+        quantity_max: 100,
+        notional_max: 1_000_000,
+        ..Default::default()
+    };
+    act(node, Body::CreateMarket(market)).await;
+    act(node, Body::Transfer(transfer(ISSUER, SHELF, USD, 1_000))).await;
+    let order = |account_id, side: pb::Side, quantity| {
+        Body::NewOrder(pb::NewOrder {
+            account_id,
+            market_id,
+            side: side.into(),
+            quantity,
+            pricing: Some(pb::new_order::Pricing::LimitPrice(5)),
+            ..Default::default()
+        })
+    };
+    act(node, order(SUPPLIER, pb::Side::Sell, 6)).await;
+    let of_plan = pb::ListPurchasesRequest { plant_id: PLANT, plan_id, ..Default::default() };
+    let purchases = client.list_purchases(of_plan.clone()).await.expect("a page").into_inner().purchases;
+    let [purchase] = &purchases[..] else { panic!("{purchases:?}") };
+    assert_eq!((purchase.quantity, purchase.client_order_id.len()), (10, 0));
+    let buy = command(order(SHELF, pb::Side::Buy, 10));
+    let purchase_id = purchase.purchase_id;
+    act(node, Body::LinkPurchase(pb::LinkPurchase { purchase_id, client_order_id: buy.id.clone() })).await;
+    let result = node.accept(buy.clone()).await;
+    assert_eq!(result.order.map(|order| order.filled), Some(6), "the answer is about the order");
+    let get = pb::GetPurchaseRequest { purchase_id, consistency: None };
+    let left = client.get_purchase(get).await.expect("it is to come").into_inner().purchase.expect("a purchase");
+    assert_eq!((left.received, left.client_order_id), (6, buy.id));
+    act(node, order(SUPPLIER, pb::Side::Sell, 4)).await;
+    assert_eq!(client.get_purchase(get).await.expect_err("all of it came").code(), Code::NotFound);
+    let bad = command(Body::LinkPurchase(pb::LinkPurchase { purchase_id, client_order_id: vec![1; 3].into() }));
+    let refused = node.commands().execute(pb::ExecuteRequest { command: Some(bad) }).await;
+    assert_eq!(refused.expect_err("an id that is too short").code(), Code::InvalidArgument);
     cluster.stop().await;
 }
 

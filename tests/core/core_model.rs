@@ -131,4 +131,6 @@ fn the_core_does_what_the_model_does() {
     }
     total.demand(500, interesting().iter().map(String::as_str));
     total.demand(200, interesting_in_production().iter().map(String::as_str));
+    // A purchase, an order that buys it and a trade of that order have to meet.
+    total.demand(50, ["PurchaseReceived by a trade"]);
 }

@@ -8,7 +8,7 @@ use super::{Context, Fresh, Key, print, trade};
 use crate::cli::CliError;
 use crate::cli::names::{parse, positive};
 use crate::cli::table::{Column, table};
-use crate::client::{api, id_from_hex, id_to_bytes, id_to_hex};
+use crate::client::{api, id_from_hex, id_to_bytes, id_to_hex, random_id};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -113,6 +113,9 @@ pub struct Place {
     /// What happens before it would trade with its own account
     #[arg(long, value_enum)]
     stp: Option<SelfTradePrevention>,
+    /// The planned purchase that it buys: its trades are receipts of that
+    #[arg(long)]
+    purchase: Option<u64>,
     #[command(flatten)]
     key: Key,
 }
@@ -240,7 +243,25 @@ async fn place_order(context: &mut Context, place: Place) -> Result<(), CliError
         post_only: place.post_only,
         self_trade_prevention: place.stp.map_or(0, Into::into),
     };
-    context.execute(place.key, api::command::Body::NewOrder(order)).await
+    let key = match place.purchase {
+        Some(purchase) => link(context, place.key, purchase).await?,
+        None => place.key,
+    };
+    context.execute(key, api::command::Body::NewOrder(order)).await
+}
+
+/// Says that the order which is placed next by the key buys a planned purchase. Its first trade may come with
+/// its entry, so that it is named before. Both commands have the one id, each in a space of its own: sent again,
+/// both are answered as before.
+async fn link(context: &mut Context, key: Key, purchase_id: u64) -> Result<Key, CliError> {
+    let id = key.id.unwrap_or_else(random_id);
+    let link = api::LinkPurchase { purchase_id, client_order_id: id_to_bytes(id) };
+    let body = Some(api::command::Body::LinkPurchase(link));
+    let result = context.client.execute(api::Command { id: id_to_bytes(id), linked: false, body }).await?;
+    match result.rejection {
+        0 => Ok(Key { id: Some(id) }),
+        reason => Err(CliError::Rejected(words::rejection(reason))),
+    }
 }
 
 async fn replace(

@@ -2,7 +2,8 @@
 
 use crate::codec::record;
 use crate::types::{
-    AccountId, AssetId, BomVersion, Code, Day, OverIssue, PlanId, PlanLineId, PlantId, PurchaseId, Quantity, Sequence,
+    AccountId, AssetId, BomVersion, Code, CommandId, Day, OverIssue, PlanId, PlanLineId, PlantId, PurchaseId, Quantity,
+    Sequence,
 };
 
 record! {
@@ -144,6 +145,21 @@ record! {
         pub from: AccountId,
         /// Their lot number.
         pub lot: Option<Code>,
+    }
+}
+
+record! {
+    /// Says which order of its location buys a planned purchase. From then on every trade of that order is
+    /// also a receipt of the purchase; what the order bought before is not.
+    ///
+    /// The order is named by its client order id, which its owner chooses, so that it can be named before it
+    /// is entered: the first trade may come with its entry. Nothing is said of it in the order itself, whose
+    /// record is as small as it was, and who trades for no purchase pays the look at an empty list.
+    pub struct LinkPurchase {
+        /// The purchase.
+        pub purchase: PurchaseId,
+        /// The client order id; none any more, when `None`.
+        pub order: Option<CommandId>,
     }
 }
 

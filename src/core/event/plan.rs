@@ -62,12 +62,20 @@ record! {
 }
 
 record! {
-    /// Goods of a purchase came. It has ended when all have.
+    /// Goods of a purchase came, by a command that says so or by the trade before. It has ended when all have.
     pub struct PurchaseReceived {
         /// What it is now.
         pub purchase: Purchase,
         /// How much came.
         pub quantity: Quantity,
+    }
+}
+
+record! {
+    /// It was said which order buys a purchase.
+    pub struct PurchaseLinked {
+        /// What it is now.
+        pub purchase: Purchase,
     }
 }
 

@@ -207,6 +207,7 @@ impl Ledger {
             Body::ClosePlan(close) => self.close_plan(close, effects),
             Body::ReceivePurchase(receive) => self.receive_purchase(receive, effects),
             Body::ClosePurchase(close) => self.close_purchase(close, effects),
+            Body::LinkPurchase(link) => self.link_purchase(link, effects),
         }
     }
 

@@ -139,5 +139,6 @@ fn to_buy(id: PurchaseId, plan: &ProductionPlan, firm: &FirmPlan, order: &OrderT
         received: Quantity(0),
         release: order.release,
         due: order.due,
+        order: None,
     }
 }

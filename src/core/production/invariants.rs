@@ -69,7 +69,7 @@ impl Ledger {
     fn check_purchases(&self) -> Result<(), BrokenInvariant> {
         let purchases = &self.production.purchases;
         for (slot, purchase) in purchases.entries.iter() {
-            let Purchase { id, plan, plant, location, item, quantity, received, release, due } = *purchase;
+            let Purchase { id, plan, plant, location, item, quantity, received, release, due, order } = *purchase;
             ensure!(plan.0 > 0 && plan.0 < id.0, Purchase, slot, "is older than its plan");
             ensure!(id.0 <= self.sequence().0, Purchase, slot, "is of the future");
             ensure!(purchases.by_id.get(&id) == Some(&slot), Purchase, slot, "is not found by its id");
@@ -78,7 +78,11 @@ impl Ledger {
             ensure!(self.item(item).is_some(), Purchase, slot, "is of no item");
             ensure!(received < quantity && fits(quantity), Purchase, slot, "nothing is to come");
             ensure!(release <= due, Purchase, slot, "is due before it is ordered");
+            let found = order.is_none_or(|order| purchases.by_order.get(&(location, order)) == Some(&slot));
+            ensure!(found, Purchase, slot, "is not found by its order");
         }
+        let linked = purchases.entries.iter().filter(|(_, purchase)| purchase.order.is_some()).count();
+        ensure!(linked == purchases.by_order.len(), Purchase, 0, "an order buys what is no purchase");
         let listed = purchases.by_id.len() == purchases.entries.len();
         ensure!(listed, Purchase, 0, "a purchase is not found by its id");
         Ok(())

@@ -6,7 +6,7 @@
 //! every asset sums to zero here as everywhere. What is consumed goes from a location to the
 //! production account, what is yielded comes from it; its balances say what was consumed and yielded
 //! in all. Goods that are bought, sold and produced are thus the same units, and whoever reserves them
-//! first has them.
+//! first has them. A trade knows of production by one thing: whether the buyer's order buys a planned purchase.
 
 mod boms;
 mod complete;
@@ -61,7 +61,7 @@ pub(crate) struct Production {
     pub(crate) lots: Lots,
     work_orders: WorkOrders,
     plans: Plans,
-    purchases: Purchases,
+    pub(crate) purchases: Purchases,
 }
 
 impl Production {

@@ -163,10 +163,18 @@ impl Ledger {
 
     fn restore_purchases(&mut self, rows: Vec<(Slot, Purchase)>) -> Result<(), RestoreError> {
         let rows = in_order(Table::Purchase, rows)?;
-        let mut restored = Purchases { entries: Slab::with_rows(rows.iter().copied()), by_id: BTreeMap::new() };
+        let mut restored = Purchases {
+            entries: Slab::with_rows(rows.iter().copied()),
+            by_id: BTreeMap::new(),
+            by_order: BTreeMap::new(),
+        };
         for (slot, purchase) in rows {
             if restored.by_id.insert(purchase.id, slot).is_some() {
                 return Err(wrong(Table::Purchase, slot, "its id stands twice"));
+            }
+            let other = purchase.order.and_then(|order| restored.by_order.insert((purchase.location, order), slot));
+            if other.is_some() {
+                return Err(wrong(Table::Purchase, slot, "its order buys another one"));
             }
         }
         self.production.purchases = restored;

@@ -1,20 +1,21 @@
 //! Planned purchases: what is to be bought, until it is there.
 //!
 //! A planned purchase holds nothing, and is no order on a market. It is known to every calculation as
-//! goods that will come; when they have, by a receipt or by a trade, it has to be told.
+//! goods that will come. When they have come by a receipt, it has to be told; when an order is named that
+//! buys it, the order's trades tell it.
 
 use std::collections::BTreeMap;
 
 use super::items::fits;
 use super::records::Purchase;
-use crate::command::{ClosePurchase, ReceivePurchase, ReceiveStock};
-use crate::event::{Effects, EventBody, PurchaseClosed, PurchasePlanned, PurchaseReceived};
+use crate::command::{ClosePurchase, LinkPurchase, ReceivePurchase, ReceiveStock};
+use crate::event::{Effects, EventBody, PurchaseClosed, PurchaseLinked, PurchasePlanned, PurchaseReceived};
 use crate::ledger::Ledger;
 use crate::ledger::slots::Slab;
 use crate::rejection::Rejection;
 use crate::state::Table;
 use crate::table::Slot;
-use crate::types::{PurchaseId, Quantity};
+use crate::types::{AccountId, AssetId, CommandId, PurchaseId, Quantity};
 
 /// Every purchase of which something is still to come.
 #[derive(Debug, Default)]
@@ -23,6 +24,16 @@ pub struct Purchases {
     pub entries: Slab<Purchase>,
     /// By id.
     pub by_id: BTreeMap<PurchaseId, Slot>,
+    /// Those that an order buys, by its owner and client order id.
+    pub by_order: BTreeMap<(AccountId, CommandId), Slot>,
+}
+
+impl Purchases {
+    /// Whether trades can be receipts of purchases.
+    #[inline]
+    pub fn are_linked(&self) -> bool {
+        !self.by_order.is_empty()
+    }
 }
 
 impl Ledger {
@@ -50,13 +61,7 @@ impl Ledger {
             self.receive_stock(&ReceiveStock { location, asset, quantity, from, lot }, effects)?;
         }
 
-        self.production.purchases.entries[slot] = purchase;
-        self.changes.mark(Table::Purchase, slot);
-        if purchase.outstanding() == 0 {
-            self.forget_purchase(slot);
-        }
-        let quantity = receive.quantity;
-        self.emit(EventBody::PurchaseReceived(Box::new(PurchaseReceived { purchase, quantity })), effects);
+        self.put_received(slot, purchase, receive.quantity, effects);
         Ok(())
     }
 
@@ -69,9 +74,64 @@ impl Ledger {
         Ok(())
     }
 
+    /// Whether there is such an order, and what it buys, is not asked: it may be entered later. Trades of
+    /// what is not the purchase's item are no receipts.
+    pub(crate) fn link_purchase(&mut self, link: &LinkPurchase, effects: &mut Effects) -> Result<(), Rejection> {
+        let slot = self.known_purchase(link.purchase)?;
+        let purchases = &mut self.production.purchases;
+        let mut purchase = purchases.entries[slot];
+        let key = |order| (purchase.location, order);
+        let other = link.order.and_then(|order| purchases.by_order.get(&key(order)));
+        if other.is_some_and(|&other| other != slot) {
+            return Err(Rejection::OrderLinked);
+        }
+
+        purchase.order.map(|order| purchases.by_order.remove(&key(order)));
+        link.order.map(|order| purchases.by_order.insert(key(order), slot));
+        purchase.order = link.order;
+        purchases.entries[slot] = purchase;
+        self.changes.mark(Table::Purchase, slot);
+        self.emit(EventBody::PurchaseLinked(Box::new(PurchaseLinked { purchase })), effects);
+        Ok(())
+    }
+
+    /// A trade was told: what it brought is a receipt, where the buyer's order buys a planned purchase.
+    /// Answers whether it was one.
+    pub(crate) fn receive_bought(
+        &mut self,
+        (buyer, order): (AccountId, CommandId),
+        asset: AssetId,
+        quantity: Quantity,
+        effects: &mut Effects,
+    ) -> bool {
+        let purchases = &self.production.purchases;
+        let Some(&slot) = purchases.by_order.get(&(buyer, order)) else {
+            return false;
+        };
+        let mut purchase = purchases.entries[slot];
+        if purchase.item != asset {
+            return false;
+        }
+        // Less than the whole was received, and a trade is of 63 bits.
+        purchase.received.0 += quantity.0;
+        self.put_received(slot, purchase, quantity, effects);
+        true
+    }
+
+    fn put_received(&mut self, slot: Slot, purchase: Purchase, quantity: Quantity, effects: &mut Effects) {
+        self.production.purchases.entries[slot] = purchase;
+        self.changes.mark(Table::Purchase, slot);
+        if purchase.outstanding() == 0 {
+            self.forget_purchase(slot);
+        }
+        self.emit(EventBody::PurchaseReceived(Box::new(PurchaseReceived { purchase, quantity })), effects);
+    }
+
     fn forget_purchase(&mut self, slot: Slot) {
-        let purchase = self.production.purchases.entries.remove(slot);
-        self.production.purchases.by_id.remove(&purchase.id);
+        let purchases = &mut self.production.purchases;
+        let purchase = purchases.entries.remove(slot);
+        purchases.by_id.remove(&purchase.id);
+        purchase.order.map(|order| purchases.by_order.remove(&(purchase.location, order)));
     }
 
     fn known_purchase(&self, id: PurchaseId) -> Result<Slot, Rejection> {
@@ -83,9 +143,9 @@ impl Ledger {
 mod tests {
     use super::*;
     use crate::command::{Body, CreatePlan, FirmPlan, NewOrder, OrderToFirm, PurchaseReceipt, ReleaseWorkOrder};
-    use crate::fixture::{ANN, ISSUER, USD, limit, transfer};
+    use crate::fixture::{ANN, BOB, ISSUER, USD, limit, transfer};
     use crate::shop::{PLANT, SHELF, SUPPLIER, Shop, WHEEL, cart, code};
-    use crate::types::{Day, OverIssue, PlanId, Side};
+    use crate::types::{Day, MarketId, OverIssue, PlanId, Side};
 
     fn planned(shop: &mut Shop, quantity: u64) -> PurchaseId {
         let record = shop.send(Body::CreatePlan(CreatePlan { plant: PLANT, name: code("SPRING") }));
@@ -139,6 +199,75 @@ mod tests {
         shop.accept(Body::ReleaseWorkOrder(ReleaseWorkOrder { work_order: order, partial: false }));
         assert_eq!(shop.balance(SHELF, WHEEL), (24, 24));
         assert_eq!(shop.ledger.purchase(purchase), None);
+    }
+
+    fn link(purchase: PurchaseId, order: Option<CommandId>) -> Body {
+        Body::LinkPurchase(LinkPurchase { purchase, order })
+    }
+
+    /// Says that an order buys a purchase, then enters it.
+    fn buy(shop: &mut Shop, purchase: PurchaseId, order: NewOrder) -> Vec<EventBody> {
+        let id = shop.id_of_next(2);
+        shop.accept(link(purchase, Some(id)));
+        shop.accept(Body::NewOrder(order))
+    }
+
+    /// A shop where Ann offers ten wheels at five, and the shelf has money.
+    fn with_offers() -> (Shop, MarketId) {
+        let mut shop = Shop::new();
+        let market = shop.open_market(WHEEL);
+        shop.accept(Body::Transfer(transfer(ISSUER, ANN, WHEEL, 30)));
+        shop.accept(Body::Transfer(transfer(ISSUER, SHELF, USD, 1_000)));
+        shop.accept(Body::NewOrder(NewOrder { market, ..limit(ANN, Side::Sell, 10, 5) }));
+        (shop, market)
+    }
+
+    #[test]
+    fn trades_of_the_order_that_buys_a_purchase_are_its_receipts() {
+        let (mut shop, market) = with_offers();
+        let purchase = planned(&mut shop, 14);
+        let sell = |quantity| Body::NewOrder(NewOrder { market, ..limit(ANN, Side::Sell, quantity, 5) });
+        let stock = |shop: &Shop| {
+            let stock = shop.ledger.item_stock(PLANT, WHEEL);
+            (stock.on_hand, stock.on_order)
+        };
+        // Ten come with its entry, as the taker's; three more when somebody sells to it.
+        let events = buy(&mut shop, purchase, NewOrder { market, ..limit(SHELF, Side::Buy, 20, 5) });
+        assert!(matches!(&events[2], EventBody::PurchaseReceived(came) if came.quantity == Quantity(10)), "{events:?}");
+        assert_eq!(stock(&shop), (10, 4));
+        shop.accept(sell(3));
+        assert_eq!(stock(&shop), (13, 1));
+        // One too many is a receipt as well; then nothing is to come, and a trade is a trade.
+        shop.accept(sell(2));
+        assert_eq!((shop.ledger.purchase(purchase), stock(&shop)), (None, (15, 0)));
+        assert!(matches!(shop.accept(sell(1)).last(), Some(EventBody::Trade(_))));
+        shop.ledger.check_invariants().expect("sound");
+    }
+
+    #[test]
+    fn an_order_buys_one_purchase_of_its_own_location_and_item() {
+        let (mut shop, market) = with_offers();
+        let (first, second) = (planned(&mut shop, 5), planned(&mut shop, 5));
+        let [one, other] = [7, 8].map(CommandId);
+        assert_eq!(shop.refuse(link(PurchaseId(9_999), Some(one))), Rejection::UnknownPurchase);
+        shop.accept(link(first, Some(one)));
+        shop.accept(link(first, Some(one)));
+        assert_eq!(shop.refuse(link(second, Some(one))), Rejection::OrderLinked);
+        shop.accept(link(first, Some(other)));
+        shop.accept(link(second, Some(one)));
+        shop.accept(link(first, None));
+        shop.ledger.check_invariants().expect("sound");
+        // Another account's order of the same id, and one that buys something else.
+        let of_bob = NewOrder { market, ..limit(BOB, Side::Buy, 1, 5) };
+        assert!(matches!(buy(&mut shop, first, of_bob).last(), Some(EventBody::Trade(_))));
+        shop.accept(Body::NewOrder(limit(ANN, Side::Sell, 1, 5)));
+        let of_bolts = limit(SHELF, Side::Buy, 1, 5);
+        assert!(matches!(buy(&mut shop, second, of_bolts).last(), Some(EventBody::Trade(_))));
+        assert_eq!(shop.ledger.item_stock(PLANT, WHEEL).on_order, 10);
+        shop.accept(link(second, Some(one)));
+        shop.accept(Body::ClosePurchase(ClosePurchase { purchase: second }));
+        shop.accept(link(first, Some(one)));
+        shop.ledger.check_invariants().expect("sound");
     }
 
     #[test]

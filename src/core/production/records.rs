@@ -363,6 +363,8 @@ record! {
         pub release: Day,
         /// The day on which it has to be there.
         pub due: Day,
+        /// The client order id of the order of its location that buys it.
+        pub order: Option<CommandId>,
     }
 }
 

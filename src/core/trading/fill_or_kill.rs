@@ -22,14 +22,14 @@ impl Ledger {
             return false;
         }
         let mut taker = *order;
-        // At most what matching will count, lots included: it does not stop before the order is filled.
+        // At most what matching will count, lots and receipts included: it does not stop before the order is filled.
         let tracked = [market.base, market.quote].into_iter().any(|asset| self.balances.tracks_lots(asset));
         let given = self.assets[market.given(order.side)].id;
         let own = self.balances.entries.slot((order.account, given));
         let mut met = own.filter(|_| tracked).map_or(0, |balance| self.production.lots.count(balance));
         for slot in others.slots(&self.orders.entries) {
             let entry = &self.orders.entries[slot];
-            met += 1;
+            met += 1 + u32::from(self.production.purchases.are_linked());
             if tracked {
                 met += LOTS_SPLIT + self.production.lots.count(entry.held_in);
             }

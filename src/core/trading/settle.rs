@@ -24,7 +24,7 @@ struct Leg {
 
 impl Ledger {
     /// Trades at the maker's price and settles. A maker that is filled leaves the book. Answers how many
-    /// lots the settlement moved.
+    /// lots the settlement moved, and one more where it was a receipt.
     pub(super) fn trade(
         &mut self,
         market: Slot,
@@ -44,6 +44,8 @@ impl Ledger {
         entry.market.last_price = Some(price);
         let trade = trade_event(price, quantity, notional, [&taker.order, &maker.order], [taker_fee, maker_fee]);
         let maker_is_filled = maker.order.open == Quantity(0);
+        let buyer = if taker.order.side == Side::Buy { &taker.order } else { &maker.order };
+        let bought_by = (buyer.account, buyer.client_order_id);
 
         self.changes.mark(Table::Market, market);
         self.changes.mark(Table::Order, maker_slot);
@@ -54,10 +56,12 @@ impl Ledger {
         self.settle(market, &buyer, &seller, quantity, notional, effects);
         let lots = self.production.lots.moved_count();
         self.emit(EventBody::Trade(trade), effects);
+        let was_receipt = self.production.purchases.are_linked()
+            && self.receive_bought(bought_by, self.markets[market].market.base, quantity, effects);
         if maker_is_filled {
             self.delist(market, maker_slot);
         }
-        lots
+        lots + u32::from(was_receipt)
     }
 
     fn settle(

@@ -99,6 +99,9 @@ fn body(wire: &pb::command::Body) -> Checked<Body> {
         Wire::ReceivePurchase(it) => {
             planning::receive_purchase(it).map(Body::ReceivePurchase).map_err(|e| e.within("receive_purchase"))
         }
+        Wire::LinkPurchase(it) => {
+            planning::link_purchase(it).map(Body::LinkPurchase).map_err(|e| e.within("link_purchase"))
+        }
         Wire::ClosePurchase(it) => {
             planning::close_purchase(it).map(Body::ClosePurchase).map_err(|e| e.within("close_purchase"))
         }

@@ -119,6 +119,7 @@ fn event(sequence: Sequence, time: Timestamp, body: &EventBody, postings: &[Post
         EventBody::PurchasePlanned(it) => Wire::PurchasePlanned(planning::purchase_planned(it)),
         EventBody::PurchaseReceived(it) => Wire::PurchaseReceived(planning::purchase_received(it)),
         EventBody::PurchaseClosed(it) => Wire::PurchaseClosed(planning::purchase_closed(it)),
+        EventBody::PurchaseLinked(it) => Wire::PurchaseLinked(planning::purchase_linked(it)),
     };
     pb::Event { sequence: sequence.0, body: Some(body), postings: postings.iter().map(posting).collect() }
 }

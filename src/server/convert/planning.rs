@@ -2,14 +2,14 @@
 //! shape, and to it.
 
 use super::production::{list, lot, plant};
-use super::shape::{account, asset, choice, code, quantity};
-use super::{Invalid, wire_number};
+use super::shape::{account, asset, choice, code, command_id, quantity};
+use super::{Invalid, id_bytes, wire_number};
 use crate::core::command::{
-    ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, OrderToFirm, PurchaseReceipt,
+    ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, LinkPurchase, OrderToFirm, PurchaseReceipt,
     ReceivePurchase, SetPlanLines,
 };
 use crate::core::event::{
-    OrderPeg, PlanClosed, PlanCreated, PlanFirmed, PurchaseClosed, PurchasePlanned, PurchaseReceived,
+    OrderPeg, PlanClosed, PlanCreated, PlanFirmed, PurchaseClosed, PurchaseLinked, PurchasePlanned, PurchaseReceived,
 };
 use crate::core::production::records::{ProductionPlan, Purchase};
 use crate::core::types::{BomVersion, Day, OverIssue, PlanId, PlanLineId, PurchaseId, Sequence};
@@ -112,6 +112,12 @@ fn receipt(wire: &pb::PurchaseReceipt) -> Checked<PurchaseReceipt> {
     Ok(PurchaseReceipt { from: account(wire.from_account_id, "from_account_id")?, lot: lot(&wire.lot, "lot")? })
 }
 
+/// The order that buys a purchase.
+pub(super) fn link_purchase(wire: &pb::LinkPurchase) -> Checked<LinkPurchase> {
+    let named = (!wire.client_order_id.is_empty()).then(|| command_id(&wire.client_order_id, "client_order_id"));
+    Ok(LinkPurchase { purchase: purchase(wire.purchase_id)?, order: named.transpose()? })
+}
+
 /// The end of a purchase.
 pub(super) fn close_purchase(wire: &pb::ClosePurchase) -> Checked<ClosePurchase> {
     Ok(ClosePurchase { purchase: purchase(wire.purchase_id)? })
@@ -150,6 +156,7 @@ pub fn planned_purchase(purchase: &Purchase) -> pb::Purchase {
         received: purchase.received.0,
         release_day: purchase.release.0,
         due_day: purchase.due.0,
+        client_order_id: purchase.order.map(id_bytes).unwrap_or_default(),
     }
 }
 
@@ -196,6 +203,11 @@ pub(super) fn purchase_planned(planned: &PurchasePlanned) -> pb::PurchasePlanned
 /// The event of goods that came.
 pub(super) fn purchase_received(received: &PurchaseReceived) -> pb::PurchaseReceived {
     pb::PurchaseReceived { purchase: Some(planned_purchase(&received.purchase)), quantity: received.quantity.0 }
+}
+
+/// A purchase of which it was said which order buys it.
+pub(super) fn purchase_linked(linked: &PurchaseLinked) -> pb::PurchaseLinked {
+    pb::PurchaseLinked { purchase: Some(planned_purchase(&linked.purchase)) }
 }
 
 /// The event of a purchase's end.

@@ -408,6 +408,7 @@ pub fn for_each_history(record: RecordView<'_>, mut note: impl FnMut(HistoryKey,
             | EventBody::PurchasePlanned(_)
             | EventBody::PurchaseReceived(_)
             | EventBody::PurchaseClosed(_)
+            | EventBody::PurchaseLinked(_)
             | EventBody::AssetCreated(_)
             | EventBody::AccountCreated(_)
             | EventBody::AccountStateSet(_)

@@ -1,7 +1,8 @@
 //! Commands and questions of plans in a transcript. README.md beside this file shows the notation.
 
 use counterfoil_core::command::{
-    Body, ClosePlan, ClosePurchase, CreatePlan, DemandLine, FirmPlan, PurchaseReceipt, ReceivePurchase, SetPlanLines,
+    Body, ClosePlan, ClosePurchase, CreatePlan, DemandLine, FirmPlan, LinkPurchase, PurchaseReceipt, ReceivePurchase,
+    SetPlanLines,
 };
 use counterfoil_core::production::Question;
 use counterfoil_core::types::{BomVersion, Code, OverIssue, PlanId, PlanLineId, PurchaseId, Quantity};
@@ -19,6 +20,7 @@ impl Parser<'_, '_> {
             "firm" => self.firm(),
             "close-plan" => self.known_plan().map(|plan| Body::ClosePlan(ClosePlan { plan })),
             "purchase" => self.receive_purchase(),
+            "link" => self.link_purchase(),
             "close-purchase" => {
                 self.known_purchase().map(|(purchase, _)| Body::ClosePurchase(ClosePurchase { purchase }))
             }
@@ -81,6 +83,13 @@ impl Parser<'_, '_> {
         let label = self.next("a purchase")?;
         let (id, scale) = self.names.ordered(label).ok_or(format!("there is no {label}"))?;
         Ok((PurchaseId(id), scale))
+    }
+
+    /// `spring.5 b1`, or `spring.5` alone.
+    fn link_purchase(&mut self) -> Result<Body> {
+        let (purchase, _) = self.known_purchase()?;
+        let order = if self.peek().is_some_and(|word| word != "as") { Some(self.label()?) } else { None };
+        Ok(Body::LinkPurchase(LinkPurchase { purchase, order }))
     }
 
     fn receive_purchase(&mut self) -> Result<Body> {

@@ -44,6 +44,11 @@ pub fn event(body: &EventBody, names: &Names) -> String {
             let left = goods(Quantity(purchase.outstanding()), purchase.item, names);
             format!("{label} brought {what}, {left} to come")
         }
+        EventBody::PurchaseLinked(linked) => {
+            let label = label_of(linked.purchase.id.0, names);
+            let order = linked.purchase.order.and_then(|order| names.command_label(order));
+            format!("{label} is bought by {}", order.as_deref().unwrap_or("no order"))
+        }
         EventBody::PurchaseClosed(closed) => {
             let purchase = &closed.purchase;
             let left = goods(Quantity(purchase.outstanding()), purchase.item, names);

@@ -229,7 +229,8 @@ impl Model {
             | Body::FirmPlan(_)
             | Body::ClosePlan(_)
             | Body::ReceivePurchase(_)
-            | Body::ClosePurchase(_) => self.check_planning(&command.body, &mut no),
+            | Body::ClosePurchase(_)
+            | Body::LinkPurchase(_) => self.check_planning(&command.body, &mut no),
         }
         no
     }
@@ -281,7 +282,8 @@ impl Model {
             | Body::FirmPlan(_)
             | Body::ClosePlan(_)
             | Body::ReceivePurchase(_)
-            | Body::ClosePurchase(_) => self.plan(command.id, &command.body),
+            | Body::ClosePurchase(_)
+            | Body::LinkPurchase(_) => self.plan(command.id, &command.body),
             _ => self.carry_out_admin(command),
         }
     }

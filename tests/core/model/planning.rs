@@ -5,11 +5,13 @@ use counterfoil_core::command::{
     Body, CreateWorkOrder, DemandLine, FirmPlan, OrderToFirm, ReceivePurchase, ReceiveStock, SetPlanLines,
 };
 use counterfoil_core::event::{
-    EventBody, OrderPeg, PlanClosed, PlanCreated, PlanFirmed, PurchaseClosed, PurchasePlanned, PurchaseReceived,
-    WorkOrderCreated,
+    EventBody, OrderPeg, PlanClosed, PlanCreated, PlanFirmed, PurchaseClosed, PurchaseLinked, PurchasePlanned,
+    PurchaseReceived, WorkOrderCreated,
 };
 use counterfoil_core::production::records::{Firming, ProductionPlan, Purchase};
-use counterfoil_core::types::{CommandId, Day, PlanId, PlanState, PlantId, PurchaseId, Quantity, Sequence, Source};
+use counterfoil_core::types::{
+    AccountId, AssetId, CommandId, Day, PlanId, PlanState, PlantId, PurchaseId, Quantity, Sequence, Source,
+};
 
 use super::Model;
 
@@ -54,6 +56,15 @@ impl Model {
             Body::ClosePurchase(close) => {
                 no.extend(self.purchase(close.purchase).is_none().then_some(Rejection::UnknownPurchase));
             }
+            Body::LinkPurchase(link) => match self.purchase(link.purchase) {
+                None => no.push(Rejection::UnknownPurchase),
+                Some(purchase) => {
+                    let others = self.purchases.iter().filter(|other| other.id != purchase.id);
+                    let taken = others.filter(|other| other.location == purchase.location && other.order.is_some());
+                    let taken = taken.map(|other| other.order).any(|order| order == link.order);
+                    no.extend(taken.then_some(Rejection::OrderLinked));
+                }
+            },
             other => unreachable!("{other:?} is not of planning"),
         }
     }
@@ -83,6 +94,12 @@ impl Model {
                 let purchase = *self.purchase(close.purchase).expect("checked");
                 self.purchases.retain(|other| other.id != purchase.id);
                 vec![EventBody::PurchaseClosed(Box::new(PurchaseClosed { purchase }))]
+            }
+            Body::LinkPurchase(link) => {
+                let purchase = self.purchases.iter_mut().find(|purchase| purchase.id == link.purchase);
+                let purchase = purchase.expect("checked");
+                purchase.order = link.order;
+                vec![EventBody::PurchaseLinked(Box::new(PurchaseLinked { purchase: *purchase }))]
             }
             other => unreachable!("{other:?} is not of planning"),
         }
@@ -192,6 +209,7 @@ impl Model {
                         received: Quantity(0),
                         release: order.release,
                         due: order.due,
+                        order: None,
                     };
                     self.purchases.push(purchase);
                     EventBody::PurchasePlanned(Box::new(PurchasePlanned { purchase }))
@@ -233,14 +251,30 @@ impl Model {
             let moved = self.move_stock(&body);
             self.tell(&mut events, moved);
         }
-        purchase.received.0 += receive.quantity.0;
+        events.push(self.came(&mut purchase, receive.quantity));
+        events
+    }
+
+    fn came(&mut self, purchase: &mut Purchase, quantity: Quantity) -> EventBody {
+        purchase.received.0 += quantity.0;
         self.purchases.retain(|other| other.id != purchase.id);
         if purchase.received < purchase.quantity {
-            self.purchases.push(purchase);
+            self.purchases.push(*purchase);
         }
-        let quantity = receive.quantity;
-        events.push(EventBody::PurchaseReceived(Box::new(PurchaseReceived { purchase, quantity })));
-        events
+        EventBody::PurchaseReceived(Box::new(PurchaseReceived { purchase: *purchase, quantity }))
+    }
+
+    /// What a trade brought, when the buyer's order buys a purchase of it.
+    pub(super) fn bought(
+        &mut self,
+        buyer: AccountId,
+        order: CommandId,
+        asset: AssetId,
+        quantity: Quantity,
+    ) -> Option<EventBody> {
+        let buys = |it: &&Purchase| (it.location, it.order, it.item) == (buyer, Some(order), asset);
+        let mut purchase = *self.purchases.iter().find(buys)?;
+        Some(self.came(&mut purchase, quantity))
     }
 }
 

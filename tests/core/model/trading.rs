@@ -330,7 +330,10 @@ impl Model {
             maker_open: Quantity(maker.open as u64),
             taker_open: Quantity(taker.open as u64),
         });
+        let bought_by = (buyer.0.new.account, buyer.0.client_id);
         self.tell(events, trade);
+        let (account, order) = bought_by;
+        events.extend(self.bought(account, order, market.base, Quantity(quantity as u64)));
         if maker.open > 0 {
             self.orders.push(maker);
         }

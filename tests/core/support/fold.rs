@@ -227,7 +227,8 @@ impl Fold {
             | EventBody::PlanClosed(_)
             | EventBody::PurchasePlanned(_)
             | EventBody::PurchaseReceived(_)
-            | EventBody::PurchaseClosed(_) => {
+            | EventBody::PurchaseClosed(_)
+            | EventBody::PurchaseLinked(_) => {
                 self.planning_event(sequence, body);
                 expect(postings, &[]);
             }
@@ -412,6 +413,9 @@ impl Fold {
                 self.close(id);
             }
         }
+        let buyer = if trade.taker_side == Side::Buy { trade.taker } else { trade.maker };
+        let (account, order) = (self.orders[&buyer].account, self.orders[&buyer].id);
+        self.bought(account, order, market.base, trade.quantity.0);
     }
 
     fn close(&mut self, id: OrderId) {

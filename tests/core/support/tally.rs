@@ -12,8 +12,10 @@ pub struct Tally(pub BTreeMap<String, u64>);
 impl Tally {
     /// Counts a record.
     pub fn record(&mut self, record: &Record) {
+        let trades = record.events.iter().any(|event| matches!(event.body, EventBody::Trade(_)));
         for event in &record.events {
             match &event.body {
+                EventBody::PurchaseReceived(_) if trades => self.see("PurchaseReceived by a trade"),
                 EventBody::Rejected(reason) => self.see(&format!("Rejected {reason}")),
                 EventBody::OrderCancelled(event) => self.see(&format!("OrderCancelled {:?}", event.reason)),
                 EventBody::OrderReplaced(event) if event.priority_kept => self.see("OrderReplaced kept"),
@@ -69,6 +71,7 @@ impl Tally {
                 }
                 EventBody::PurchaseReceived(_) => self.see("PurchaseReceived"),
                 EventBody::PurchaseClosed(_) => self.see("PurchaseClosed"),
+                EventBody::PurchaseLinked(_) => self.see("PurchaseLinked"),
             }
         }
     }
@@ -162,6 +165,7 @@ pub fn interesting_in_production() -> Vec<String> {
         "PurchaseReceived in part",
         "PurchaseReceived",
         "PurchaseClosed",
+        "PurchaseLinked",
     ]
     .map(str::to_owned)
     .to_vec();

@@ -5,7 +5,8 @@ use super::super::{Context, Fresh, Key, print};
 use crate::cli::names::positive;
 use crate::cli::table::{Column, amount, table};
 use crate::cli::{CliError, dates};
-use crate::client::api;
+use crate::client::{api, id_to_bytes};
+use crate::core::types::CommandId;
 use api::command::Body;
 
 #[derive(Debug, clap::Subcommand)]
@@ -40,12 +41,23 @@ pub enum Verb {
         #[arg(long)]
         quantity: String,
         /// Take the goods in from this account, such as a supplier's. Without it they are in the books already:
-        /// bought on a market, or received by themselves
+        /// received by themselves, or bought on a market by an order that was not linked
         #[arg(long)]
         from: Option<u64>,
         /// Their lot number; a tracked item gets one without
         #[arg(long, requires = "from", default_value = "", hide_default_value = true)]
         lot: String,
+        #[command(flatten)]
+        key: Key,
+    },
+    /// Say which order of its location buys it: from then on the order's trades are receipts. `order place
+    /// --purchase` says so by itself
+    Link {
+        /// Its id
+        purchase: u64,
+        /// The client order id [default: none any more]
+        #[arg(long, value_parser = super::super::command_id)]
+        order: Option<CommandId>,
         #[command(flatten)]
         key: Key,
     },
@@ -107,6 +119,10 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
             let receipt = from.map(|from_account_id| api::PurchaseReceipt { from_account_id, lot });
             let receive = api::ReceivePurchase { purchase_id, quantity, receipt };
             context.execute(key, Body::ReceivePurchase(receive)).await
+        }
+        Verb::Link { purchase: purchase_id, order, key } => {
+            let client_order_id = order.map(id_to_bytes).unwrap_or_default();
+            context.execute(key, Body::LinkPurchase(api::LinkPurchase { purchase_id, client_order_id })).await
         }
         Verb::Close { purchase: purchase_id, key } => {
             context.execute(key, Body::ClosePurchase(api::ClosePurchase { purchase_id })).await

@@ -3,10 +3,10 @@
 use super::production::{CART, GLUE, PLANT, SHELF, WHEEL, YARD};
 use super::{ISSUER, code};
 use crate::core::command::{
-    Body, ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, OrderToFirm, PurchaseReceipt,
-    ReceivePurchase, SetPlanLines,
+    Body, ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, LinkPurchase, OrderToFirm,
+    PurchaseReceipt, ReceivePurchase, SetPlanLines,
 };
-use crate::core::types::{Day, OverIssue, PlanId, PlanLineId, PurchaseId, Quantity, Sequence};
+use crate::core::types::{CommandId, Day, OverIssue, PlanId, PlanLineId, PurchaseId, Quantity, Sequence};
 use crate::store::testing::Random;
 
 /// Plans that exist from the beginning.
@@ -72,6 +72,10 @@ pub fn body(numbers: &mut Random, plans_before: u64, firms_before: u64) -> Body 
         }
         5 => Body::ClosePlan(ClosePlan { plan }),
         6 => Body::ClosePurchase(ClosePurchase { purchase }),
+        7 => {
+            let order = (numbers.below(3) > 0).then(|| CommandId(1 + u128::from(numbers.below(9))));
+            Body::LinkPurchase(LinkPurchase { purchase, order })
+        }
         _ => {
             let quantity = Quantity(1 + numbers.below(5));
             let receipt = (numbers.below(2) == 0).then_some(PurchaseReceipt { from: ISSUER, lot: None });

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use counterfoil_core::command::{DemandLine, SetPlanLines};
 use counterfoil_core::event::{EventBody, PlanFirmed};
 use counterfoil_core::production::records::{Firming, ProductionPlan, Purchase};
-use counterfoil_core::types::{PlanId, PlanLineId, PlanState, PurchaseId, Sequence, Source};
+use counterfoil_core::types::{
+    AccountId, AssetId, CommandId, PlanId, PlanLineId, PlanState, PurchaseId, Sequence, Source,
+};
 
 use super::Fold;
 
@@ -20,6 +22,8 @@ pub struct Planning {
     pub changed: Sequence,
     /// Orders that no firming has told of yet.
     untold: Vec<Sequence>,
+    /// What the trade before brought of a purchase.
+    bought: Option<(PurchaseId, u64)>,
 }
 
 /// A plan that is not closed.
@@ -63,10 +67,21 @@ impl Fold {
                 let purchase = self.planning.purchases.get_mut(&received.purchase.id).expect("it was to come");
                 purchase.received.0 += received.quantity.0;
                 assert!(received.quantity.0 > 0);
+                if let Some(bought) = self.planning.bought.take() {
+                    assert_eq!(bought, (received.purchase.id, received.quantity.0));
+                }
                 assert_eq!(*purchase, received.purchase);
                 if purchase.received >= purchase.quantity {
                     self.planning.purchases.remove(&received.purchase.id);
                 }
+            }
+            EventBody::PurchaseLinked(linked) => {
+                let purchase = self.planning.purchases.get_mut(&linked.purchase.id).expect("it was to come");
+                purchase.order = linked.purchase.order;
+                assert_eq!(*purchase, linked.purchase);
+                let same = (purchase.location, purchase.order);
+                let of_order = self.planning.purchases.values().filter(|it| (it.location, it.order) == same);
+                assert!(same.1.is_none() || of_order.count() == 1, "one order buys one purchase");
             }
             EventBody::PurchaseClosed(closed) => {
                 let open = self.planning.purchases.remove(&closed.purchase.id);
@@ -136,8 +151,16 @@ impl Fold {
         }
     }
 
-    /// Demands that no order was made for a plan without being told.
+    /// A trade has to be told as a receipt when the buyer's order buys a purchase.
+    pub(super) fn bought(&mut self, buyer: AccountId, order: CommandId, asset: AssetId, quantity: u64) {
+        assert_eq!(self.planning.bought, None, "the trade before was a receipt and was not told as one");
+        let buys = |it: &&Purchase| (it.location, it.order, it.item) == (buyer, Some(order), asset);
+        self.planning.bought = self.planning.purchases.values().find(buys).map(|it| (it.id, quantity));
+    }
+
+    /// Demands that no order was made for a plan, and nothing bought for one, without being told.
     pub(super) fn expect_all_orders_told(&self) {
+        assert_eq!(self.planning.bought, None, "a trade was a receipt and was not told as one");
         assert!(self.planning.untold.is_empty(), "{:?} are not told", self.planning.untold);
     }
 

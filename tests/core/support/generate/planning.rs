@@ -1,11 +1,12 @@
 //! Commands of plans and planned purchases.
 
 use counterfoil_core::command::{
-    Body, ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, OrderToFirm, PurchaseReceipt,
-    ReceivePurchase, SetPlanLines,
+    Body, ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, LinkPurchase, OrderToFirm,
+    PurchaseReceipt, ReceivePurchase, SetPlanLines,
 };
 use counterfoil_core::types::{
-    BomVersion, Code, Day, OverIssue, PlanId, PlanLineId, PlanState, PlantId, PurchaseId, Quantity, Sequence,
+    BomVersion, Code, CommandId, Day, OverIssue, PlanId, PlanLineId, PlanState, PlantId, PurchaseId, Quantity,
+    Sequence, Side,
 };
 
 use super::super::fold::Fold;
@@ -23,6 +24,7 @@ impl Generator {
             0 => self.create_plan(rng),
             1 => Body::ClosePlan(ClosePlan { plan: self.plan(rng, fold) }),
             2 => Body::ClosePurchase(ClosePurchase { purchase: self.purchase(rng, fold) }),
+            3..6 if !planning.purchases.is_empty() => self.link_purchase(rng, fold),
             3..9 => self.plan_lines(rng, fold),
             9..14 if !planning.purchases.is_empty() => self.receive_purchase(rng, fold),
             _ => self.firm(rng, fold),
@@ -102,6 +104,29 @@ impl Generator {
             }
         }
         OrderToFirm { item, version: is_made.then_some(BomVersion(1)), quantity, release, due, pegs }
+    }
+
+    /// Mostly with an open order that can bring it.
+    fn link_purchase(&self, rng: &mut Rng, fold: &Fold) -> Body {
+        let mut pairs: Vec<(PurchaseId, CommandId)> = Vec::new();
+        for purchase in fold.planning.purchases.values() {
+            for order in fold.open.iter().map(|id| &fold.orders[id]) {
+                let base = fold.markets[&order.market].0.base;
+                if (order.side, order.account, base) == (Side::Buy, purchase.location, purchase.item) {
+                    pairs.push((purchase.id, order.id));
+                }
+            }
+        }
+        let (purchase, order) = match rng.below(10) {
+            0 => (self.purchase(rng, fold), None),
+            1 => (self.purchase(rng, fold), Some(CommandId(7))),
+            _ if pairs.is_empty() => (self.purchase(rng, fold), Some(CommandId(8))),
+            _ => {
+                let (purchase, order) = *rng.pick(&pairs);
+                (purchase, Some(order))
+            }
+        };
+        Body::LinkPurchase(LinkPurchase { purchase, order })
     }
 
     fn receive_purchase(&self, rng: &mut Rng, fold: &Fold) -> Body {
