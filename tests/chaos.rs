@@ -93,6 +93,17 @@ fn what_cannot_be_done_is_said() {
     assert!(code == Some(2) && error.contains("--endpoint"), "{error}");
 }
 
+/// Nobody was killed: that nothing was lost says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_without_its_fault_is_void() {
+    let cluster = Cluster::start(3, "").await;
+    let endpoints = cluster.endpoints().join(",");
+    let none = ["--kill-command", "true", "--start-command", "true", "--kills", "1", "--hold-ms", "300"];
+    let (code, _, error) =
+        counterfoil(&[&["chaos", "--endpoint", &endpoints, "--scenario", "kill-follower"], &none[..]].concat());
+    assert!(code == Some(1) && error.contains("too quiet") && error.contains("kill-follower"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fails_stops_its_node_and_loses_nothing() {
     if !Cluster::can_fail_disks() {

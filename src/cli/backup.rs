@@ -13,12 +13,12 @@ use super::args::Output;
 use super::table::{Column, table, time};
 use crate::node::cluster_id_of;
 use crate::store::Disk;
-use crate::store::backup::check::{Scratch, check_parts, newest_good, trial};
+use crate::store::backup::check::{Scratch, check_parts, survey, trial};
 use crate::store::backup::objects::{Options, open_vault};
 use crate::store::backup::plan::Catalogue;
 use crate::store::backup::seal::SealKey;
 use crate::store::backup::vault::Vault;
-use crate::store::backup::{BackupError, Control, Manifest, read_catalogue};
+use crate::store::backup::{BackupError, Control, Manifest, mark_text, read_catalogue};
 
 /// Backups, without a cluster: `ctl backup` asks one
 #[derive(Debug, clap::Args)]
@@ -206,8 +206,8 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<(), CliError> {
     if let Some(id) = args.backup.as_ref().filter(|_| found.is_empty()) {
         return Err(failed(BackupError::Unknown { id: id.clone() }));
     }
-    let (newest, _) = newest_good(vault.as_ref(), &catalogue, &control).map_err(failed)?;
-    report(&args.target.from, &found, &problems, &newest, args.output)
+    let newest = survey(vault.as_ref(), &catalogue, &control).map_err(failed)?.newest;
+    report(&args.target.from, &found, &problems, &mark_text(newest.as_ref()), args.output)
 }
 
 fn try_out(vault: &dyn Vault, catalogue: &Catalogue, manifest: &Manifest) -> Result<(), BackupError> {
@@ -259,6 +259,7 @@ fn report(
     }
     out.flush()?;
     match bad {
+        0 if found.is_empty() => Err(CliError::Check(format!("{target}: there is no backup"))),
         0 => Ok(()),
         count => Err(CliError::Check(format!("{target}: {count} backup(s) are not good"))),
     }

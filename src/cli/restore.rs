@@ -15,7 +15,7 @@ use crate::core::types::Sequence;
 use crate::node::cluster_id;
 use crate::replication::{Node, restore::found};
 use crate::store::Disk;
-use crate::store::backup::check::newest_good;
+use crate::store::backup::check::survey;
 use crate::store::backup::plan::{Catalogue, Goal, Plan};
 use crate::store::backup::restore::{RestoreOptions, Restored, restore};
 use crate::store::backup::vault::Vault;
@@ -118,8 +118,9 @@ fn with_newest(vault: &dyn Vault, catalogue: &Catalogue, error: BackupError) -> 
     if !error.is_damage() {
         return failed(error);
     }
-    match newest_good(vault, catalogue, &Control::default()) {
-        Ok((newest, _)) => {
+    match survey(vault, catalogue, &Control::default()) {
+        Ok(survey) => {
+            let newest = mark_text(survey.newest.as_ref());
             CliError::Check(format!("{error}; nothing was restored; the newest restorable point is {newest}"))
         }
         Err(_) => failed(error),

@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::backup::restore::refuse_unfinished;
 use super::dry_run::dry_run;
 use super::identity::{self, Identity};
 use super::index::{Memtable, Run, RunName};
 use super::journal::{Journal, JournalOptions, JournalReader, verify_journal};
 use super::log::{Log, LogOptions};
 use super::recovery::Folders;
+use super::repair;
 use super::snapshot::{self, restore};
 use super::state::{self, StateStore};
 use super::{Disk, Position, StoreError};
@@ -137,19 +139,34 @@ impl VerifyReport {
 /// Checks everything in the data folder of a node that is not running.
 ///
 /// # Errors
-/// [`StoreError::Locked`] when the node is running, [`StoreError::Missing`] when there is no such folder.
+/// [`StoreError::Locked`] when the node is running, [`StoreError::Missing`] when there is no such folder or
+/// nothing of a node in it, [`StoreError::Unfinished`] when its restore was broken off.
 /// What is wrong with the data is in the report.
 pub fn verify_folder(disk: &Disk, dir: &Path) -> Result<VerifyReport, StoreError> {
     if !disk.exists(dir)? {
         return Err(StoreError::Missing { path: dir.to_owned(), reason: "it is to be verified" });
     }
+    refuse_unfinished(disk, dir)?;
+    // Nothing is written into a folder of somebody else's, not even a lock.
+    let folders = Folders::of(dir);
+    let path = dir.join(identity::FILE_NAME);
+    let mut any = false;
+    for part in [&path, &dir.join("log"), &folders.journal, &folders.state] {
+        any |= disk.exists(part)?;
+    }
+    if !any {
+        return Err(StoreError::Missing { path, reason: "every data folder of a node has one" });
+    }
     let _lock = disk.lock_folder(dir)?;
     let dry = dry_run(disk);
-    let folders = Folders::of(dir);
     let mut report = VerifyReport::default();
     let identity = report.take(dir, identity::read(disk, dir)).flatten();
     report.cluster = identity.map(|identity| format!("{:032x}", identity.cluster.0));
     report.node = identity.map(|identity| identity.node.0);
+    let book = report.take(dir, repair::read(disk, dir));
+    if let Some(mark) = book.and_then(|book| book.mark) {
+        report.add(dir, format!("it is under repair: {}", mark.case.cause()));
+    }
 
     let purged = check_log(&mut report, &dry, &dir.join("log"), identity);
     let journal = check_journal(&mut report, &dry, &folders.journal);

@@ -38,6 +38,8 @@ pub struct Inflicted {
     pub at_seconds: f64,
     /// The nodes it met.
     pub nodes: Vec<u64>,
+    /// Whether these were seen to be gone, where the fault makes them so; one that was not does not count.
+    pub felt: bool,
     /// Who led before.
     pub leader: u64,
     /// The longest time without an answer to a steady writer, from the fault on.
@@ -127,7 +129,7 @@ impl Drill<'_> {
         let at_seconds = self.began.elapsed().as_secs_f64();
         self.live.fault(fault.name(), &nodes);
         self.recorder.take_pause();
-        self.hurt(fault, places).await?;
+        let felt = self.hurt(fault, places).await?;
         // With all of them down there is nothing to wait for.
         let all_down = fault == Fault::KillAll;
         let gap = if all_down { Duration::ZERO } else { self.recorder.take_pause() };
@@ -143,6 +145,7 @@ impl Drill<'_> {
             fault: fault.name(),
             at_seconds,
             nodes,
+            felt,
             leader,
             gap_ms: ms(gap),
             mend_gap_ms: ms(mend_gap),
@@ -153,8 +156,8 @@ impl Drill<'_> {
         Ok(())
     }
 
-    /// Does the harm, and waits as long as it shall last.
-    async fn hurt(&mut self, fault: Fault, places: &[usize]) -> Result<(), CliError> {
+    /// Does the harm, and waits as long as it shall last. Returns whether nodes that it makes silent were.
+    async fn hurt(&mut self, fault: Fault, places: &[usize]) -> Result<bool, CliError> {
         match fault {
             Fault::Flap => {
                 let started = Instant::now();
@@ -166,7 +169,7 @@ impl Drill<'_> {
                         sleep(FLAP).await;
                     }
                 }
-                return Ok(());
+                return Ok(true);
             }
             Fault::Break => {
                 let started = Instant::now();
@@ -176,19 +179,24 @@ impl Drill<'_> {
                     }
                     sleep(BREAK_PERIOD).await;
                 }
-                return Ok(());
+                return Ok(true);
             }
             _ => {}
         }
         for place in places {
             self.target.act(*place, fault.act()).await?;
         }
-        match fault.act() {
-            _ if fault == Fault::KillAll => {}
-            Act::Kill | Act::Terminate => sleep(self.pace.hold.min(DOWN_MAX)).await,
-            _ => sleep(self.pace.hold).await,
+        let harmed = Instant::now();
+        let (lasts, silences) = match fault.act() {
+            Act::Kill | Act::Terminate => (self.pace.hold.min(DOWN_MAX), true),
+            Act::Pause => (self.pace.hold, true),
+            _ => (self.pace.hold, false),
+        };
+        let felt = !silences || self.nodes.fell_silent(places, lasts).await;
+        if fault != Fault::KillAll {
+            sleep(lasts.saturating_sub(harmed.elapsed())).await;
         }
-        Ok(())
+        Ok(felt)
     }
 
     /// Makes everything good that a drill which broke off may have left behind. What was not broken

@@ -206,7 +206,9 @@ async fn drill(args: &Args, target: &mut Target, faults: &[Fault], live: &Live) 
     let closing = closing::close(&members, &nodes, &recorder).await?;
 
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    inflicted.iter().for_each(|one| *counts.entry(one.fault.to_owned()).or_default() += 1);
+    for one in inflicted.iter().filter(|one| one.felt) {
+        *counts.entry(one.fault.to_owned()).or_default() += 1;
+    }
     let demands = demands(faults, args.workload, elapsed);
     let leader_changes = nodes.leader_changes();
     let seen = closing::seen(&closing, counts.clone(), leader_changes);

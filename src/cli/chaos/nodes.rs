@@ -22,6 +22,9 @@ const WATCH_PERIOD: Duration = Duration::from_millis(100);
 pub const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A client of each node, and the leaders that were seen. Cheap to clone.
+/// Between two looks whether a node that was hurt still answers: one that is started again at once is silent shortly.
+const SILENCE_POLL: Duration = Duration::from_millis(5);
+
 #[derive(Debug, Clone)]
 pub struct Nodes {
     clients: Arc<Vec<Client>>,
@@ -48,6 +51,20 @@ impl Nodes {
         let mut leaders = self.leaders.lock().unwrap_or_else(PoisonError::into_inner);
         leaders.extend(statuses.iter().flatten().filter(|s| s.leader_id == s.node_id).map(|s| (s.term, s.leader_id)));
         statuses
+    }
+
+    /// Whether each of these nodes was seen not to answer within this time.
+    pub async fn fell_silent(&self, places: &[usize], within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        let mut answering = places.to_vec();
+        loop {
+            let statuses = self.statuses().await;
+            answering.retain(|place| statuses.get(*place).is_some_and(Option::is_some));
+            if answering.is_empty() || Instant::now() > deadline {
+                return answering.is_empty();
+            }
+            tokio::time::sleep(SILENCE_POLL).await;
+        }
     }
 
     /// Looks at the leaders all the while.

@@ -21,7 +21,7 @@ use crate::core::types::Sequence;
 use crate::machine::{self, Instant};
 use crate::proto::raft::v1 as pb;
 use crate::store::Disk;
-use crate::store::backup::check::{self, Depth, Finding, Scratch, check_parts};
+use crate::store::backup::check::{self, Depth, Finding, Scratch, Survey, check_parts};
 use crate::store::backup::plan::Catalogue;
 use crate::store::backup::retention::{self, Keep};
 use crate::store::backup::vault::{CHECKS, MANIFESTS, Vault};
@@ -106,11 +106,37 @@ struct Known {
     given: Option<(Work, NodeId, Instant)>,
     /// Whether the target was ever read.
     seen: bool,
+    /// Since when it cannot be read, and why.
+    unread: Option<(Instant, String)>,
+    /// The backups that were there when it was found empty; none of them came back.
+    gone: Vec<String>,
 }
 
 impl Known {
     fn findings(&self) -> Vec<Finding> {
         self.findings.values().map(|(_, finding)| finding.clone()).collect()
+    }
+
+    /// Compares what is there with what was. Retention always leaves something: a target without anything is another one.
+    fn compare(&mut self, found: &Catalogue) {
+        let old = &self.catalogue.backups;
+        if found.backups.is_empty() && !old.is_empty() {
+            self.gone = old.iter().map(|manifest| manifest.id.clone()).collect();
+        } else if self.gone.iter().any(|id| found.find(id).is_some()) {
+            self.gone.clear();
+        }
+    }
+
+    /// Why an operator should look at the target itself.
+    fn target_alarm(&self, grace: Duration) -> Option<String> {
+        if let Some(newest) = self.gone.last() {
+            let count = self.gone.len();
+            return Some(format!(
+                "{count} backup(s) that were in the target, to {newest}, are gone: is it still the same?"
+            ));
+        }
+        let (since, reason) = self.unread.as_ref()?;
+        (since.elapsed() > grace).then(|| format!("the target cannot be read: {reason}"))
     }
 }
 
@@ -164,7 +190,10 @@ impl Keeper {
                     self.pace();
                     self.give_out_what_is_due().await;
                 }
-                Ok(Err(error)) => self.complain("look at the backups", &error),
+                Ok(Err(error)) => {
+                    self.complain("look at the backups", &error);
+                    self.known().unread.get_or_insert_with(|| (Instant::now(), String::new())).1 = error.to_string();
+                }
                 // The node is stopping.
                 Err(_) => return,
             }
@@ -199,6 +228,8 @@ impl Keeper {
             }
         }
         let mut known = self.known();
+        known.compare(&catalogue);
+        known.unread = None;
         known.problems = problems.iter().map(ToString::to_string).collect();
         known.catalogue = catalogue;
         known.findings = findings;
@@ -363,6 +394,7 @@ impl Keeper {
     fn read_catalogue(&self) -> Result<Catalogue, BackupError> {
         let known = self.known().catalogue.clone();
         let (catalogue, _) = read_catalogue(self.shared.options.vault.as_ref(), Some(self.shared.cluster), &known)?;
+        self.known().compare(&catalogue);
         Ok(catalogue)
     }
 
@@ -374,7 +406,9 @@ impl Keeper {
         end: Point,
         control: &Control,
     ) -> Result<(), BackupError> {
-        let made = self.write(&self.read_catalogue()?, (kind, id), image, end, control)?;
+        let (catalogue, findings) = (self.read_catalogue()?, self.known().findings());
+        let seen = Seen { catalogue: &catalogue, findings: &findings, log_presses: false, now_ms: now_ms() };
+        let made = self.write(&seen.sound(), (kind, id), image, end, control)?;
         let catalogue = self.read_catalogue()?;
         self.check(&catalogue, &made.id, Depth::Parts, control)?;
         self.retire(&catalogue)
@@ -426,23 +460,27 @@ impl Keeper {
         let (problem, kept) = match checked {
             Ok(_) => (None, manifest.end.sequence),
             Err(error) if error.is_damage() || matches!(error, BackupError::NotRestorable { .. }) => {
-                let (_, newest) = check::newest_good(vault, catalogue, control)?;
-                (Some(error), newest.0)
+                let survey = check::survey(vault, catalogue, control)?;
+                self.note(catalogue, &survey)?;
+                (Some(error), survey.newest.map_or(0, |mark| mark.sequence))
             }
             Err(error) => return Err(error),
         };
-        let finding = Finding {
-            backup: id.to_owned(),
-            depth,
-            at_ms: now_ms(),
-            took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            problem: problem.as_ref().map(ToString::to_string),
-            log_applied,
-            events: manifest.end.sequence,
-            events_lost: manifest.end.sequence.saturating_sub(kept),
-        };
+        let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let finding = Finding { took_ms, log_applied, ..finding(manifest, depth, problem.as_ref(), kept) };
         finding.store(vault)?;
         problem.map_or(Ok(()), Err)
+    }
+
+    /// Stores of each damaged backup what is wrong with it, so that none goes on from it.
+    fn note(&self, catalogue: &Catalogue, survey: &Survey) -> Result<(), BackupError> {
+        let kept = survey.newest.map_or(0, |mark| mark.sequence);
+        for (id, problem) in &survey.damaged {
+            if let Some(manifest) = catalogue.find(id) {
+                finding(manifest, Depth::Parts, Some(problem), kept).store(self.shared.options.vault.as_ref())?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes what is too old.
@@ -485,7 +523,8 @@ impl Keeper {
         let (findings, now_ms) = (known.findings(), now_ms());
         let seen = Seen { catalogue, findings: &findings, log_presses: false, now_ms };
         let found_good = |id: &str| findings.iter().any(|finding| finding.backup == id && finding.problem.is_none());
-        let newest_good = catalogue.backups.iter().rev().find(|manifest| found_good(&manifest.id));
+        let sound = seen.sound();
+        let newest_good = sound.backups.iter().rev().find(|manifest| found_good(&manifest.id));
         let age = |begun_ms: u64| Duration::from_millis(now_ms.saturating_sub(begun_ms));
         let trials = findings.iter().filter(|finding| finding.depth == Depth::Trial);
         // Before anything happened there is nothing to be late with.
@@ -496,10 +535,24 @@ impl Keeper {
             backups: catalogue.backups.len(),
             newest_good: newest_good.map(|manifest| (manifest.id.clone(), age(manifest.begun_ms))),
             recovery_rate: trials.max_by_key(|finding| finding.at_ms).map(Finding::recovery_rate),
-            alarm: problems.first().cloned().or(alarm),
+            alarm: known.target_alarm(self.shared.options.schedule.grace).or(problems.first().cloned()).or(alarm),
             work: work.as_ref().map(|(work, control)| (work.to_string(), control.bytes())),
             last_problem: last_problem.clone(),
             held_from: self.shared.hold.from().map(|from| from.0),
         }
+    }
+}
+
+/// What was found of a backup just now, when everything up to the event `kept` can be had back.
+fn finding(manifest: &Manifest, depth: Depth, problem: Option<&BackupError>, kept: u64) -> Finding {
+    Finding {
+        backup: manifest.id.clone(),
+        depth,
+        at_ms: now_ms(),
+        took_ms: 0,
+        problem: problem.map(ToString::to_string),
+        log_applied: false,
+        events: manifest.end.sequence,
+        events_lost: manifest.end.sequence.saturating_sub(kept),
     }
 }

@@ -86,9 +86,15 @@ impl Seen<'_> {
         self.findings.iter().find(|finding| finding.backup == id)
     }
 
+    /// The backups of which a restore can be made, by what is known of them.
+    pub fn sound(&self) -> Catalogue {
+        self.catalogue.sound(|id| self.finding(id).is_some_and(|finding| finding.problem.is_some()))
+    }
+
     /// When the newest backup was begun that does at least as much, and is good if that is asked.
     fn newest_ms(&self, kind: Kind, good: bool) -> Option<u64> {
-        let backups = self.catalogue.backups.iter().filter(|manifest| manifest.kind <= kind);
+        let sound = self.sound();
+        let backups = sound.backups.iter().filter(|manifest| manifest.kind <= kind);
         let found_good = |id: &str| self.finding(id).is_some_and(|finding| finding.problem.is_none());
         backups.filter(|manifest| !good || found_good(&manifest.id)).map(|manifest| manifest.begun_ms).max()
     }
@@ -115,7 +121,8 @@ impl Schedule {
         if self.is_empty() {
             return None;
         }
-        if seen.catalogue.newest_full().is_none() {
+        // Nothing goes on from what is damaged.
+        if seen.sound().newest_full().is_none() {
             return Some(Work::BackUp(Kind::Full));
         }
         let late = self.late(seen, Duration::ZERO, false).map(Work::BackUp);
@@ -137,14 +144,18 @@ impl Schedule {
         let moment = self.trial.as_ref()?.last_ms(seen.now_ms)?;
         let tried =
             seen.findings.iter().filter(|finding| finding.depth == Depth::Trial).map(|finding| finding.at_ms).max();
-        let newest = seen.catalogue.newest()?;
+        let sound = seen.sound();
+        let newest = sound.newest()?;
         (tried.unwrap_or(0) < moment).then(|| Work::Check(newest.id.clone(), Depth::Trial))
     }
 
     /// Why an operator should look at the backups: one is overdue, or the newest check went wrong.
     #[must_use]
     pub fn alarm(&self, seen: &Seen<'_>) -> Option<String> {
-        let bad = seen.catalogue.backups.iter().rev().find_map(|manifest| {
+        let is_sound =
+            seen.sound().newest().map(|newest| &newest.id) == seen.catalogue.newest().map(|newest| &newest.id);
+        let damaged = seen.catalogue.backups.iter().rev().filter(|_| !is_sound);
+        let bad = damaged.into_iter().find_map(|manifest| {
             let problem = seen.finding(&manifest.id)?.problem.as_ref()?;
             Some(format!("backup {} is not good: {problem}", manifest.id))
         });
@@ -243,6 +254,23 @@ mod tests {
         assert!(alarm(&[], now).is_some(), "one that was never checked is not known to be good");
         let bad = [Finding { problem: Some("a bit".to_owned()), ..good("f", Depth::Parts, now) }];
         assert!(alarm(&bad, now).is_some_and(|text| text.contains("a bit")));
+    }
+
+    #[test]
+    fn what_is_damaged_is_followed_by_a_full_backup_which_ends_the_alarm() {
+        let now = START + 6 * HOUR;
+        let bad = |id: &str| Finding { problem: Some("a bit".to_owned()), ..good(id, Depth::Trial, now) };
+        let one = Catalogue::new(vec![backup("f", Kind::Full, now)]);
+        fn seen<'a>(catalogue: &'a Catalogue, findings: &'a [Finding]) -> Seen<'a> {
+            Seen { catalogue, findings, log_presses: false, now_ms: START + 6 * HOUR }
+        }
+        let findings = [bad("f")];
+        assert_eq!(due(&one, &findings, now), Some(Work::BackUp(Kind::Full)));
+        assert!(schedule().alarm(&seen(&one, &findings)).is_some());
+        let two = Catalogue::new(vec![backup("f", Kind::Full, now), backup("g", Kind::Full, now)]);
+        let findings = [bad("f"), good("g", Depth::Trial, now)];
+        assert_eq!(due(&two, &findings, now), None);
+        assert_eq!(schedule().alarm(&seen(&two, &findings)), None);
     }
 
     #[test]

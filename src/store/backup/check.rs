@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::BackupError;
 use super::control::Control;
-use super::manifest::{Holds, Manifest, Part};
+use super::manifest::{Holds, Manifest, Mark, Part};
 use super::part::{Entries, Records, blame, fetch};
 use super::plan::{Catalogue, Goal, Plan};
 use super::restore::{RestoreOptions, rehearse, restore};
 use super::vault::{CHECKS, Vault};
-use super::{BackupError, mark_text};
 use crate::core::codec::Decode as _;
 use crate::core::command::Proposal;
 use crate::core::types::{LogIndex, Sequence};
@@ -285,24 +285,28 @@ fn state_bytes(plan: &Plan<'_>) -> u64 {
     }
 }
 
-/// The newest point that can be had without the backups of which something is found to be wrong, in words,
-/// and its last event. Reads their parts.
+/// What is left of backups of which some are damaged.
+#[derive(Debug)]
+pub struct Survey {
+    /// The backups with damaged or missing parts.
+    pub damaged: Vec<(String, BackupError)>,
+    /// The newest point that can be had without them.
+    pub newest: Option<Mark>,
+}
+
+/// Reads all parts of all backups.
 ///
 /// # Errors
 /// [`BackupError::Target`] and the like; what is damaged is no error here.
-pub fn newest_good(
-    vault: &dyn Vault,
-    catalogue: &Catalogue,
-    control: &Control,
-) -> Result<(String, Sequence), BackupError> {
-    let mut good = catalogue.clone();
+pub fn survey(vault: &dyn Vault, catalogue: &Catalogue, control: &Control) -> Result<Survey, BackupError> {
+    let mut damaged = Vec::new();
     for manifest in &catalogue.backups {
         match check_parts(vault, manifest, control) {
             Ok(()) => {}
-            Err(error) if error.is_damage() => good = good.without(&manifest.id),
+            Err(error) if error.is_damage() => damaged.push((manifest.id.clone(), error)),
             Err(error) => return Err(error),
         }
     }
-    let newest = good.newest_restorable();
-    Ok((mark_text(newest.as_ref()), newest.map_or(Sequence(0), |mark| mark.sequence())))
+    let newest = catalogue.sound(|id| damaged.iter().any(|(damaged, _)| damaged == id)).newest_restorable();
+    Ok(Survey { damaged, newest })
 }

@@ -133,6 +133,21 @@ impl Catalogue {
         Self { backups: self.backups.iter().filter(|manifest| manifest.id != id).cloned().collect() }
     }
 
+    /// The same without those that are `damaged`, and without those that lead nowhere without them.
+    #[must_use]
+    pub fn sound(&self, damaged: impl Fn(&str) -> bool) -> Self {
+        let whole = |manifest: &&Manifest| !damaged(&manifest.id);
+        let rest = Self { backups: self.backups.iter().filter(whole).cloned().collect() };
+        if rest.backups.len() == self.backups.len() {
+            return rest;
+        }
+        let leads = |manifest: &&Manifest| {
+            let goal = Goal::Backup(manifest.id.clone());
+            rest.try_plan(&goal).is_ok() || self.try_plan(&goal).is_err()
+        };
+        Self { backups: rest.backups.iter().filter(leads).cloned().collect() }
+    }
+
     /// Backups that others go on from and that are not there: none is ever removed before those.
     pub fn missing(&self) -> impl Iterator<Item = (&str, &Manifest)> {
         self.backups.iter().filter_map(|manifest| {

@@ -129,7 +129,9 @@ impl Sealed {
             return Err(damaged("it is not sealed, although there is a key"));
         }
         if id != self.key.id {
-            let reason = format!("{name} is sealed with key {}, this is key {}", hex(id), self.key.id());
+            let (old, new) = (hex(id), self.key.id());
+            let reason =
+                format!("{name} is sealed with key {old}, this is key {new}; a new key goes with a new, empty target");
             return Err(BackupError::Key { reason });
         }
         let nonce = XNonce::try_from(nonce).map_err(|_| damaged("it is cut short"))?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::store::backup::check::{Scratch, newest_good, trial};
+use crate::store::backup::check::{Scratch, survey, trial};
 use crate::store::backup::seal::{SealKey, Sealed};
 
 /// What can happen to an object.
@@ -131,6 +131,7 @@ fn refuse_on_trial(vault: &dyn Vault, manifest: &Manifest, name: &str) {
         let error = tried.expect_err(name).to_string();
         assert!(error.contains(name) && !folder.exists(), "{name}: {error}");
     }
-    let (_, newest) = newest_good(vault, &catalogue, &Control::default()).expect("read");
-    assert!(newest < manifest.end.sequence(), "{name}");
+    let found = survey(vault, &catalogue, &Control::default()).expect("read");
+    assert!(found.newest.map(|mark| mark.sequence) < Some(manifest.end.sequence), "{name}");
+    assert!(found.damaged.iter().any(|(_, error)| error.to_string().contains(name)), "{name}: {:?}", found.damaged);
 }
