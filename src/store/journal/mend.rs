@@ -161,11 +161,18 @@ mod tests {
         let path = segment_path(Path::new(DIR), 0);
         let good = sim.content(&path).expect("written");
         assert!(damaged_blocks(&disk, Path::new(DIR)).expect("readable").is_some_and(|blocks| blocks.is_empty()));
-        let mut bad = good.clone();
-        for at in [400, good.len() / 2] {
+        let spoiled = |at: usize| {
+            let mut bad = good.clone();
+            bad[400] ^= 8;
             bad[at] ^= 8;
-        }
-        sim.put(&path, &bad);
+            bad
+        };
+        let spares_headers = |bad: &Vec<u8>| {
+            sim.put(&path, bad);
+            damaged_blocks(&disk, Path::new(DIR)).expect("readable").is_some()
+        };
+        let mut places = (good.len() / 2..good.len()).step_by(BLOCK_HEADER_BYTES).map(spoiled);
+        let bad = places.find(spares_headers).expect("not all of it is headers");
         let blocks = damaged_blocks(&disk, Path::new(DIR)).expect("readable").expect("headers are whole");
         assert_eq!(blocks.len(), 2, "{blocks:?}");
         assert!(blocks[0].to_string().contains("at byte 32"), "{}", blocks[0]);
