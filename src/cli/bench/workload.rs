@@ -14,7 +14,7 @@ use crate::client::{Client, api, id_to_bytes};
 /// The money of every load.
 pub const MONEY_ASSET: u32 = 900_001;
 /// What the first market trades; the others trade what follows.
-const SHARE_ASSET: u32 = 920_001;
+const SHARE_ASSET: u32 = 930_001;
 const MARKET: u32 = 900_001;
 /// What the production workload has.
 const WORKS: Works = Works {
