@@ -43,6 +43,8 @@ enum Job {
     Entries(Vec<EntryResponder<TypeConfig>>, oneshot::Sender<io::Result<()>>),
     /// Say how far the state has come.
     Applied(oneshot::Sender<engine::Applied>),
+    /// The same with the state's digest, which is known of few positions unless somebody asks.
+    Digest(oneshot::Sender<(engine::Applied, StateDigest)>),
     /// Take the state as it is now, to be written elsewhere; `None` when nothing was applied yet.
     BeginSnapshot(oneshot::Sender<Option<SnapshotJob>>),
     /// Replace the state.
@@ -247,6 +249,10 @@ impl ApplyThread {
                 drop(answer.send(self.engine.applied()));
                 Ok(())
             }
+            Job::Digest(answer) => {
+                drop(answer.send((self.engine.applied(), self.engine.digest())));
+                Ok(())
+            }
             Job::BeginSnapshot(answer) => {
                 let applied = self.engine.position().is_some();
                 self.shared.bytes_since_snapshot.store(0, Ordering::Relaxed);
@@ -354,6 +360,11 @@ impl ApplyHandle {
 
     pub(super) async fn applied(&self) -> io::Result<engine::Applied> {
         self.ask(Job::Applied).await
+    }
+
+    /// What is applied, and the state's digest there.
+    pub(super) async fn digest(&self) -> io::Result<(engine::Applied, StateDigest)> {
+        self.ask(Job::Digest).await
     }
 
     pub(super) async fn begin_snapshot(&self) -> io::Result<Option<SnapshotJob>> {

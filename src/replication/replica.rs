@@ -33,6 +33,7 @@ use super::state_machine::StateMachine;
 use super::status::{self, Leadership, Published, Status};
 use super::types::{Applied, Node, NodeId, ProposalBytes, Raft, TypeConfig};
 use crate::core::Ledger;
+use crate::core::StateDigest;
 use crate::core::planted::{self, Mistake};
 use crate::core::types::{Sequence, Term};
 use crate::machine::Instant;
@@ -367,12 +368,12 @@ impl Replica {
         self.shared.apply.published()
     }
 
-    /// What is applied by now, with the state's digest, which is known of few positions unless somebody asks.
+    /// What is applied by now, and the state's digest there.
     ///
     /// # Errors
     /// When this node is stopping.
-    pub async fn applied(&self) -> Result<engine::Applied, ReadError> {
-        self.shared.apply.applied().await.map_err(|_| ReadError::ShuttingDown)
+    pub async fn digest(&self) -> Result<(engine::Applied, StateDigest), ReadError> {
+        self.shared.apply.digest().await.map_err(|_| ReadError::ShuttingDown)
     }
 
     /// Reads of the live state.

@@ -31,7 +31,7 @@ impl Cluster {
 
     async fn status(&self) -> Result<pb::GetStatusResponse, Refusal> {
         let time = self.reads.look(Consistency::Stale, |ledger| ledger.time()).await?.value;
-        let applied = self.replica.applied().await?;
+        let (applied, digest) = self.replica.digest().await?;
         let status = self.replica.status();
         let index = |index: Option<LogIndex>| index.map_or(0, |index| index.0);
         let (leader_id, leader_endpoint) =
@@ -47,7 +47,7 @@ impl Cluster {
             committed_index: index(status.committed),
             applied_index: index(applied.position.map(|position| position.index)),
             sequence: applied.sequence.0,
-            state_digest: applied.digest.to_string(),
+            state_digest: digest.to_string(),
             snapshot_index: index(status.snapshot),
             purged_index: index(status.purged),
             members: members(&status),

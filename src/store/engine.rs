@@ -50,8 +50,6 @@ pub struct Applied {
     pub membership: Option<(Position, Bytes)>,
     /// The last event.
     pub sequence: Sequence,
-    /// The state's digest.
-    pub digest: StateDigest,
 }
 
 /// What is told after every entry, when all that it did can be read.
@@ -255,12 +253,7 @@ impl Engine {
     /// How far the state has come.
     #[must_use]
     pub fn applied(&self) -> Applied {
-        Applied {
-            position: self.position,
-            membership: self.membership.clone(),
-            sequence: self.ledger.sequence(),
-            digest: self.digest(),
-        }
+        Applied { position: self.position, membership: self.membership.clone(), sequence: self.ledger.sequence() }
     }
 
     /// Applies the next committed entry. Waits while the persister is too far behind.
@@ -470,7 +463,7 @@ impl Engine {
         &self.ledger
     }
 
-    /// The digest of the live state.
+    /// The digest of the live state. Takes as long as what changed since the pages were written.
     #[must_use]
     pub fn digest(&self) -> StateDigest {
         self.sums().0

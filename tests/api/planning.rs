@@ -6,7 +6,7 @@ use pb::requirement_peg::Cause;
 use tonic::Code;
 
 use super::node::{ISSUER, TestNode, USD, command, transfer};
-use super::production::{CART, Client, GLUE, PLANT, SHELF, SUPPLIER, WHEEL, act, client, create, shop};
+use super::production::{CART, Client, GLUE, PLANT, SHELF, SUPPLIER, WHEEL, act, client, create, market, shop};
 
 fn line(line_id: u32, product_id: u32, quantity: u64, due_day: i32) -> pb::DemandLine {
     pb::DemandLine { line_id, product_id, quantity, due_day }
@@ -71,6 +71,18 @@ fn order_to_firm(order: &pb::PlannedOrder) -> pb::OrderToFirm {
     }
 }
 
+/// Firms all that was calculated for a plan.
+async fn firm(node: &TestNode, plan_id: u64, found: &pb::GetRequirementsResponse) {
+    let firm = pb::FirmPlan {
+        plan_id,
+        computed_at: found.computed_at,
+        location_id: SHELF,
+        orders: found.orders.iter().map(order_to_firm).collect(),
+        ..Default::default()
+    };
+    act(node, Body::FirmPlan(firm)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_plan_requires_is_pegged_to_its_lines_and_firmed() {
     let cluster = shop().await;
@@ -103,14 +115,7 @@ async fn what_a_plan_requires_is_pegged_to_its_lines_and_firmed() {
     let first = narrow.items[0].buckets.iter().find(|bucket| bucket.gross > 0).expect("it is");
     assert_eq!((&first.pegs[..], first.unpegged), (&[of_line(plan_id, 1, 36)][..], 20));
 
-    let firm = pb::FirmPlan {
-        plan_id,
-        computed_at: found.computed_at,
-        location_id: SHELF,
-        orders: found.orders.iter().map(order_to_firm).collect(),
-        ..Default::default()
-    };
-    act(node, Body::FirmPlan(firm)).await;
+    firm(node, plan_id, &found).await;
     let after = requirements(&mut client, pb::GetRequirementsRequest { plant_id: PLANT, ..asked(0) }).await;
     check(&after);
     assert_eq!(after.orders, [], "all of it is under way");
@@ -144,14 +149,7 @@ async fn the_state_of_a_plant_has_its_plans_and_what_is_to_be_bought() {
     let mut client = client(node);
     let spring = plan(node, "SPRING", vec![line(1, CART, 9, 15), line(4, CART, 9, 16)]).await;
     let found = requirements(&mut client, asked(spring)).await;
-    let firm = pb::FirmPlan {
-        plan_id: spring,
-        computed_at: found.computed_at,
-        location_id: SHELF,
-        orders: found.orders.iter().map(order_to_firm).collect(),
-        ..Default::default()
-    };
-    act(node, Body::FirmPlan(firm)).await;
+    firm(node, spring, &found).await;
     // A draft with more lines than one answer shows.
     let many: Vec<_> = (1..=999).map(|line_id| line(line_id, CART, 1, 15)).collect();
     let draft = plan(node, "SUMMER", many).await;
@@ -193,28 +191,9 @@ async fn trades_of_an_order_that_is_linked_are_receipts_of_its_purchase() {
     let mut client = client(node);
     let plan_id = plan(node, "SPRING", vec![line(1, WHEEL, 50, 15)]).await;
     let found = requirements(&mut client, asked(plan_id)).await;
-    let firm = pb::FirmPlan {
-        plan_id,
-        computed_at: found.computed_at,
-        location_id: SHELF,
-        orders: found.orders.iter().map(order_to_firm).collect(),
-        ..Default::default()
-    };
-    act(node, Body::FirmPlan(firm)).await;
+    firm(node, plan_id, &found).await;
     let market_id = 9;
-    let market = pb::CreateMarket {
-        market_id,
-        symbol: "WHEEL/USD".to_owned(),
-        base_asset_id: WHEEL,
-        quote_asset_id: USD,
-        tick: 1,
-        lot: 1,
-        fee_account_id: ISSUER,
-        quantity_max: 100,
-        notional_max: 1_000_000,
-        ..Default::default()
-    };
-    act(node, Body::CreateMarket(market)).await;
+    act(node, market(market_id, "WHEEL/USD", WHEEL)).await;
     act(node, Body::Transfer(transfer(ISSUER, SHELF, USD, 1_000))).await;
     let order = |account_id, side: pb::Side, quantity| {
         Body::NewOrder(pb::NewOrder {

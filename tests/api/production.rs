@@ -105,6 +105,22 @@ pub async fn create(node: &TestNode, product_id: u32, quantity: u64, location_id
     result.work_order.expect("it is about one").work_order_id
 }
 
+/// A market where goods are bought and sold for dollars.
+pub fn market(market_id: u32, symbol: &str, base_asset_id: u32) -> Body {
+    Body::CreateMarket(pb::CreateMarket {
+        market_id,
+        symbol: symbol.to_owned(),
+        base_asset_id,
+        quote_asset_id: USD,
+        tick: 1,
+        lot: 1,
+        fee_account_id: ISSUER,
+        quantity_max: 100,
+        notional_max: 1_000_000,
+        ..Default::default()
+    })
+}
+
 pub async fn act(node: &TestNode, body: Body) {
     node.accept(command(body)).await;
 }
@@ -374,19 +390,7 @@ async fn a_lot_is_traced_through_work_orders_and_trades() {
         Body::MoveStock(pb::MoveStock { from_location_id, to_location_id, asset_id, quantity, lot: String::new() }),
     )
     .await;
-    let market = pb::CreateMarket {
-        market_id: LOTS_MARKET,
-        symbol: "CART/USD".to_owned(),
-        base_asset_id: CART,
-        quote_asset_id: USD,
-        tick: 1,
-        lot: 1,
-        fee_account_id: ISSUER,
-        quantity_max: 100,
-        notional_max: 1_000_000,
-        ..Default::default()
-    };
-    act(node, Body::CreateMarket(market)).await;
+    act(node, market(LOTS_MARKET, "CART/USD", CART)).await;
     for (account_id, side) in [(YARD, pb::Side::Sell), (ANN, pb::Side::Buy)] {
         let order = pb::NewOrder {
             account_id,

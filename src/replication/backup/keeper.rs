@@ -361,9 +361,9 @@ impl Keeper {
     async fn point(&self) -> Result<Point, ReadError> {
         self.shared.replica.barrier().await?;
         let feature_level = self.shared.replica.state().read(crate::core::Ledger::feature_level).await?;
-        let applied = self.shared.replica.applied().await?;
+        let (applied, digest) = self.shared.replica.digest().await?;
         let position = applied.position.unwrap_or_default();
-        Ok(Point { position, sequence: applied.sequence, digest: applied.digest, feature_level })
+        Ok(Point { position, sequence: applied.sequence, digest, feature_level })
     }
 
     /// Does one piece of work; nothing when the node is stopping.

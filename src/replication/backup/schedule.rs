@@ -91,9 +91,8 @@ impl Seen<'_> {
         self.catalogue.sound(|id| self.finding(id).is_some_and(|finding| finding.problem.is_some()))
     }
 
-    /// When the newest backup was begun that does at least as much, and is good if that is asked.
-    fn newest_ms(&self, kind: Kind, good: bool) -> Option<u64> {
-        let sound = self.sound();
+    /// When the newest `sound` backup was begun that does at least as much, and is good if that is asked.
+    fn newest_ms(&self, sound: &Catalogue, kind: Kind, good: bool) -> Option<u64> {
         let backups = sound.backups.iter().filter(|manifest| manifest.kind <= kind);
         let found_good = |id: &str| self.finding(id).is_some_and(|finding| finding.problem.is_none());
         backups.filter(|manifest| !good || found_good(&manifest.id)).map(|manifest| manifest.begun_ms).max()
@@ -122,29 +121,29 @@ impl Schedule {
             return None;
         }
         // Nothing goes on from what is damaged.
-        if seen.sound().newest_full().is_none() {
+        let sound = seen.sound();
+        if sound.newest_full().is_none() {
             return Some(Work::BackUp(Kind::Full));
         }
-        let late = self.late(seen, Duration::ZERO, false).map(Work::BackUp);
+        let late = self.late(seen, &sound, Duration::ZERO, false).map(Work::BackUp);
         let pressed = || seen.log_presses.then_some(Work::BackUp(Kind::Incremental));
-        late.or_else(pressed).or_else(|| self.due_trial(seen))
+        late.or_else(pressed).or_else(|| self.due_trial(seen, &sound))
     }
 
     /// The first kind of which none was begun since its words named a moment more than `grace` ago.
-    fn late(&self, seen: &Seen<'_>, grace: Duration, good: bool) -> Option<Kind> {
+    fn late(&self, seen: &Seen<'_>, sound: &Catalogue, grace: Duration, good: bool) -> Option<Kind> {
         let by = seen.now_ms.saturating_sub(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
         let late = |(kind, words): &(Kind, Option<&Words>)| {
             let moment = words.and_then(|words| words.last_ms(by));
-            moment.is_some_and(|moment| seen.newest_ms(*kind, good).is_none_or(|begun| begun < moment))
+            moment.is_some_and(|moment| seen.newest_ms(sound, *kind, good).is_none_or(|begun| begun < moment))
         };
         self.backups().into_iter().find(late).map(|(kind, _)| kind)
     }
 
-    fn due_trial(&self, seen: &Seen<'_>) -> Option<Work> {
+    fn due_trial(&self, seen: &Seen<'_>, sound: &Catalogue) -> Option<Work> {
         let moment = self.trial.as_ref()?.last_ms(seen.now_ms)?;
         let tried =
             seen.findings.iter().filter(|finding| finding.depth == Depth::Trial).map(|finding| finding.at_ms).max();
-        let sound = seen.sound();
         let newest = sound.newest()?;
         (tried.unwrap_or(0) < moment).then(|| Work::Check(newest.id.clone(), Depth::Trial))
     }
@@ -152,15 +151,15 @@ impl Schedule {
     /// Why an operator should look at the backups: one is overdue, or the newest check went wrong.
     #[must_use]
     pub fn alarm(&self, seen: &Seen<'_>) -> Option<String> {
-        let is_sound =
-            seen.sound().newest().map(|newest| &newest.id) == seen.catalogue.newest().map(|newest| &newest.id);
-        let damaged = seen.catalogue.backups.iter().rev().filter(|_| !is_sound);
-        let bad = damaged.into_iter().find_map(|manifest| {
+        let sound = seen.sound();
+        // A newer one that stands by itself makes good for those that are damaged.
+        let is_sound = sound.newest() == seen.catalogue.newest();
+        let bad = seen.catalogue.backups.iter().rev().filter(|_| !is_sound).find_map(|manifest| {
             let problem = seen.finding(&manifest.id)?.problem.as_ref()?;
             Some(format!("backup {} is not good: {problem}", manifest.id))
         });
         let late = || {
-            let kind = self.late(seen, self.grace, true)?;
+            let kind = self.late(seen, &sound, self.grace, true)?;
             Some(format!("no good {kind} backup was begun since one was due, more than {:?} ago", self.grace))
         };
         bad.or_else(late)
