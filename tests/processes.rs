@@ -8,6 +8,7 @@ mod traffic;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use counterfoil::client::api;
 use traffic::{SMALL, Writers, cluster_of, execute, expect_balance, expect_kept, records_through, transfer};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,6 +45,26 @@ async fn a_killed_leader_is_replaced_and_nothing_is_lost_or_doubled() {
     cluster.one_digest().await;
     expect_kept(&channels[2], &answers).await;
     expect_balance(&cluster, &channels[0], answers.len()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_survivor_without_a_majority_names_no_leader() {
+    let (mut cluster, _channels) = cluster_of(3, "").await;
+    let leader = cluster.leader().await;
+    let (other, survivor) = ((leader + 1) % 3, (leader + 2) % 3);
+    expect_named(&cluster, survivor, true).await;
+    cluster.kill(&[leader, other]);
+    expect_named(&cluster, survivor, false).await;
+    cluster.start_node(leader);
+    cluster.start_node(other);
+    cluster.leader().await;
+}
+
+/// Waits until this node names a leader, or none.
+async fn expect_named(cluster: &cluster::Cluster, place: usize, named: bool) {
+    let differs = |status: api::GetStatusResponse| (status.leader_id != 0) != named;
+    let settled = async { while cluster.status(place).await.is_none_or(differs) {} };
+    tokio::time::timeout(cluster::PATIENCE, settled).await.expect("who leads is told in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]

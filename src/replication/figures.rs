@@ -51,7 +51,7 @@ pub struct Life {
 pub struct Measured {
     /// Times without a leader: silences that outlast a leader's lease, and changes of the leader.
     pub leaderless: Spans,
-    /// Since when there is no leader now, if there is none.
+    /// For how long there is no leader now, if there is none: none was heard for longer than its lease.
     pub leaderless_now: Option<Duration>,
     /// Peers that were away and came back, from their return until they were in sync. Measured by the
     /// leader.
@@ -102,10 +102,13 @@ impl Way {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     peers: BTreeMap<NodeId, Detector>,
-    leader: Option<(NodeId, Instant)>,
+    /// Who led last.
+    leader: Option<NodeId>,
+    /// When it was last known to lead; the start, before there was one.
+    led: Instant,
     leaderless: Spans,
     ways: BTreeMap<NodeId, Way>,
     resyncs: Spans,
@@ -125,7 +128,17 @@ pub(super) struct Figures {
 
 impl Figures {
     pub fn new(lease: Duration, patience: Duration) -> Self {
-        Self { lease, patience, inner: Mutex::default() }
+        let inner = Inner {
+            peers: BTreeMap::new(),
+            leader: None,
+            led: Instant::now(),
+            leaderless: Spans::default(),
+            ways: BTreeMap::new(),
+            resyncs: Spans::default(),
+            copies_in_sync: None,
+            copies_wanted: 0,
+        };
+        Self { lease, patience, inner: Mutex::new(inner) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -146,11 +159,10 @@ impl Figures {
 
     fn led_by_at(&self, leader: NodeId, now: Instant) {
         let mut inner = self.lock();
-        if let Some((before, last)) = inner.leader.replace((leader, now)) {
-            let silence = now.saturating_duration_since(last);
-            if before != leader || silence > self.lease {
-                inner.leaderless.add(silence);
-            }
+        let silence = now.saturating_duration_since(std::mem::replace(&mut inner.led, now));
+        let before = inner.leader.replace(leader);
+        if before.is_some_and(|before| before != leader || silence > self.lease) {
+            inner.leaderless.add(silence);
         }
     }
 
@@ -182,12 +194,15 @@ impl Figures {
 
     /// Everything, now.
     pub fn measured(&self) -> Measured {
-        let now = Instant::now();
+        self.measured_at(Instant::now())
+    }
+
+    fn measured_at(&self, now: Instant) -> Measured {
         let inner = self.lock();
-        let silence = inner.leader.map(|(_, last)| now.saturating_duration_since(last));
+        let silence = now.saturating_duration_since(inner.led);
         Measured {
             leaderless: inner.leaderless,
-            leaderless_now: silence.filter(|silence| *silence > self.lease),
+            leaderless_now: (silence > self.lease).then_some(silence),
             resyncs: inner.resyncs,
             copies_in_sync: inner.copies_in_sync,
             copies_wanted: inner.copies_wanted,
@@ -222,8 +237,19 @@ mod tests {
         for (leader, millis) in [(1, 0), (1, 50), (1, 100), (2, 180), (2, 230), (2, 1_230)] {
             figures.led_by_at(leader, at(millis));
         }
+        let gone = |millis| figures.measured_at(at(millis)).leaderless_now.map(|gone| gone.as_millis());
+        assert_eq!((gone(1_530), gone(1_531)), (None, Some(301)), "a leader is one for as long as its lease");
         let leaderless = figures.measured().leaderless;
         assert_eq!((leaderless.count, leaderless.last.as_millis(), leaderless.total.as_millis()), (2, 1_000, 1_080));
+    }
+
+    #[test]
+    fn before_the_first_leader_there_is_none() {
+        let figures = figures();
+        let gone = |millis| figures.measured_at(Instant::now() + Duration::from_millis(millis)).leaderless_now;
+        assert!(gone(0).is_none(), "one may just not have been heard yet");
+        assert!(gone(301).is_some());
+        assert_eq!(figures.measured().leaderless, Spans::default());
     }
 
     #[test]

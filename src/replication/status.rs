@@ -73,7 +73,7 @@ pub struct Status {
     pub role: Role,
     /// Its term.
     pub term: Term,
-    /// Who leads.
+    /// Who leads. `None` as soon as the last one was not heard for longer than its lease.
     pub leader: Option<(NodeId, Node)>,
     /// The last entry in its log.
     pub last: Option<LogIndex>,
@@ -154,7 +154,7 @@ pub(super) fn status(
         node: metrics.id,
         role,
         term: Term(metrics.current_term),
-        leader: leader(raft),
+        leader: leader(raft).filter(|_| measured.leaderless_now.is_none()),
         last: metrics.last_log_index.map(LogIndex),
         committed: index(metrics.local_committed),
         applied: index(metrics.last_applied),
