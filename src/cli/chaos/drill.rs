@@ -9,7 +9,7 @@ use super::live::Live;
 use super::nodes::Nodes;
 use super::recorder::Recorder;
 use super::scenario::{Fault, Victim};
-use super::target::{Act, Target};
+use super::target::{Act, Network, Target};
 use crate::cli::CliError;
 use crate::cli::random::Random;
 
@@ -156,20 +156,23 @@ impl Drill<'_> {
         Ok(())
     }
 
-    /// Does the harm, and waits as long as it shall last. Returns whether nodes that it makes silent were.
+    /// Does the harm, and waits as long as it shall last. Returns whether it was seen of the nodes that it silences
+    /// or cuts off.
     async fn hurt(&mut self, fault: Fault, places: &[usize]) -> Result<bool, CliError> {
         match fault {
             Fault::Flap => {
-                let started = Instant::now();
+                let (started, mut felt) = (Instant::now(), false);
                 while started.elapsed() < self.pace.hold * 2 {
                     for act in [fault.act(), Act::Heal] {
                         for place in places {
                             self.target.act(*place, act).await?;
                         }
-                        sleep(FLAP).await;
+                        let turn = Instant::now();
+                        felt = felt || (act != Act::Heal && self.nodes.were_cut_off(places, FLAP).await);
+                        sleep(FLAP.saturating_sub(turn.elapsed())).await;
                     }
                 }
-                return Ok(true);
+                return Ok(felt);
             }
             Fault::Break => {
                 let started = Instant::now();
@@ -187,12 +190,15 @@ impl Drill<'_> {
             self.target.act(*place, fault.act()).await?;
         }
         let harmed = Instant::now();
-        let (lasts, silences) = match fault.act() {
-            Act::Kill | Act::Terminate => (self.pace.hold.min(DOWN_MAX), true),
-            Act::Pause => (self.pace.hold, true),
-            _ => (self.pace.hold, false),
+        let (lasts, felt) = match fault.act() {
+            Act::Kill | Act::Terminate => {
+                let lasts = self.pace.hold.min(DOWN_MAX);
+                (lasts, self.nodes.fell_silent(places, lasts).await)
+            }
+            Act::Pause => (self.pace.hold, self.nodes.fell_silent(places, self.pace.hold).await),
+            Act::Network(Network::Isolated) => (self.pace.hold, self.nodes.were_cut_off(places, self.pace.hold).await),
+            _ => (self.pace.hold, true),
         };
-        let felt = !silences || self.nodes.fell_silent(places, lasts).await;
         if fault != Fault::KillAll {
             sleep(lasts.saturating_sub(harmed.elapsed())).await;
         }

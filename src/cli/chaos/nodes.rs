@@ -21,10 +21,12 @@ const WATCH_PERIOD: Duration = Duration::from_millis(100);
 /// How long the cluster may take to become whole.
 pub const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client of each node, and the leaders that were seen. Cheap to clone.
 /// Between two looks whether a node that was hurt still answers: one that is started again at once is silent shortly.
 const SILENCE_POLL: Duration = Duration::from_millis(5);
+/// A leader that has heard nothing of a node for so long has lost it, in milliseconds.
+const LOST_AFTER_MS: u64 = 300;
 
+/// A client of each node, and the leaders that were seen. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Nodes {
     clients: Arc<Vec<Client>>,
@@ -55,13 +57,22 @@ impl Nodes {
 
     /// Whether each of these nodes was seen not to answer within this time.
     pub async fn fell_silent(&self, places: &[usize], within: Duration) -> bool {
+        self.saw(places, within, |statuses, place| statuses[place].is_none()).await
+    }
+
+    /// Whether each of these nodes was seen cut off from the others within this time, or not to answer.
+    pub async fn were_cut_off(&self, places: &[usize], within: Duration) -> bool {
+        self.saw(places, within, is_cut_off).await
+    }
+
+    async fn saw(&self, places: &[usize], within: Duration, hit: fn(&[Option<Status>], usize) -> bool) -> bool {
         let deadline = Instant::now() + within;
-        let mut answering = places.to_vec();
+        let mut well = places.to_vec();
         loop {
             let statuses = self.statuses().await;
-            answering.retain(|place| statuses.get(*place).is_some_and(Option::is_some));
-            if answering.is_empty() || Instant::now() > deadline {
-                return answering.is_empty();
+            well.retain(|place| !hit(&statuses, *place));
+            if well.is_empty() || Instant::now() > deadline {
+                return well.is_empty();
             }
             tokio::time::sleep(SILENCE_POLL).await;
         }
@@ -149,6 +160,17 @@ fn leader_of(statuses: Vec<Option<Status>>) -> Option<(usize, Status)> {
     answered.filter(|(_, status)| status.leader_id == status.node_id).max_by_key(|(_, status)| status.term)
 }
 
+/// Whether a node does not answer, the leader among the others lost it, or it sees another leader than they do, or none.
+fn is_cut_off(statuses: &[Option<Status>], place: usize) -> bool {
+    let Some(of_it) = &statuses[place] else { return true };
+    let mut others = statuses.iter().flatten().filter(|other| other.node_id != of_it.node_id);
+    others.any(|other| {
+        let silence = other.members.iter().find(|member| member.node_id == of_it.node_id).and_then(|it| it.silence_ms);
+        let is_lost = other.leader_id == other.node_id && silence.is_some_and(|silence| silence > LOST_AFTER_MS);
+        is_lost || other.leader_id != of_it.leader_id
+    })
+}
+
 async fn wait_until(deadline: Instant, what: &str) -> Result<(), CliError> {
     if Instant::now() >= deadline {
         return Err(CliError::Check(format!("{what}, for {RECOVERY_TIMEOUT:?}")));
@@ -167,5 +189,28 @@ mod tests {
         let found = leader_of(vec![status(1, 1, 4), None, status(3, 3, 5), status(4, 3, 5)]);
         assert_eq!(found.map(|(place, status)| (place, status.node_id)), Some((2, 3)));
         assert!(leader_of(vec![status(1, 0, 4), None, status(3, 1, 4)]).is_none());
+    }
+
+    #[test]
+    fn a_node_that_the_leader_lost_is_cut_off() {
+        let status = |node_id, leader_id, silences: [u64; 3]| {
+            let member = |(place, silence_ms): (usize, u64)| api::Member {
+                node_id: place as u64 + 1,
+                silence_ms: Some(silence_ms),
+                ..api::Member::default()
+            };
+            let members = silences.into_iter().enumerate().map(member).collect();
+            Some(Status { node_id, leader_id, members, ..Status::default() })
+        };
+        let cut = |statuses: &[Option<Status>]| [0, 1, 2].map(|place| is_cut_off(statuses, place));
+        let (fresh, follower) = ([0, 20, 40], [20, 5_000, 5_000]);
+        let well = [status(1, 1, fresh), status(2, 1, follower), status(3, 1, follower)];
+        assert_eq!(cut(&well), [false; 3], "followers hear nothing of each other");
+        assert_eq!(
+            cut(&[status(1, 1, [0, 20, 900]), status(2, 1, follower), status(3, 1, follower)]),
+            [false, false, true]
+        );
+        assert!(cut(&[status(1, 0, fresh), status(2, 2, follower), status(3, 2, follower)])[0], "another leads");
+        assert_eq!(cut(&[None, status(2, 0, follower), status(3, 0, follower)]), [true, false, false]);
     }
 }
