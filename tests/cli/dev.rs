@@ -96,9 +96,10 @@ fn recorded_flow_is_reproduced_while_the_leader_dies(dev: &mut Dev, folder: &Pat
 }
 
 fn load_is_measured(dev: &Dev) {
-    for workload in ["transfers", "orders", "production"] {
-        let bench = ["bench", "--workload", workload, "--clients", "2", "--seconds", "1", "--warm-up", "0"];
-        let (code, out, error) = dev.run(&[&bench[..], &["--output", "json"]].concat());
+    let postings = ["postings", "--read-from", "followers"];
+    for workload in [&["transfers"][..], &["orders"], &["production"], &postings] {
+        let bench = ["bench", "--clients", "2", "--seconds", "1", "--warm-up", "0", "--output", "json", "--workload"];
+        let (code, out, error) = dev.run(&[&bench[..], workload].concat());
         assert_eq!(code, 0, "{out}{error}");
         let report: Value = serde_json::from_str(&out).expect("JSON");
         assert!(report["commands"].as_u64() > Some(100), "{report:#}");

@@ -23,7 +23,7 @@ use super::args::{Connection, Output};
 use super::process::Ending;
 use super::table::list;
 use super::{CliError, block_on};
-use crate::client::{Client, ClientOptions};
+use crate::client::{Client, ClientOptions, api};
 use accounts::Accounts;
 use drive::{Measured, Plan};
 use planner::{Planned, Planner};
@@ -46,12 +46,30 @@ pub enum Workload {
     Production,
     /// Linearizable reads of balances, one call each
     Reads,
+    /// Linearizable reads of an account's last 100 postings, one call each
+    Postings,
 }
 
 impl Workload {
     const fn trades(self) -> bool {
         matches!(self, Self::Orders | Self::Mixed)
     }
+
+    const fn reads(self) -> bool {
+        matches!(self, Self::Reads | Self::Postings)
+    }
+}
+
+/// Which nodes are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadFrom {
+    /// The one that leads when it begins
+    Leader,
+    /// The others, in turn
+    Followers,
+    /// Each in turn
+    All,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -73,6 +91,9 @@ pub struct Args {
     /// One call for each command instead of a session, so that --batch does not count
     #[arg(long, conflicts_with_all = ["batch", "rate"])]
     unary: bool,
+    /// Which nodes are read from, by reads alone
+    #[arg(long, value_enum, value_name = "NODES", default_value = "leader")]
+    read_from: ReadFrom,
     /// Commands that are due in a second, of all clients together: an open loop
     #[arg(long, value_name = "COMMANDS", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     rate: Option<u64>,
@@ -127,6 +148,9 @@ struct Report {
     in_flight: u32,
     batch: u32,
     accounts: u64,
+    /// Which nodes were read from; absent where commands are sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_from: Option<ReadFrom>,
     /// Commands a second that were due; absent in a closed loop.
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<u64>,
@@ -176,12 +200,15 @@ async fn bench(
         Some(lines) => Some(Planner::prepare(fresh()?, lines).await?),
         None => None,
     };
-    let clients = (0..args.clients).map(|_| fresh()).collect::<Result<Vec<_>, _>>()?;
+    let clients = match args.workload.reads() {
+        true => readers(client, args).await?,
+        false => (0..args.clients).map(|_| fresh()).collect::<Result<Vec<_>, _>>()?,
+    };
     let before = spawned.map(Spawned::costs).unwrap_or_default();
     let now = Instant::now();
     let start = now + Duration::from_secs(args.warm_up);
     let end = start + Duration::from_secs(args.seconds);
-    let by_call = args.unary || args.workload == Workload::Reads;
+    let by_call = args.unary || args.workload.reads();
     let batch = if by_call { 1 } else { args.batch };
     let plan = Plan { start, end, in_flight: args.in_flight, batch };
     let bar = tick(args);
@@ -197,7 +224,8 @@ async fn bench(
                 let traffic = ground.traffic();
                 async move {
                     match args.workload {
-                        Workload::Reads => drive::reads(client, plan, traffic).await,
+                        Workload::Reads => drive::balances(client, plan, traffic).await,
+                        Workload::Postings => drive::postings(client, plan, traffic).await,
                         _ => drive::calls(client, plan, traffic).await,
                     }
                 }
@@ -233,6 +261,7 @@ async fn bench(
         in_flight: args.in_flight,
         batch,
         accounts: args.accounts,
+        read_from: args.workload.reads().then_some(args.read_from),
         rate: args.rate,
         seconds: args.seconds as f64,
         commands: total.commands,
@@ -242,6 +271,22 @@ async fn bench(
         requirements,
         nodes: spent(&before, &after),
     })
+}
+
+/// Clients that ask one node each.
+async fn readers(client: &Client, args: &Args) -> Result<Vec<Client>, CliError> {
+    let status = client.get_status(api::GetStatusRequest {}).await?;
+    let asked = |member: &&api::Member| match args.read_from {
+        ReadFrom::Leader => member.node_id == status.leader_id,
+        ReadFrom::Followers => member.node_id != status.leader_id,
+        ReadFrom::All => true,
+    };
+    let nodes: Vec<&api::Member> = status.members.iter().filter(asked).collect();
+    if nodes.is_empty() {
+        return Err(CliError::Check("no node to read from".to_owned()));
+    }
+    let of = |node: &&api::Member| Ok(Client::new(&[&node.client_endpoint], ClientOptions::default())?);
+    nodes.iter().cycle().take(args.clients as usize).map(of).collect()
 }
 
 /// A bar that runs with the clock, on standard error.

@@ -43,6 +43,8 @@ const DEPTH: u64 = 50;
 const REACH: u64 = 2;
 /// Open orders that one client keeps; beyond it, it cancels instead of entering.
 const OPEN_ORDERS_MAX: usize = 20_000;
+/// Postings that are read at once.
+const POSTINGS: u32 = 100;
 /// What one work order makes.
 const WORK_ORDER_UNITS: u64 = 4;
 
@@ -123,7 +125,7 @@ impl Traffic {
             Workload::Orders => self.order(),
             Workload::Production => self.work(),
             Workload::Mixed if self.random.below(2) == 0 => self.order(),
-            Workload::Transfers | Workload::Mixed | Workload::Reads => self.transfer(),
+            Workload::Transfers | Workload::Mixed | Workload::Reads | Workload::Postings => self.transfer(),
         };
         self.asked.push_back(match &body {
             api::command::Body::NewOrder(new) => Some(new.account_id),
@@ -228,10 +230,17 @@ impl Traffic {
         refused
     }
 
-    /// What to read: the balances of some account.
-    pub fn read(&mut self) -> api::ListBalancesRequest {
+    /// The balances of some account.
+    pub fn balances(&mut self) -> api::ListBalancesRequest {
         let account_id = FIRST_ACCOUNT + self.accounts.one(&mut self.random);
         api::ListBalancesRequest { account_id, ..api::ListBalancesRequest::default() }
+    }
+
+    /// The last postings of some account.
+    pub fn postings(&mut self) -> api::ListPostingsRequest {
+        let account_id = FIRST_ACCOUNT + self.accounts.one(&mut self.random);
+        let page = Some(api::Page { size: POSTINGS, descending: true, ..api::Page::default() });
+        api::ListPostingsRequest { account_id, page, ..api::ListPostingsRequest::default() }
     }
 }
 
