@@ -139,6 +139,8 @@ numbered! {
         OperationOutOfOrder = 99,
         /// More units than the work order has left to make.
         QuantityAboveOrder = 100,
+        /// The lot was not issued to the work order.
+        LotNotIssued = 101,
 
         /// No such plan, or it is closed.
         UnknownPlan = 110,

@@ -46,6 +46,8 @@ numbered! {
         PlanLine = 17,
         /// Planned purchases that have not ended; an ended one's slot is used again.
         Purchase = 18,
+        /// Lots that were issued to work orders; one that came back, or an ended order's slots are used again.
+        IssuedLot = 19,
     }
 }
 
@@ -82,6 +84,7 @@ impl Table {
             Self::Plan => 80,
             Self::PlanLine => 40,
             Self::Purchase => 80,
+            Self::IssuedLot => 64,
         }
     }
 }

@@ -335,7 +335,8 @@ record! {
     pub struct ReturnMaterials {
         /// The order.
         pub work_order: WorkOrderId,
-        /// What comes back, at most what was issued. Tracked goods without a lot number get a new one.
+        /// What comes back, at most what was issued; of a lot that is named, at most what was issued of it.
+        /// Without one, tracked goods are of the lots that were issued last.
         pub material: Material,
     }
 }

@@ -1,33 +1,39 @@
 //! What holds of production in every state.
 
+use std::collections::BTreeMap;
+
 use super::items::fits;
-use super::records::{OperationProgress, OrderYield, PlanLine, Purchase, Requirement, WorkOrder};
+use super::records::{IssuedLot, OperationProgress, OrderYield, PlanLine, Purchase, Requirement, WorkOrder};
 use super::work_orders::WorkOrderEntry;
 use crate::command::SetPlanLines;
 use crate::ledger::{BrokenInvariant, Ledger, broken, ensure};
 use crate::state::Table;
 use crate::table::Slot;
-use crate::types::{OverIssue, PlanState, Quantity, WorkOrderState};
+use crate::types::{AssetId, OverIssue, PlanState, Quantity, WorkOrderState};
 
 impl Ledger {
     /// - a plant's accounts are issuers, its locations are not, and are its own;
     /// - the lots of a tracked balance add up to what it has above zero, an issuer has none;
     /// - a work order's units are completed, scrapped, lost or still to make; its operations are in
-    ///   order; what it cost is what its lines cost; it reserves no more than is still to be issued;
+    ///   order; what it cost is what its lines cost; it reserves no more than is still to be issued; the lots
+    ///   it was issued add up to what was issued;
     /// - a plan's lines ask for items; of a planned purchase something is still to come.
     ///
     /// Adds what work orders hold to `held`, per balance.
     pub(crate) fn check_production(&self, held: &mut [i128]) -> Result<(), BrokenInvariant> {
         self.check_plants()?;
         self.check_lots()?;
-        let (mut parts, orders) = (0, &self.production.work_orders);
+        let (mut parts, mut lots, orders) = (0, 0, &self.production.work_orders);
         for (slot, entry) in orders.entries.iter() {
             self.check_order_head(slot, entry)?;
             self.check_order_lines(slot, entry, held)?;
             self.check_order_operations(slot, entry)?;
             self.check_order_yields(entry)?;
+            self.check_issued_lots(slot, entry)?;
             parts += entry.parts().count();
+            lots += entry.lots.len();
         }
+        ensure!(lots == orders.lots.len(), IssuedLot, 0, "a lot was issued to no order");
         ensure!(parts == orders.parts.len(), WorkOrder, 0, "a part is in no order");
         let listed = orders.by_id.len() == orders.entries.len() && orders.by_location.len() == orders.entries.len();
         ensure!(listed, WorkOrder, 0, "an order is not found by its id");
@@ -192,6 +198,29 @@ impl Ledger {
         ensure!(untouched, WorkOrderPart, part, "is issued to an order that nobody began");
         let holds = line.reserved == Quantity(0) || order.state != WorkOrderState::Completed;
         ensure!(holds, WorkOrderPart, part, "is held by an order that is completed");
+        Ok(())
+    }
+
+    /// The lots of a tracked component add up to what was issued of it.
+    fn check_issued_lots(&self, slot: Slot, entry: &WorkOrderEntry) -> Result<(), BrokenInvariant> {
+        let orders = &self.production.work_orders;
+        let mut issued: BTreeMap<AssetId, u128> = BTreeMap::new();
+        for (&(component, number), &at) in &entry.lots {
+            let lot: &IssuedLot = &orders.lots[at];
+            let own = (lot.work_order, lot.component, lot.number) == (entry.order.id, component, number);
+            ensure!(own, IssuedLot, at, "is not found by its number");
+            ensure!(lot.quantity.0 > 0 && fits(lot.quantity), IssuedLot, at, "is of no quantity that can be");
+            let past = lot.since <= lot.issued && lot.issued <= self.sequence();
+            ensure!(past, IssuedLot, at, "is of the future");
+            *issued.entry(component).or_default() += u128::from(lot.quantity.0);
+        }
+        for line in entry.lines.iter().map(|&part| orders.line(part)) {
+            let tracked = self.item(line.component).is_some_and(|item| item.lot_tracked);
+            let expected = if tracked { u128::from(line.issued.0) } else { 0 };
+            let sum = issued.remove(&line.component).unwrap_or(0);
+            ensure!(sum == expected, WorkOrder, slot, "its lots of {} add up to {sum}", line.component);
+        }
+        ensure!(issued.is_empty(), WorkOrder, slot, "has lots of what it does not require");
         Ok(())
     }
 

@@ -36,9 +36,24 @@ pub struct Lots {
     counts: BTreeMap<Slot, u32>,
     /// The numbers that the command names, by asset.
     named: Vec<(AssetId, Code)>,
+    /// What an issuer gives back of lots that went to it, the next first.
+    given_back: Vec<(AssetId, GivenBack)>,
     /// What debits have given and no credit has taken yet.
     on_the_way: Vec<Piece>,
     moves: Vec<LotMove>,
+    /// Of each movement, the event that brought its lot into the books.
+    ages: Vec<Sequence>,
+}
+
+/// A part of a lot that comes back from an issuer, or that went to one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GivenBack {
+    /// The lot number.
+    pub number: Code,
+    /// The event that brought it into the books.
+    pub since: Sequence,
+    /// How much.
+    pub quantity: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +81,19 @@ impl Lots {
     /// Names the lot that the event which is told next gives or adds of this asset.
     pub fn name(&mut self, asset: AssetId, number: Option<Code>) {
         self.named.extend(number.map(|number| (asset, number)));
+    }
+
+    /// Says of which lot the next units are that an issuer gives, in the event that is told next: it keeps no
+    /// lots, and who has them come back knows what they were.
+    pub fn give_back(&mut self, asset: AssetId, part: GivenBack) {
+        self.given_back.push((asset, part));
+    }
+
+    /// What went from one account to another of an asset, in the event that is told next.
+    pub fn moved(&self, asset: AssetId, from: AccountId, to: AccountId) -> impl Iterator<Item = GivenBack> {
+        let of = move |lot: &LotMove| (lot.asset, lot.from, lot.to) == (asset, from, to);
+        let moves = self.moves.iter().zip(&self.ages).filter(move |(lot, _)| of(lot));
+        moves.map(|(lot, &since)| GivenBack { number: lot.lot, since, quantity: lot.quantity.0 })
     }
 
     fn named(&self, asset: AssetId) -> Option<Code> {
@@ -151,9 +179,23 @@ impl Ledger {
             self.send(posting, Some((lot.number, lot.since)), part);
             left -= part;
         }
+        while let Some(part) = is_issuer.then(|| self.part_given_back(posting.asset, left)).flatten() {
+            self.send(posting, Some((part.number, part.since)), part.quantity);
+            left -= part.quantity;
+        }
         if left > 0 {
             self.send(posting, None, left);
         }
+    }
+
+    /// The next of what is given back of an asset, as much of it as is needed.
+    fn part_given_back(&mut self, asset: AssetId, needed: u64) -> Option<GivenBack> {
+        let parts = &mut self.production.lots.given_back;
+        let place = parts.iter().position(|(of, part)| *of == asset && part.quantity > 0 && needed > 0)?;
+        let part = &mut parts[place].1;
+        let quantity = part.quantity.min(needed);
+        part.quantity -= quantity;
+        Some(GivenBack { quantity, ..*part })
     }
 
     fn send(&mut self, posting: &Posting, lot: Option<(Code, Sequence)>, quantity: u64) {
@@ -182,6 +224,7 @@ impl Ledger {
             lacking -= paid;
             let kept = if is_issuer { 0 } else { part - paid };
             let counted_to = (kept > 0).then(|| self.keep_lot(balance, posting, number, since, kept)).flatten();
+            self.production.lots.ages.push(since);
             self.production.lots.moves.push(LotMove {
                 asset: posting.asset,
                 lot: number,
@@ -238,6 +281,8 @@ impl Ledger {
         let lots = &mut self.production.lots;
         assert!(lots.on_the_way.is_empty(), "what is given is received in the same event");
         lots.named.clear();
+        lots.given_back.clear();
+        lots.ages.clear();
         let moves = std::mem::take(&mut lots.moves);
         self.emit(EventBody::LotsMoved(LotsMoved { moves }), effects);
     }

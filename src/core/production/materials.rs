@@ -124,10 +124,12 @@ impl Ledger {
         for Issue { moved, .. } in issues {
             let balance = self.balance_of(production, moved.component);
             self.post(balance, moved.quantity.0 as i64, 0, effects);
+            self.remember_lots(order, production, moved.component);
         }
     }
 
-    /// What comes back costs what the issued units cost on average.
+    /// What comes back costs what the issued units cost on average, and is of the lots that were issued
+    /// ([`issued`](super::issued)).
     pub(crate) fn return_materials(&mut self, give: &ReturnMaterials, effects: &mut Effects) -> Result<(), Rejection> {
         let Material { component, quantity, lot } = give.material;
         let slot = self.find_work_order(give.work_order)?;
@@ -147,14 +149,14 @@ impl Ledger {
         let asset = self.known_asset(component)?;
         let amount = quantity.0 as i64;
         self.check_spend(production, asset, amount)?;
-        self.check_tracked(component, lot)?;
+        let lots = self.lots_to_return(slot, component, lot, quantity)?;
 
         let (kept, issued) = (i128::from(line.issued.0 - quantity.0), i128::from(line.issued.0));
         let cost = line.cost - average(line.cost, kept, issued);
         line.issued.0 -= quantity.0;
         line.cost -= cost;
         order.cost -= cost;
-        self.production.lots.name(component, lot);
+        self.give_back_lots(slot, &lots);
         let debit = self.balance_slot(production, asset);
         let credit = self.balance_slot(receiver, asset);
         self.post(debit, -amount, 0, effects);
@@ -210,7 +212,7 @@ fn average(cost: i128, part: i128, whole: i128) -> i128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{Body, CreateWorkOrder, DefineItem};
+    use crate::command::{Body, CreateWorkOrder, DefineItem, ReceiveStock};
     use crate::shop::{AXLE, GLUE, SHELF, Shop, WHEEL, WORKS, cart, code, item};
     use crate::types::{Price, WorkOrderId};
 
@@ -270,9 +272,50 @@ mod tests {
         assert_eq!(shop.refuse(named(code("NONE"))), Rejection::LotTooSmall);
         shop.accept(named(lot));
         assert_eq!(shop.ledger.lots(WORKS, GLUE).count(), 0, "an issuer keeps no lots");
-        shop.accept(give_back(id, GLUE, 1, Some("RETURNED")));
+        shop.accept(give_back(id, GLUE, 1, None));
         let numbers: Vec<String> = shop.ledger.lots(SHELF, GLUE).map(|lot| lot.number.to_string()).collect();
-        assert_eq!(numbers, [lot.to_string(), "RETURNED".to_owned()]);
+        assert_eq!(numbers, [lot.to_string()]);
+    }
+
+    #[test]
+    fn what_comes_back_is_of_the_lots_that_were_issued() {
+        let mut shop = Shop::stocked();
+        let receive = |lot| ReceiveStock {
+            location: SHELF,
+            asset: GLUE,
+            quantity: Quantity(2),
+            from: crate::shop::SUPPLIER,
+            lot: Some(code(lot)),
+        };
+        let id = shop.release(CreateWorkOrder { over_issue: OverIssue::Warn, ..cart(2) });
+        let other = shop.release(CreateWorkOrder { over_issue: OverIssue::Warn, ..cart(2) });
+        for lot in ["A", "B", "C"] {
+            shop.accept(Body::ReceiveStock(receive(lot)));
+        }
+        let of = |lot| Material { component: GLUE, quantity: Quantity(2), lot: Some(code(lot)) };
+        let issue = |work_order, lot| Body::IssueMaterials(IssueMaterials { work_order, materials: vec![of(lot)] });
+        shop.accept(issue(id, "B"));
+        shop.accept(issue(id, "A"));
+        shop.accept(issue(other, "C"));
+        for (lot, quantity, reason) in [
+            ("C", 1, Rejection::LotNotIssued),
+            ("NONE", 1, Rejection::LotNotIssued),
+            ("B", 3, Rejection::ReturnAboveIssued),
+        ] {
+            assert_eq!(shop.refuse(give_back(id, GLUE, quantity, Some(lot))), reason, "{quantity} of {lot}");
+        }
+        // The lot issued last comes back first, and is as old as it was.
+        shop.accept(give_back(id, GLUE, 3, None));
+        let lots = |shop: &Shop| -> Vec<(String, u64)> {
+            shop.ledger.lots(SHELF, GLUE).map(|lot| (lot.number.to_string(), lot.quantity.0)).collect()
+        };
+        let [(_, _), a, b] = &lots(&shop)[..] else { panic!("{:?}", lots(&shop)) };
+        assert_eq!((a, b), (&("A".to_owned(), 2), &("B".to_owned(), 1)));
+        assert_eq!(shop.refuse(give_back(id, GLUE, 1, Some("A"))), Rejection::LotNotIssued, "all of it is back");
+        shop.accept(give_back(id, GLUE, 1, Some("B")));
+        assert_eq!(shop.refuse(give_back(id, GLUE, 1, None)), Rejection::ReturnAboveIssued);
+        assert_eq!(shop.ledger.production.work_orders.lots.len(), 1, "the other order has its lot");
+        shop.ledger.check_invariants().expect("it holds");
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod complete;
 mod costs;
 mod firming;
 mod invariants;
+mod issued;
 mod items;
 pub(crate) mod lots;
 mod materials;

@@ -7,7 +7,7 @@ use super::items::ItemEntry;
 use super::plans::{PlanEntry, Plans};
 use super::purchases::Purchases;
 use super::records::{
-    Bom, BomPart, Calendar, Item, Lot, Part, PlanLine, Plant, ProductionPlan, Progress, Purchase, WorkOrder,
+    Bom, BomPart, Calendar, IssuedLot, Item, Lot, Part, PlanLine, Plant, ProductionPlan, Progress, Purchase, WorkOrder,
     WorkOrderPart,
 };
 use super::work_orders::{WorkOrderEntry, WorkOrders};
@@ -32,6 +32,7 @@ pub struct Rows {
     plans: Vec<(Slot, ProductionPlan)>,
     plan_lines: Vec<(Slot, PlanLine)>,
     purchases: Vec<(Slot, Purchase)>,
+    issued_lots: Vec<(Slot, IssuedLot)>,
 }
 
 impl Rows {
@@ -49,6 +50,7 @@ impl Rows {
             Table::Plan => read_into(&mut self.plans, key, bytes),
             Table::PlanLine => read_into(&mut self.plan_lines, key, bytes),
             Table::Purchase => read_into(&mut self.purchases, key, bytes),
+            Table::IssuedLot => read_into(&mut self.issued_lots, key, bytes),
             table => Err(wrong(table, key.slot, "is no record of production")),
         }
     }
@@ -73,6 +75,7 @@ impl Ledger {
             Table::Plan => put(production.plans.entries.get(slot).map(|entry| &entry.plan), out),
             Table::PlanLine => put(production.plans.lines.get(slot), out),
             Table::Purchase => put(production.purchases.entries.get(slot), out),
+            Table::IssuedLot => put(production.work_orders.lots.get(slot), out),
             table => unreachable!("{table:?} is no table of production"),
         }
     }
@@ -87,6 +90,7 @@ impl Ledger {
         let plans = production.plans.entries.iter().map(|(slot, _)| slot);
         let plan_lines = production.plans.lines.iter().map(|(slot, _)| slot);
         let purchases = production.purchases.entries.iter().map(|(slot, _)| slot);
+        let issued_lots = production.work_orders.lots.iter().map(|(slot, _)| slot);
         (0..production.plants.len())
             .map(in_table(Table::Plant))
             .chain((0..production.plants.len()).map(in_table(Table::Calendar)))
@@ -99,6 +103,7 @@ impl Ledger {
             .chain(plans.map(in_table(Table::Plan)))
             .chain(plan_lines.map(in_table(Table::PlanLine)))
             .chain(purchases.map(in_table(Table::Purchase)))
+            .chain(issued_lots.map(in_table(Table::IssuedLot)))
     }
 
     /// Items come before balances, which have to know whether their lots are tracked.
@@ -126,7 +131,7 @@ impl Ledger {
         self.restore_plants(rows.plants, rows.calendars)?;
         self.restore_boms(rows.boms, rows.bom_parts)?;
         self.restore_lots(rows.lots)?;
-        self.restore_work_orders(rows.work_orders, rows.work_order_parts)?;
+        self.restore_work_orders(rows.work_orders, rows.work_order_parts, rows.issued_lots)?;
         self.restore_plans(rows.plans, rows.plan_lines)?;
         self.restore_purchases(rows.purchases)
     }
@@ -256,6 +261,7 @@ impl Ledger {
         &mut self,
         orders: Vec<(Slot, WorkOrder)>,
         parts: Vec<(Slot, WorkOrderPart)>,
+        lots: Vec<(Slot, IssuedLot)>,
     ) -> Result<(), RestoreError> {
         let mut entries = Vec::new();
         for (slot, order) in in_order(Table::WorkOrder, orders)? {
@@ -265,9 +271,11 @@ impl Ledger {
         }
         let places: Vec<_> = entries.iter().map(|(slot, entry)| (*slot, entry.order)).collect();
         let parts = in_order(Table::WorkOrderPart, parts)?;
+        let lots = in_order(Table::IssuedLot, lots)?;
         let mut restored = WorkOrders {
             entries: Slab::with_rows(entries.into_iter()),
             parts: Slab::with_rows(parts.iter().copied()),
+            lots: Slab::with_rows(lots.iter().copied()),
             by_id: BTreeMap::new(),
             ..WorkOrders::default()
         };
@@ -278,12 +286,26 @@ impl Ledger {
             restored.by_location.insert((order.location, order.id));
         }
         restored.put_parts(parts)?;
+        restored.put_lots(lots)?;
         self.production.work_orders = restored;
         Ok(())
     }
 }
 
 impl WorkOrders {
+    /// Puts the lots that were issued under their orders.
+    fn put_lots(&mut self, lots: Vec<(Slot, IssuedLot)>) -> Result<(), RestoreError> {
+        for (slot, lot) in lots {
+            let Some(&order) = self.by_id.get(&lot.work_order) else {
+                return Err(wrong(Table::IssuedLot, slot, "was issued to no order"));
+            };
+            if self.entries[order].lots.insert((lot.component, lot.number), slot).is_some() {
+                return Err(wrong(Table::IssuedLot, slot, "its number stands twice"));
+            }
+        }
+        Ok(())
+    }
+
     /// Puts parts under their orders, by place.
     fn put_parts(&mut self, mut parts: Vec<(Slot, WorkOrderPart)>) -> Result<(), RestoreError> {
         parts.sort_by_key(|(_, part)| (part.work_order, part.place));

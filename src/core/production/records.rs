@@ -137,6 +137,26 @@ record! {
 }
 
 record! {
+    /// How much of a lot was issued to a work order and did not come back. Of a tracked component these add
+    /// up to what was issued.
+    #[derive(Copy)]
+    pub struct IssuedLot {
+        /// The order.
+        pub work_order: WorkOrderId,
+        /// The component.
+        pub component: AssetId,
+        /// The lot number.
+        pub number: Code,
+        /// The event that brought it into the books, as far as its giver knew.
+        pub since: Sequence,
+        /// The event that issued of it last: what was issued last comes back first.
+        pub issued: Sequence,
+        /// How much; never zero.
+        pub quantity: Quantity,
+    }
+}
+
+record! {
     /// A work order. One that has ended is in no table.
     #[derive(Copy)]
     pub struct WorkOrder {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::items::fits;
-use super::records::{OperationProgress, OrderYield, Progress, Requirement, WorkOrder, WorkOrderPart};
+use super::records::{IssuedLot, OperationProgress, OrderYield, Progress, Requirement, WorkOrder, WorkOrderPart};
 use crate::command::{CreateWorkOrder, SetWorkOrder};
 use crate::event::{Effects, EventBody, WorkOrderChanged, WorkOrderCreated};
 use crate::ledger::Ledger;
@@ -12,7 +12,9 @@ use crate::planted::{self, Mistake};
 use crate::rejection::Rejection;
 use crate::state::Table;
 use crate::table::Slot;
-use crate::types::{AccountId, CommandId, PlanId, PlantId, Quantity, WorkOrderChange, WorkOrderId, WorkOrderState};
+use crate::types::{
+    AccountId, AssetId, Code, CommandId, PlanId, PlantId, Quantity, WorkOrderChange, WorkOrderId, WorkOrderState,
+};
 
 /// A work order in memory.
 #[derive(Debug)]
@@ -27,12 +29,15 @@ pub struct WorkOrderEntry {
     pub yields: Vec<Slot>,
     /// The slots of its operations, in order.
     pub operations: Vec<Slot>,
+    /// The slots of the lots that were issued to it, by component and number.
+    pub lots: BTreeMap<(AssetId, Code), Slot>,
 }
 
 impl WorkOrderEntry {
     /// An order without parts.
     pub fn new(order: WorkOrder, bom: Slot) -> Self {
-        Self { order, bom, lines: Vec::new(), yields: Vec::new(), operations: Vec::new() }
+        let (lines, yields, operations) = (Vec::new(), Vec::new(), Vec::new());
+        Self { order, bom, lines, yields, operations, lots: BTreeMap::new() }
     }
 
     /// The slots of all its parts, in order.
@@ -48,6 +53,8 @@ pub struct WorkOrders {
     pub entries: Slab<WorkOrderEntry>,
     /// Their parts.
     pub parts: Slab<WorkOrderPart>,
+    /// The lots that were issued to them.
+    pub lots: Slab<IssuedLot>,
     /// By id.
     pub by_id: BTreeMap<WorkOrderId, Slot>,
     /// By the location whose stock they hold.
@@ -264,6 +271,10 @@ impl Ledger {
             orders.parts.remove(part);
             self.changes.mark(Table::WorkOrderPart, part);
         }
+        for lot in entry.lots.into_values() {
+            orders.lots.remove(lot);
+            self.changes.mark(Table::IssuedLot, lot);
+        }
     }
 
     /// The slot of a work order that has not ended.
@@ -296,7 +307,7 @@ mod tests {
     use crate::command::{Body, SetAccountState};
     use crate::fixture::ANN;
     use crate::shop::{CART, PLANT, SHELF, Shop, WHEEL, cart};
-    use crate::types::{AccountState, AssetId, BomVersion, Day};
+    use crate::types::{AccountState, BomVersion, Day};
 
     fn set(work_order: WorkOrderId, change: WorkOrderChange) -> Body {
         Body::SetWorkOrder(SetWorkOrder { work_order, change })

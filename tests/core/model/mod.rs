@@ -79,6 +79,8 @@ pub struct Model {
     /// What the event that is told next moved, and which lots its command names.
     pub movements: Vec<Movement>,
     pub named: Vec<(AssetId, Code)>,
+    /// What comes back of lots that went into production, with the event that brought each into the books.
+    pub coming_back: Vec<(AssetId, Code, u64, i128)>,
     /// Every command that was answered, with the first event of its answer.
     pub answered: BTreeMap<CommandKey, (Command, u64)>,
 }

@@ -16,6 +16,7 @@ use counterfoil_core::types::{
 };
 
 use super::Model;
+use super::lots::IssuedLot;
 
 /// A work order that has not ended.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct OpenOrder {
     pub yields: Vec<OrderYield>,
     /// Good and spoilt units of each operation.
     pub operations: Vec<(u64, u64)>,
+    /// The lots it was issued and has not given back.
+    pub lots: Vec<IssuedLot>,
 }
 
 const AT_WORK: [WorkOrderState; 2] = [WorkOrderState::Released, WorkOrderState::InProgress];
@@ -59,7 +62,7 @@ impl Model {
         self.work_orders.iter().find(|open| open.order.id == id)
     }
 
-    fn open_mut(&mut self, id: WorkOrderId) -> &mut OpenOrder {
+    pub(super) fn open_mut(&mut self, id: WorkOrderId) -> &mut OpenOrder {
         self.work_orders.iter_mut().find(|open| open.order.id == id).expect("checked")
     }
 
@@ -166,7 +169,13 @@ impl Model {
             parts: 0,
             plan,
         };
-        self.work_orders.push(OpenOrder { order, lines: Vec::new(), yields: Vec::new(), operations: Vec::new() });
+        self.work_orders.push(OpenOrder {
+            order,
+            lines: Vec::new(),
+            yields: Vec::new(),
+            operations: Vec::new(),
+            lots: Vec::new(),
+        });
         order
     }
 
@@ -331,7 +340,7 @@ impl Model {
         }
     }
 
-    fn works_of(&self, plant: PlantId) -> AccountId {
+    pub(super) fn works_of(&self, plant: PlantId) -> AccountId {
         self.plant(plant).expect("plants stay").production
     }
 
@@ -408,6 +417,7 @@ impl Model {
         self.check_active(open.order.location, no);
         self.check_allowed(open.order.location, component, no);
         self.check_tracked(component, lot, no);
+        open.check_lot_back(component, lot, quantity.0.into(), no);
     }
 
     fn take_back(&mut self, give: &ReturnMaterials) -> EventBody {
@@ -421,7 +431,7 @@ impl Model {
         line.cost = stays;
         open.order.cost -= cost;
         let order = open.order;
-        self.name_lot(component, lot);
+        self.coming_back = open.give_lots_back(component, lot, quantity.0);
         self.change(self.works_of(order.plant), component, -i128::from(quantity.0), 0);
         self.change(order.location, component, quantity.0.into(), 0);
         let material = MaterialMoved { component, quantity, over: Quantity(0), lot, cost };

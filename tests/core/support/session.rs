@@ -7,8 +7,8 @@ use counterfoil_core::command::Command;
 use counterfoil_core::event::Outcome;
 use counterfoil_core::ledger::records;
 use counterfoil_core::production::records::{
-    Bom, BomPart, Item, Lot, OperationProgress, OrderYield, PlanLine, Plant, ProductionPlan, Progress, Purchase,
-    WorkOrder, WorkOrderPart,
+    Bom, BomPart, IssuedLot, Item, Lot, OperationProgress, OrderYield, PlanLine, Plant, ProductionPlan, Progress,
+    Purchase, WorkOrder, WorkOrderPart,
 };
 use counterfoil_core::types::{OrderId, Timestamp};
 
@@ -172,6 +172,13 @@ impl Session {
                         assert_eq!(lots.get(&(row.account, row.asset, row.number)), Some(&row.quantity.0), "{row:?}");
                     }
                 }
+                Table::IssuedLot => {
+                    if let Some(row) = self.bench.row::<IssuedLot>(*key) {
+                        let open = &self.fold.production.orders[&row.work_order];
+                        let lot = open.lots.get(&(row.component, row.number));
+                        assert_eq!(lot, Some(&row.quantity.0), "{row:?}");
+                    }
+                }
                 Table::Plan => {
                     if let Some(row) = self.bench.row::<ProductionPlan>(*key) {
                         assert_eq!(self.fold.planning.plans[&row.id].plan, row);
@@ -261,6 +268,8 @@ impl Session {
         let expected = orders.map(|open| open.lines.len() + open.yields.len() + open.operations.len());
         assert_eq!(parts.len(), expected.sum::<usize>());
         parts.iter().for_each(|row| self.check_work_order_part(row));
+        let issued = production.orders.values().map(|open| open.lots.len()).sum::<usize>();
+        assert_eq!(self.bench.rows::<IssuedLot>(Table::IssuedLot).len(), issued);
         let planning = &self.fold.planning;
         assert_eq!(self.bench.rows::<ProductionPlan>(Table::Plan).len(), planning.plans.len());
         let lines = planning.plans.values().map(|open| open.lines.len());

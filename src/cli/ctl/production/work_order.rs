@@ -40,7 +40,7 @@ pub enum Verb {
     Return {
         /// Its id
         work_order: u64,
-        /// What: WHEEL=4, or GLUE=0.5,lot=G-1
+        /// What: WHEEL=4, or GLUE=0.5,lot=G-1, a lot that it was issued [default of the lot: those issued last]
         #[arg(long, value_name = "ITEM=QUANTITY[,lot=LOT]")]
         material: String,
         #[command(flatten)]

@@ -37,6 +37,8 @@ pub struct Production {
     pub ended: u64,
     /// What the event before posted, where its lots have not been told.
     untold: Vec<Posting>,
+    /// The order whose materials the event before moved, and whether they came back.
+    moving: Option<(WorkOrderId, bool)>,
 }
 
 /// A work order that has not ended.
@@ -50,6 +52,8 @@ pub struct OpenOrder {
     pub yields: Yields,
     /// Good and spoilt units of each operation.
     pub operations: Vec<(u64, u64)>,
+    /// What it was issued of each lot and has not given back.
+    pub lots: BTreeMap<(AssetId, Code), u64>,
 }
 
 /// By-products, each with how much of it so many units yield.
@@ -64,12 +68,38 @@ impl Fold {
     /// Demands that an event's lots are told in the event behind it, and at no other time.
     pub(super) fn expect_lots(&mut self, body: &EventBody, postings: &[Posting]) {
         let untold = std::mem::take(&mut self.production.untold);
+        let moving = self.production.moving.take();
+        if let (EventBody::LotsMoved(lots), Some((order, back))) = (body, moving) {
+            self.lots_of_order(order, back, lots);
+        }
+        self.production.moving = match body {
+            EventBody::MaterialsIssued(issued) => Some((issued.order.id, false)),
+            EventBody::OperationReported(reported) => Some((reported.order.id, false)),
+            EventBody::WorkOrderCompleted(completed) => Some((completed.order.id, false)),
+            EventBody::MaterialsReturned(returned) => Some((returned.order.id, true)),
+            _ => None,
+        };
         match body {
             EventBody::LotsMoved(lots) => self.lots_moved(lots, &untold),
             _ => assert!(untold.is_empty(), "the lots of {untold:?} are not told"),
         }
         let moved = postings.iter().filter(|posting| posting.amount.0 != 0);
         self.production.untold = moved.filter(|posting| self.is_tracked(posting.asset)).copied().collect();
+    }
+
+    /// What comes back of a work order's materials is of lots that it was issued.
+    fn lots_of_order(&mut self, order: WorkOrderId, back: bool, lots: &LotsMoved) {
+        let open = self.production.orders.get_mut(&order).expect("open");
+        let works = self.production.plants[&open.order.plant].production;
+        let (from, to) = if back { (works, open.order.location) } else { (open.order.location, works) };
+        for part in lots.moves.iter().filter(|part| (part.from, part.to) == (from, to)) {
+            let own = open.lots.entry((part.asset, part.lot)).or_default();
+            *own = match back {
+                true => own.checked_sub(part.quantity.0).expect("no more of a lot comes back than was issued"),
+                false => *own + part.quantity.0,
+            };
+        }
+        open.lots.retain(|_, quantity| *quantity > 0);
     }
 
     /// Demands that no event's lots are untold.
@@ -242,7 +272,8 @@ impl Fold {
         assert_eq!(bom.product, order.product);
         let plant = &self.production.plants[&order.plant];
         assert!(plant.locations.contains(&order.location) && plant.locations.contains(&order.output));
-        let open = OpenOrder { order, lines: Vec::new(), yields: Vec::new(), operations: Vec::new() };
+        let open =
+            OpenOrder { order, lines: Vec::new(), yields: Vec::new(), operations: Vec::new(), lots: BTreeMap::new() };
         assert!(self.production.orders.insert(order.id, open).is_none());
     }
 

@@ -266,6 +266,11 @@ impl Generator {
         let (work_order, open) = self.work_order(rng, fold, &[WorkOrderState::InProgress, WorkOrderState::Completed]);
         let mut material = self.material(rng, fold, open);
         material.quantity = Quantity(material.quantity.0.min(rng.between(1, 8)));
+        let lots = open.map_or(Vec::new(), |open| open.lots.keys().copied().collect());
+        if !lots.is_empty() && rng.chance(50) {
+            let (component, number) = *rng.pick(&lots);
+            (material.component, material.lot) = (component, Some(number));
+        }
         Body::ReturnMaterials(ReturnMaterials { work_order, material })
     }
 
