@@ -32,7 +32,8 @@ impl Context {
         }
     }
 
-    /// The answer that a command of production with this id got before; none where the caller chose no id.
+    /// The answer that a command of production with this id got before, whatever it was; none where the caller
+    /// chose no id. Whoever prints it as the answer to a command has to know that it was that one.
     pub async fn answered_before(&self, key: Key) -> Result<Option<api::CommandResult>, CliError> {
         let Some(id) = key.id else { return Ok(None) };
         let request = api::GetCommandResultRequest {
@@ -45,6 +46,20 @@ impl Context {
             Ok(answer) => Ok(answer.result),
             Err(ClientError::Refused(refusal)) if refusal.code == Code::NotFound => Ok(None),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The events of the record that begins with this one, or that has it; it must have happened.
+    pub async fn events_from(&self, sequence: u64) -> Result<Vec<api::Event>, CliError> {
+        let mut watch = self.client.watch(sequence, None);
+        let mut events = Vec::new();
+        loop {
+            for record in watch.next().await?.records {
+                events.extend(record.events);
+                if !record.continues {
+                    return Ok(events);
+                }
+            }
         }
     }
 

@@ -3,6 +3,10 @@
 //! A calculation of more orders than one command takes is firmed by several, of which the last one has the
 //! command's id. So the id's answer, where there is one, says that all was done, and sent again nothing is
 //! ordered twice: what an attempt before has ordered is under way for the next calculation.
+//!
+//! Sent again the same calculation would be another command, since the state it is made from is another. So an
+//! id that was used is looked up first: when it firmed this plan, that is the answer. When it did anything
+//! else, the ledger refuses it as any reused id, before anything is ordered.
 
 use super::super::{Context, Key, print};
 use super::day;
@@ -48,7 +52,13 @@ pub struct Firm {
 
 pub async fn run(context: &mut Context, firm: Firm) -> Result<(), CliError> {
     if let Some(result) = context.answered_before(firm.key).await? {
-        return context.print_outcome(&result).await;
+        return if was_this(context, &firm, &result).await? {
+            context.print_outcome(&result).await
+        } else {
+            // Of an id that is used the ledger looks at nothing else.
+            let other = api::FirmPlan { plan_id: 1, computed_at: 1, location_id: firm.location, ..Default::default() };
+            context.execute(firm.key, Body::FirmPlan(other)).await
+        };
     }
     let id = firm.key.id.unwrap_or_else(random_id);
     let plan = context.names.plan(&firm.plan).await?;
@@ -84,6 +94,22 @@ pub async fn run(context: &mut Context, firm: Firm) -> Result<(), CliError> {
         send(context, part_id(id, found.computed_at, u64::MAX), command(&firm, &found, plan.plan_id, last, true))
             .await?;
     }
+}
+
+/// Whether an earlier answer is that of firming the plan which is named now. What a command was that was refused
+/// is told by its reason alone, and only firming is refused for being outdated.
+async fn was_this(context: &Context, firm: &Firm, result: &api::CommandResult) -> Result<bool, CliError> {
+    if result.rejection != 0 {
+        return Ok(result.rejection() == api::Rejection::PlanOutdated);
+    }
+    let Some(position) = result.position else { return Ok(false) };
+    let events = context.events_from(position.sequence).await?;
+    let firmed = events.into_iter().rev().find_map(|event| match event.body {
+        Some(api::event::Body::PlanFirmed(firmed)) => firmed.plan,
+        _ => None,
+    });
+    // A plan that is closed by now is in no list of plans.
+    Ok(firmed.is_some_and(|plan| firm.plan == plan.name || firm.plan.parse() == Ok(plan.plan_id)))
 }
 
 async fn calculate(

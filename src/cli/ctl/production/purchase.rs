@@ -106,15 +106,12 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
         }
         Verb::Receive { purchase: purchase_id, quantity, from, lot, key } => {
             let request = api::GetPurchaseRequest { purchase_id, consistency: None };
-            let purchase = match context.client.get_purchase(request).await {
-                Ok(answer) => answer.purchase.unwrap_or_default(),
-                // It has ended. Maybe by this very command, of which the answer got lost.
-                Err(error) => match context.answered_before(key).await? {
-                    Some(result) => return context.print_outcome(&result).await,
-                    None => return Err(error.into()),
-                },
+            let item_id = match context.client.get_purchase(request).await {
+                Ok(answer) => answer.purchase.unwrap_or_default().item_id,
+                // It has ended. Maybe by this very command, of which the answer got lost: sent again it is answered.
+                Err(error) => planned_item(context, key, purchase_id).await?.ok_or(error)?,
             };
-            let scale = context.names.asset_by_id(purchase.item_id).await?.scale;
+            let scale = context.names.asset_by_id(item_id).await?.scale;
             let quantity = positive("--quantity", &quantity, scale)?;
             let receipt = from.map(|from_account_id| api::PurchaseReceipt { from_account_id, lot });
             let receive = api::ReceivePurchase { purchase_id, quantity, receipt };
@@ -128,6 +125,20 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
             context.execute(key, Body::ClosePurchase(api::ClosePurchase { purchase_id })).await
         }
     }
+}
+
+/// The item of a purchase that has ended, by the event that planned it, where a command with the key was answered
+/// since.
+async fn planned_item(context: &Context, key: Key, purchase_id: u64) -> Result<Option<u32>, CliError> {
+    let answered = context.answered_before(key).await?.and_then(|result| result.position);
+    if answered.is_none_or(|position| position.sequence <= purchase_id) || purchase_id == 0 {
+        return Ok(None);
+    }
+    let event = context.events_from(purchase_id).await?.into_iter().next();
+    Ok(match event.and_then(|event| event.body) {
+        Some(api::event::Body::PurchasePlanned(planned)) => planned.purchase.map(|purchase| purchase.item_id),
+        _ => None,
+    })
 }
 
 /// Prints planned purchases as a table.
