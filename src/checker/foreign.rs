@@ -123,6 +123,15 @@ fn material(moved: api::MaterialMoved) -> api::Material {
 fn with_others(event: &Event, record: &api::Record) -> Option<Body> {
     match event {
         Event::PlanFirmed(firmed) => firm_plan(firmed, record),
+        // An order that buys a purchase is linked when it is accepted.
+        Event::PurchaseLinked(it) => {
+            let accepted = record.events.iter().find_map(|event| match event.body.as_ref()? {
+                Event::OrderAccepted(it) => it.order,
+                _ => None,
+            });
+            let order = Some(accepted?);
+            Some(Body::BuyPurchase(api::BuyPurchase { purchase_id: it.purchase.as_ref()?.purchase_id, order }))
+        }
         // A trade that is a receipt is told by the order's own events.
         Event::PurchaseReceived(_) if record.events.iter().any(is_trade) => None,
         Event::PurchaseReceived(it) => {

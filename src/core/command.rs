@@ -15,8 +15,8 @@ use super::types::{
 };
 
 pub use plan::{
-    ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, LinkPurchase, OrderToFirm, PurchaseReceipt,
-    ReceivePurchase, SetPlanLines,
+    BuyPurchase, ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, LinkPurchase, OrderToFirm,
+    PurchaseReceipt, ReceivePurchase, SetPlanLines,
 };
 pub use production::{
     AdjustStock, BomLine, ByProduct, CompleteWorkOrder, CountStock, CreateWorkOrder, DefineBom, DefineItem,
@@ -66,6 +66,8 @@ tagged! {
         22 => CancelOrder(CancelOrder),
         /// Cancels open orders of an account (FIX OrderMassCancelRequest).
         23 => MassCancel(MassCancel),
+        /// Enters an order that buys a planned purchase.
+        24 => BuyPurchase(BuyPurchase),
         /// Defines a plant.
         30 => DefinePlant(DefinePlant),
         /// Sets the days on which a plant works.
@@ -414,6 +416,7 @@ impl Command {
             | Body::SetMarketPhase(_) => (Scope::Admin, AccountId(0)),
             Body::Transfer(_) | Body::PostPending(_) | Body::VoidPending(_) => (Scope::Transfer, AccountId(0)),
             Body::NewOrder(order) => (Scope::Trading, order.account),
+            Body::BuyPurchase(buy) => (Scope::Trading, buy.order.account),
             Body::ReplaceOrder(replace) => (Scope::Trading, replace.account),
             Body::CancelOrder(cancel) => (Scope::Trading, cancel.account),
             Body::MassCancel(cancel) => (Scope::Trading, cancel.account),

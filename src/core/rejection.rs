@@ -158,6 +158,8 @@ numbered! {
         UnknownPurchase = 116,
         /// The order buys another planned purchase.
         OrderLinked = 117,
+        /// The order sells, trades another item than the planned purchase, or is of another account than its location.
+        NotThePurchase = 118,
     }
 }
 

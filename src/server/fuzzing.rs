@@ -60,6 +60,7 @@ pub fn requests() -> Vec<Vec<u8>> {
         Body::PostPending(pb::PostPending { transfer_id: id(), amount: 5 }),
         Body::VoidPending(pb::VoidPending { transfer_id: id() }),
         Body::NewOrder(limit),
+        Body::BuyPurchase(pb::BuyPurchase { purchase_id: 7, order: Some(limit) }),
         Body::ReplaceOrder(pb::ReplaceOrder { account_id: 1, order: order.clone(), quantity: 2, limit_price: 3 }),
         Body::CancelOrder(pb::CancelOrder { account_id: 1, order }),
         Body::MassCancel(pb::MassCancel { account_id: 1, ..Default::default() }),

@@ -210,9 +210,9 @@ async fn trades_of_an_order_that_is_linked_are_receipts_of_its_purchase() {
     let purchases = client.list_purchases(of_plan.clone()).await.expect("a page").into_inner().purchases;
     let [purchase] = &purchases[..] else { panic!("{purchases:?}") };
     assert_eq!((purchase.quantity, purchase.client_order_id.len()), (10, 0));
-    let buy = command(order(SHELF, pb::Side::Buy, 10));
     let purchase_id = purchase.purchase_id;
-    act(node, Body::LinkPurchase(pb::LinkPurchase { purchase_id, client_order_id: buy.id.clone() })).await;
+    let Body::NewOrder(of_shelf) = order(SHELF, pb::Side::Buy, 10) else { unreachable!("it is an order") };
+    let buy = command(Body::BuyPurchase(pb::BuyPurchase { purchase_id, order: Some(of_shelf) }));
     let result = node.accept(buy.clone()).await;
     assert_eq!(result.order.map(|order| order.filled), Some(6), "the answer is about the order");
     let get = pb::GetPurchaseRequest { purchase_id, consistency: None };

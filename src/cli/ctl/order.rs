@@ -8,7 +8,8 @@ use super::{Context, Fresh, Key, print, trade};
 use crate::cli::CliError;
 use crate::cli::names::{parse, positive};
 use crate::cli::table::{Column, table};
-use crate::client::{api, id_from_hex, id_to_bytes, id_to_hex, random_id};
+use crate::client::{api, id_from_hex, id_to_bytes, id_to_hex};
+use api::command::Body;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -113,7 +114,7 @@ pub struct Place {
     /// What happens before it would trade with its own account
     #[arg(long, value_enum)]
     stp: Option<SelfTradePrevention>,
-    /// The planned purchase that it buys: its trades are receipts of that
+    /// The planned purchase that it buys, on a market of its item: its trades are receipts of that
     #[arg(long)]
     purchase: Option<u64>,
     #[command(flatten)]
@@ -181,13 +182,13 @@ pub async fn run(context: &mut Context, verb: Verb) -> Result<(), CliError> {
         }
         Verb::Cancel { order, key } => {
             let cancel = api::CancelOrder { account_id: order.account, order: Some(reference(&order.order)?) };
-            context.execute(key, api::command::Body::CancelOrder(cancel)).await
+            context.execute(key, Body::CancelOrder(cancel)).await
         }
         Verb::CancelAll { account, market, side, key } => {
             let market_id = market_id(context, market.as_deref()).await?;
             let side = side.map_or(0, Into::into);
             let cancel = api::MassCancel { account_id: account, market_id, side };
-            context.execute(key, api::command::Body::MassCancel(cancel)).await
+            context.execute(key, Body::MassCancel(cancel)).await
         }
         Verb::Get { order, account, fresh } => get(context, account, reference(&order)?, fresh).await,
         Verb::List { account, market, side, all, page, fresh } => {
@@ -243,25 +244,11 @@ async fn place_order(context: &mut Context, place: Place) -> Result<(), CliError
         post_only: place.post_only,
         self_trade_prevention: place.stp.map_or(0, Into::into),
     };
-    let key = match place.purchase {
-        Some(purchase) => link(context, place.key, purchase).await?,
-        None => place.key,
+    let body = match place.purchase {
+        Some(purchase_id) => Body::BuyPurchase(api::BuyPurchase { purchase_id, order: Some(order) }),
+        None => Body::NewOrder(order),
     };
-    context.execute(key, api::command::Body::NewOrder(order)).await
-}
-
-/// Says that the order which is placed next by the key buys a planned purchase. Its first trade may come with
-/// its entry, so that it is named before. Both commands have the one id, each in a space of its own: sent again,
-/// both are answered as before.
-async fn link(context: &mut Context, key: Key, purchase_id: u64) -> Result<Key, CliError> {
-    let id = key.id.unwrap_or_else(random_id);
-    let link = api::LinkPurchase { purchase_id, client_order_id: id_to_bytes(id) };
-    let body = Some(api::command::Body::LinkPurchase(link));
-    let result = context.client.execute(api::Command { id: id_to_bytes(id), linked: false, body }).await?;
-    match result.rejection {
-        0 => Ok(Key { id: Some(id) }),
-        reason => Err(CliError::Rejected(words::rejection(reason))),
-    }
+    context.execute(place.key, body).await
 }
 
 async fn replace(
@@ -281,7 +268,7 @@ async fn replace(
         quantity: market.parse_quantity("--quantity", quantity)?,
         limit_price: limit.map(|limit| market.parse_price("--limit", limit)).transpose()?.unwrap_or(0),
     };
-    context.execute(key, api::command::Body::ReplaceOrder(replace)).await
+    context.execute(key, Body::ReplaceOrder(replace)).await
 }
 
 async fn get(context: &mut Context, account_id: u64, order: api::OrderReference, fresh: Fresh) -> Result<(), CliError> {

@@ -1,5 +1,6 @@
 //! Commands of production plans and of the purchases planned by them.
 
+use super::NewOrder;
 use crate::codec::record;
 use crate::types::{
     AccountId, AssetId, BomVersion, Code, CommandId, Day, OverIssue, PlanId, PlanLineId, PlantId, PurchaseId, Quantity,
@@ -149,12 +150,23 @@ record! {
 }
 
 record! {
-    /// Says which order of its location buys a planned purchase. From then on every trade of that order is
-    /// also a receipt of the purchase; what the order bought before is not.
+    /// Enters an order that buys a planned purchase: when it is accepted, every trade of it is also a receipt of
+    /// the purchase, from the first one on, which may come with its entry. An order that is refused buys nothing.
+    pub struct BuyPurchase {
+        /// The purchase.
+        pub purchase: PurchaseId,
+        /// A buy order of the purchase's location, on a market of its item.
+        pub order: NewOrder,
+    }
+}
+
+record! {
+    /// Says which open order of its location buys a planned purchase. From then on every trade of that order
+    /// is also a receipt of the purchase; what the order bought before is not. It is a buy order of the
+    /// purchase's item; one that is not entered yet is named by [`BuyPurchase`].
     ///
-    /// The order is named by its client order id, which its owner chooses, so that it can be named before it
-    /// is entered: the first trade may come with its entry. Nothing is said of it in the order itself, whose
-    /// record is as small as it was, and who trades for no purchase pays the look at an empty list.
+    /// Nothing is said of it in the order itself, whose record is as small as it was, and who trades for no
+    /// purchase pays the look at an empty list.
     pub struct LinkPurchase {
         /// The purchase.
         pub purchase: PurchaseId,

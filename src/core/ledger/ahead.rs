@@ -9,7 +9,7 @@
 use std::hint::black_box;
 
 use super::Ledger;
-use crate::command::{Body, Command, OrderRef};
+use crate::command::{Body, BuyPurchase, Command, OrderRef};
 use crate::types::{AccountId, AssetId, Side};
 
 /// Balances at which the state outgrows the caches of one core.
@@ -27,11 +27,13 @@ impl Ledger {
                 Body::Transfer(transfer) => {
                     self.glance(transfer.debit, transfer.asset) ^ self.glance(transfer.credit, transfer.asset)
                 }
-                Body::NewOrder(order) => self.markets.find(order.market).map_or(0, |entry| {
-                    let market = &entry.market;
-                    let given = if order.side == Side::Buy { market.quote } else { market.base };
-                    self.glance(order.account, given)
-                }),
+                Body::NewOrder(order) | Body::BuyPurchase(BuyPurchase { order, .. }) => {
+                    self.markets.find(order.market).map_or(0, |entry| {
+                        let market = &entry.market;
+                        let given = if order.side == Side::Buy { market.quote } else { market.base };
+                        self.glance(order.account, given)
+                    })
+                }
                 Body::CancelOrder(cancel) => self.glance_at_order(cancel.order),
                 Body::ReplaceOrder(replace) => self.glance_at_order(replace.order),
                 _ => 0,

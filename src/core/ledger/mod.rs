@@ -180,7 +180,8 @@ impl Ledger {
             Body::Transfer(transfer) => self.transfer(command.id, transfer, effects),
             Body::PostPending(post) => self.post_pending(post, history, effects),
             Body::VoidPending(void) => self.void_pending(void, history, effects),
-            Body::NewOrder(new) => self.new_order(command.id, new, effects),
+            Body::NewOrder(new) => self.new_order(command.id, new, None, effects),
+            Body::BuyPurchase(buy) => self.buy_purchase(command.id, buy, effects),
             Body::ReplaceOrder(replace) => self.replace_order(replace, history, effects),
             Body::CancelOrder(cancel) => self.cancel_order(cancel, history, effects),
             Body::MassCancel(cancel) => self.mass_cancel(cancel, effects),
@@ -207,7 +208,7 @@ impl Ledger {
             Body::ClosePlan(close) => self.close_plan(close, effects),
             Body::ReceivePurchase(receive) => self.receive_purchase(receive, effects),
             Body::ClosePurchase(close) => self.close_purchase(close, effects),
-            Body::LinkPurchase(link) => self.link_purchase(link, effects),
+            Body::LinkPurchase(link) => self.link_purchase(link, history, effects),
         }
     }
 

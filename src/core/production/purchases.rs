@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 
 use super::items::fits;
 use super::records::Purchase;
-use crate::command::{ClosePurchase, LinkPurchase, ReceivePurchase, ReceiveStock};
+use crate::command::{BuyPurchase, ClosePurchase, LinkPurchase, NewOrder, OrderRef, ReceivePurchase, ReceiveStock};
 use crate::event::{Effects, EventBody, PurchaseClosed, PurchaseLinked, PurchasePlanned, PurchaseReceived};
 use crate::ledger::Ledger;
+use crate::ledger::records::Order;
 use crate::ledger::slots::Slab;
 use crate::rejection::Rejection;
-use crate::state::Table;
+use crate::state::{History, Table};
 use crate::table::Slot;
-use crate::types::{AccountId, AssetId, CommandId, PurchaseId, Quantity};
+use crate::types::{AccountId, AssetId, CommandId, MarketId, PurchaseId, Quantity, Side};
 
 /// Every purchase of which something is still to come.
 #[derive(Debug, Default)]
@@ -74,25 +75,65 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether there is such an order, and what it buys, is not asked: it may be entered later. Trades of
-    /// what is not the purchase's item are no receipts.
-    pub(crate) fn link_purchase(&mut self, link: &LinkPurchase, effects: &mut Effects) -> Result<(), Rejection> {
+    /// An order that is not accepted buys nothing, so that it is linked when it is.
+    pub(crate) fn buy_purchase(
+        &mut self,
+        id: CommandId,
+        buy: &BuyPurchase,
+        effects: &mut Effects,
+    ) -> Result<(), Rejection> {
+        let slot = self.known_purchase(buy.purchase)?;
+        let BuyPurchase { order: NewOrder { account, market, side, .. }, .. } = buy;
+        self.check_buys(slot, *account, *market, *side)?;
+        self.check_unlinked(slot, Some(id))?;
+        self.new_order(id, &buy.order, Some(slot), effects)
+    }
+
+    pub(crate) fn link_purchase(
+        &mut self,
+        link: &LinkPurchase,
+        history: &impl History,
+        effects: &mut Effects,
+    ) -> Result<(), Rejection> {
         let slot = self.known_purchase(link.purchase)?;
+        self.check_unlinked(slot, link.order)?;
+        if let Some(id) = link.order {
+            let location = self.production.purchases.entries[slot].location;
+            let at = self.find_open(location, OrderRef::ClientOrderId(id), history)?;
+            let Order { account, market, side, .. } = self.orders.entries[at].order;
+            self.check_buys(slot, account, market, side)?;
+        }
+        self.set_link(slot, link.order, effects);
+        Ok(())
+    }
+
+    /// Refuses an order that does not bring what the purchase is of to where it is to come in.
+    fn check_buys(&self, slot: Slot, account: AccountId, market: MarketId, side: Side) -> Result<(), Rejection> {
+        let Purchase { location, item, .. } = self.production.purchases.entries[slot];
+        let base = self.markets.find(market).ok_or(Rejection::UnknownMarket)?.market.base;
+        let buys = (account, side, base) == (location, Side::Buy, item);
+        if buys { Ok(()) } else { Err(Rejection::NotThePurchase) }
+    }
+
+    /// Refuses an order that buys another purchase.
+    fn check_unlinked(&self, slot: Slot, order: Option<CommandId>) -> Result<(), Rejection> {
+        let purchases = &self.production.purchases;
+        let location = purchases.entries[slot].location;
+        let other = order.and_then(|order| purchases.by_order.get(&(location, order)));
+        if other.is_some_and(|&other| other != slot) { Err(Rejection::OrderLinked) } else { Ok(()) }
+    }
+
+    /// Says which order buys a purchase, none any more without one.
+    pub(crate) fn set_link(&mut self, slot: Slot, order: Option<CommandId>, effects: &mut Effects) {
         let purchases = &mut self.production.purchases;
         let mut purchase = purchases.entries[slot];
         let key = |order| (purchase.location, order);
-        let other = link.order.and_then(|order| purchases.by_order.get(&key(order)));
-        if other.is_some_and(|&other| other != slot) {
-            return Err(Rejection::OrderLinked);
-        }
-
         purchase.order.map(|order| purchases.by_order.remove(&key(order)));
-        link.order.map(|order| purchases.by_order.insert(key(order), slot));
-        purchase.order = link.order;
+        order.map(|order| purchases.by_order.insert(key(order), slot));
+        purchase.order = order;
         purchases.entries[slot] = purchase;
         self.changes.mark(Table::Purchase, slot);
         self.emit(EventBody::PurchaseLinked(Box::new(PurchaseLinked { purchase })), effects);
-        Ok(())
     }
 
     /// A trade was told: what it brought is a receipt, where the buyer's order buys a planned purchase.
@@ -205,11 +246,8 @@ mod tests {
         Body::LinkPurchase(LinkPurchase { purchase, order })
     }
 
-    /// Says that an order buys a purchase, then enters it.
-    fn buy(shop: &mut Shop, purchase: PurchaseId, order: NewOrder) -> Vec<EventBody> {
-        let id = shop.id_of_next(2);
-        shop.accept(link(purchase, Some(id)));
-        shop.accept(Body::NewOrder(order))
+    fn buy(purchase: PurchaseId, order: NewOrder) -> Body {
+        Body::BuyPurchase(BuyPurchase { purchase, order })
     }
 
     /// A shop where Ann offers ten wheels at five, and the shelf has money.
@@ -232,8 +270,9 @@ mod tests {
             (stock.on_hand, stock.on_order)
         };
         // Ten come with its entry, as the taker's; three more when somebody sells to it.
-        let events = buy(&mut shop, purchase, NewOrder { market, ..limit(SHELF, Side::Buy, 20, 5) });
-        assert!(matches!(&events[2], EventBody::PurchaseReceived(came) if came.quantity == Quantity(10)), "{events:?}");
+        let events = shop.accept(buy(purchase, NewOrder { market, ..limit(SHELF, Side::Buy, 20, 5) }));
+        assert!(matches!(&events[1], EventBody::PurchaseLinked(_)), "{events:?}");
+        assert!(matches!(&events[3], EventBody::PurchaseReceived(came) if came.quantity == Quantity(10)), "{events:?}");
         assert_eq!(stock(&shop), (10, 4));
         shop.accept(sell(3));
         assert_eq!(stock(&shop), (13, 1));
@@ -248,7 +287,12 @@ mod tests {
     fn an_order_buys_one_purchase_of_its_own_location_and_item() {
         let (mut shop, market) = with_offers();
         let (first, second) = (planned(&mut shop, 5), planned(&mut shop, 5));
-        let [one, other] = [7, 8].map(CommandId);
+        let rest = |price| NewOrder { market, ..limit(SHELF, Side::Buy, 1, price) };
+        let [one, other] = [1, 2].map(|price| {
+            let id = shop.id_of_next(1);
+            shop.accept(Body::NewOrder(rest(price)));
+            id
+        });
         assert_eq!(shop.refuse(link(PurchaseId(9_999), Some(one))), Rejection::UnknownPurchase);
         shop.accept(link(first, Some(one)));
         shop.accept(link(first, Some(one)));
@@ -256,18 +300,38 @@ mod tests {
         shop.accept(link(first, Some(other)));
         shop.accept(link(second, Some(one)));
         shop.accept(link(first, None));
-        shop.ledger.check_invariants().expect("sound");
-        // Another account's order of the same id, and one that buys something else.
-        let of_bob = NewOrder { market, ..limit(BOB, Side::Buy, 1, 5) };
-        assert!(matches!(buy(&mut shop, first, of_bob).last(), Some(EventBody::Trade(_))));
-        shop.accept(Body::NewOrder(limit(ANN, Side::Sell, 1, 5)));
-        let of_bolts = limit(SHELF, Side::Buy, 1, 5);
-        assert!(matches!(buy(&mut shop, second, of_bolts).last(), Some(EventBody::Trade(_))));
-        assert_eq!(shop.ledger.item_stock(PLANT, WHEEL).on_order, 10);
-        shop.accept(link(second, Some(one)));
         shop.accept(Body::ClosePurchase(ClosePurchase { purchase: second }));
         shop.accept(link(first, Some(one)));
         shop.ledger.check_invariants().expect("sound");
+    }
+
+    #[test]
+    fn an_order_that_does_not_buy_the_purchase_is_not_linked() {
+        let (mut shop, market) = with_offers();
+        let purchase = planned(&mut shop, 5);
+        let wheels = |account, side| NewOrder { market, ..limit(account, side, 1, 1) };
+        let (sold, of_bob, of_bolts) =
+            (wheels(SHELF, Side::Sell), wheels(BOB, Side::Buy), limit(SHELF, Side::Buy, 1, 1));
+        for order in [&sold, &of_bob, &of_bolts] {
+            assert_eq!(shop.refuse(buy(purchase, order.clone())), Rejection::NotThePurchase);
+        }
+        // Refused for what it is itself, and on no market.
+        let dear = NewOrder { market, ..limit(SHELF, Side::Buy, 1, 100_000) };
+        assert_eq!(shop.refuse(buy(purchase, dear)), Rejection::InsufficientAvailable);
+        let nowhere = NewOrder { market: MarketId(99), ..limit(SHELF, Side::Buy, 1, 1) };
+        assert_eq!(shop.refuse(buy(purchase, nowhere)), Rejection::UnknownMarket);
+        shop.accept(Body::Transfer(transfer(ISSUER, SHELF, WHEEL, 1)));
+        let dearer = NewOrder { market, ..limit(SHELF, Side::Sell, 1, 9) };
+        for (order, reason) in [(dearer, Rejection::NotThePurchase), (of_bolts, Rejection::NotThePurchase)] {
+            let id = shop.id_of_next(1);
+            shop.accept(Body::NewOrder(order));
+            assert_eq!(shop.refuse(link(purchase, Some(id))), reason);
+        }
+        assert_eq!(shop.refuse(link(purchase, Some(CommandId(77_777)))), Rejection::UnknownOrder);
+        let id = shop.id_of_next(1);
+        shop.accept(Body::NewOrder(NewOrder { market, ..limit(SHELF, Side::Buy, 1, 5) }));
+        assert_eq!(shop.refuse(link(purchase, Some(id))), Rejection::OrderNotOpen, "it was filled");
+        assert_eq!(shop.ledger.purchase(purchase).expect("to come").order, None);
     }
 
     #[test]

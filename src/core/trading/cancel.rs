@@ -81,7 +81,7 @@ impl Ledger {
     /// [`Rejection::OrderNotOpen`] for what was there once: the ledger keeps no closed orders, so
     /// any event's number up to now counts as one. [`Rejection::UnknownOrder`] otherwise, and for
     /// the open order of another account.
-    pub(super) fn find_open(
+    pub(crate) fn find_open(
         &self,
         account: AccountId,
         named: OrderRef,

@@ -12,6 +12,7 @@ use crate::event::{Effects, EventBody, OrderAccepted};
 use crate::ledger::Ledger;
 use crate::ledger::records::Order;
 use crate::rejection::Rejection;
+use crate::table::Slot;
 use crate::types::{Amount, CommandId, OrderId, Quantity, Side, TimeInForce};
 
 /// Open orders that one account may have. A mass cancel ends them all in one record, which has to stay
@@ -19,7 +20,14 @@ use crate::types::{Amount, CommandId, OrderId, Quantity, Side, TimeInForce};
 pub const OPEN_ORDERS_MAX: u32 = 1 << 16;
 
 impl Ledger {
-    pub(crate) fn new_order(&mut self, id: CommandId, new: &NewOrder, effects: &mut Effects) -> Result<(), Rejection> {
+    /// Of a planned purchase that it buys, its trades are receipts from the first one on.
+    pub(crate) fn new_order(
+        &mut self,
+        id: CommandId,
+        new: &NewOrder,
+        purchase: Option<Slot>,
+        effects: &mut Effects,
+    ) -> Result<(), Rejection> {
         let owner = self.active_account(new.account)?;
         let market = self.open_market(new.market)?;
         let entry = &self.markets[market];
@@ -42,6 +50,9 @@ impl Ledger {
         let held_in = self.balance_slot(owner, given);
         self.post(held_in, 0, order.reserved.0, effects);
         self.emit(EventBody::OrderAccepted(OrderAccepted { id, order: new.clone() }), effects);
+        if let Some(purchase) = purchase {
+            self.set_link(purchase, Some(id), effects);
+        }
         let mut taker = OrderEntry::new(order, owner, held_in);
         self.match_incoming(market, &mut taker, effects);
         if taker.order.open > Quantity(0) {

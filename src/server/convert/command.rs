@@ -6,8 +6,9 @@ use super::shape::{
 };
 use super::{Invalid, Reason, planning, production};
 use crate::core::command::{
-    Body, CancelOrder, Command, CreateAccount, CreateAsset, CreateMarket, MassCancel, NewOrder, OrderRef, PostPending,
-    Pricing, ReplaceOrder, SetAccountAsset, SetAccountState, SetMarketPhase, Transfer, TransferMode, VoidPending,
+    Body, BuyPurchase, CancelOrder, Command, CreateAccount, CreateAsset, CreateMarket, MassCancel, NewOrder, OrderRef,
+    PostPending, Pricing, ReplaceOrder, SetAccountAsset, SetAccountState, SetMarketPhase, Transfer, TransferMode,
+    VoidPending,
 };
 use crate::core::types::{AccountState, AssetKind, FeeRate, Phase, SelfTradePrevention, Side, TimeInForce};
 use crate::proto::v1 as pb;
@@ -48,6 +49,7 @@ fn body(wire: &pb::command::Body) -> Checked<Body> {
             .map(|transfer| Body::VoidPending(VoidPending { transfer }))
             .map_err(|e| e.within("void_pending")),
         Wire::NewOrder(it) => new_order(it).map(Body::NewOrder).map_err(|e| e.within("new_order")),
+        Wire::BuyPurchase(it) => buy_purchase(it).map(Body::BuyPurchase).map_err(|e| e.within("buy_purchase")),
         Wire::ReplaceOrder(it) => replace_order(it).map(Body::ReplaceOrder).map_err(|e| e.within("replace_order")),
         Wire::CancelOrder(it) => cancel_order(it).map(Body::CancelOrder).map_err(|e| e.within("cancel_order")),
         Wire::MassCancel(it) => mass_cancel(it).map(Body::MassCancel).map_err(|e| e.within("mass_cancel")),
@@ -218,6 +220,13 @@ fn new_order(wire: &pb::NewOrder) -> Checked<NewOrder> {
         post_only: wire.post_only,
         self_trade_prevention: prevention.unwrap_or(SelfTradePrevention::CancelNewest),
     })
+}
+
+fn buy_purchase(wire: &pb::BuyPurchase) -> Checked<BuyPurchase> {
+    let purchase = planning::purchase(wire.purchase_id)?;
+    let order = wire.order.as_ref().ok_or_else(|| Invalid::missing("order"))?;
+    let order = new_order(order).map_err(|e| e.within("order"))?;
+    Ok(BuyPurchase { purchase, order })
 }
 
 fn pricing(wire: &pb::new_order::Pricing, side: Side) -> Checked<Pricing> {

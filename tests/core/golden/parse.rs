@@ -1,8 +1,9 @@
 //! One line of a transcript as a command. README.md beside this file shows the notation.
 
 use counterfoil_core::command::{
-    Body, CancelOrder, Command, CreateAccount, CreateAsset, CreateMarket, MassCancel, NewOrder, OrderRef, PostPending,
-    Pricing, ReplaceOrder, SetAccountAsset, SetAccountState, SetMarketPhase, Transfer, TransferMode, VoidPending,
+    Body, BuyPurchase, CancelOrder, Command, CreateAccount, CreateAsset, CreateMarket, MassCancel, NewOrder, OrderRef,
+    PostPending, Pricing, ReplaceOrder, SetAccountAsset, SetAccountState, SetMarketPhase, Transfer, TransferMode,
+    VoidPending,
 };
 use counterfoil_core::decimal;
 use counterfoil_core::types::{
@@ -244,6 +245,7 @@ impl<'a, 'n> Parser<'a, 'n> {
             post_only: false,
             self_trade_prevention: SelfTradePrevention::CancelNewest,
         };
+        let mut purchase = None;
         while let Some(word) = self.peek().filter(|word| *word != "as") {
             self.at += 1;
             match word {
@@ -254,12 +256,16 @@ impl<'a, 'n> Parser<'a, 'n> {
                     order.time_in_force = TimeInForce::GoodTillDate;
                     order.expires_at = Some(self.seconds()?);
                 }
+                "buys" => purchase = Some(self.known_purchase()?.0),
                 "post-only" => order.post_only = true,
                 "stp" => order.self_trade_prevention = prevention(self.next("a mode")?)?,
                 other => return Err(format!("{other:?} is not a term of an order")),
             }
         }
-        Ok(Body::NewOrder(order))
+        Ok(match purchase {
+            Some(purchase) => Body::BuyPurchase(BuyPurchase { purchase, order }),
+            None => Body::NewOrder(order),
+        })
     }
 
     /// `s1` is a client order id, `#12` an order id.

@@ -79,7 +79,7 @@ impl Parser<'_, '_> {
     }
 
     /// A purchase and the decimal places of what it brings.
-    fn known_purchase(&mut self) -> Result<(PurchaseId, u8)> {
+    pub(super) fn known_purchase(&mut self) -> Result<(PurchaseId, u8)> {
         let label = self.next("a purchase")?;
         let (id, scale) = self.names.ordered(label).ok_or(format!("there is no {label}"))?;
         Ok((PurchaseId(id), scale))

@@ -200,6 +200,10 @@ impl Model {
             Body::PostPending(post) => self.check_post(post, &mut no),
             Body::VoidPending(void) => self.check_pending(void.transfer, &mut no),
             Body::NewOrder(new) => self.check_new_order(new, &mut no),
+            Body::BuyPurchase(buy) => {
+                self.check_buy(buy, &mut no);
+                self.check_new_order(&buy.order, &mut no);
+            }
             Body::ReplaceOrder(replace) => self.check_replace(replace, &mut no),
             Body::CancelOrder(cancel) => {
                 self.check_known(cancel.account, &mut no);
@@ -248,7 +252,8 @@ impl Model {
                 self.told(event)
             }
             Body::VoidPending(void) => vec![EventBody::PendingVoided(self.end_pending(void.transfer))],
-            Body::NewOrder(new) => self.enter(command.id, new),
+            Body::NewOrder(new) => self.enter(command.id, new, None),
+            Body::BuyPurchase(buy) => self.enter(command.id, &buy.order, Some(buy.purchase)),
             Body::ReplaceOrder(replace) => self.replace(replace),
             Body::CancelOrder(cancel) => {
                 let mut events = Vec::new();

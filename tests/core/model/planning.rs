@@ -2,7 +2,8 @@
 
 use counterfoil_core::Rejection;
 use counterfoil_core::command::{
-    Body, CreateWorkOrder, DemandLine, FirmPlan, OrderToFirm, ReceivePurchase, ReceiveStock, SetPlanLines,
+    Body, BuyPurchase, CreateWorkOrder, DemandLine, FirmPlan, OrderRef, OrderToFirm, ReceivePurchase, ReceiveStock,
+    SetPlanLines,
 };
 use counterfoil_core::event::{
     EventBody, OrderPeg, PlanClosed, PlanCreated, PlanFirmed, PurchaseClosed, PurchaseLinked, PurchasePlanned,
@@ -10,7 +11,8 @@ use counterfoil_core::event::{
 };
 use counterfoil_core::production::records::{Firming, ProductionPlan, Purchase};
 use counterfoil_core::types::{
-    AccountId, AssetId, CommandId, Day, PlanId, PlanState, PlantId, PurchaseId, Quantity, Sequence, Source,
+    AccountId, AssetId, CommandId, Day, MarketId, PlanId, PlanState, PlantId, PurchaseId, Quantity, Sequence, Side,
+    Source,
 };
 
 use super::Model;
@@ -59,6 +61,13 @@ impl Model {
             Body::LinkPurchase(link) => match self.purchase(link.purchase) {
                 None => no.push(Rejection::UnknownPurchase),
                 Some(purchase) => {
+                    if let Some(id) = link.order {
+                        let order = self.find_order(purchase.location, OrderRef::ClientOrderId(id));
+                        match order.map(|order| (order.new.account, order.new.market, order.new.side)) {
+                            None => no.extend([Rejection::UnknownOrder, Rejection::OrderNotOpen]),
+                            Some(terms) => self.check_buys(purchase, terms, no),
+                        }
+                    }
                     let others = self.purchases.iter().filter(|other| other.id != purchase.id);
                     let taken = others.filter(|other| other.location == purchase.location && other.order.is_some());
                     let taken = taken.map(|other| other.order).any(|order| order == link.order);
@@ -95,14 +104,34 @@ impl Model {
                 self.purchases.retain(|other| other.id != purchase.id);
                 vec![EventBody::PurchaseClosed(Box::new(PurchaseClosed { purchase }))]
             }
-            Body::LinkPurchase(link) => {
-                let purchase = self.purchases.iter_mut().find(|purchase| purchase.id == link.purchase);
-                let purchase = purchase.expect("checked");
-                purchase.order = link.order;
-                vec![EventBody::PurchaseLinked(Box::new(PurchaseLinked { purchase: *purchase }))]
-            }
+            Body::LinkPurchase(link) => vec![self.link(link.purchase, link.order)],
             other => unreachable!("{other:?} is not of planning"),
         }
+    }
+
+    pub(super) fn link(&mut self, id: PurchaseId, order: Option<CommandId>) -> EventBody {
+        let purchase = self.purchases.iter_mut().find(|purchase| purchase.id == id).expect("checked");
+        purchase.order = order;
+        EventBody::PurchaseLinked(Box::new(PurchaseLinked { purchase: *purchase }))
+    }
+
+    /// An order that buys a purchase buys its item for its location.
+    pub(super) fn check_buy(&self, buy: &BuyPurchase, no: &mut Vec<Rejection>) {
+        match self.purchase(buy.purchase) {
+            None => no.push(Rejection::UnknownPurchase),
+            Some(purchase) => self.check_buys(purchase, (buy.order.account, buy.order.market, buy.order.side), no),
+        }
+    }
+
+    fn check_buys(
+        &self,
+        purchase: &Purchase,
+        (account, market, side): (AccountId, MarketId, Side),
+        no: &mut Vec<Rejection>,
+    ) {
+        let Some((market, _)) = self.market(market) else { return no.push(Rejection::UnknownMarket) };
+        let buys = side == Side::Buy && account == purchase.location && market.base == purchase.item;
+        no.extend((!buys).then_some(Rejection::NotThePurchase));
     }
 
     fn check_lines(&self, set: &SetPlanLines, no: &mut Vec<Rejection>) {

@@ -5,7 +5,7 @@ use counterfoil_core::command::{CreateMarket, MassCancel, NewOrder, Pricing, Rep
 use counterfoil_core::event::{
     EventBody, MassCancelled, OrderAccepted, OrderCancelled, OrderReduced, OrderReplaced, Trade,
 };
-use counterfoil_core::types::{Phase, Price, SelfTradePrevention, Side, TimeInForce};
+use counterfoil_core::types::{Phase, Price, PurchaseId, SelfTradePrevention, Side, TimeInForce};
 
 use super::{AccountId, Amount, AssetId, CancelReason, CommandId, Model, OrderId, OrderRef, Quantity, Sequence};
 
@@ -170,9 +170,10 @@ impl Model {
         }
     }
 
-    pub(super) fn enter(&mut self, id: CommandId, new: &NewOrder) -> Vec<EventBody> {
+    pub(super) fn enter(&mut self, id: CommandId, new: &NewOrder, purchase: Option<PurchaseId>) -> Vec<EventBody> {
         let mut order = self.draft(id, new);
         let mut events = vec![EventBody::OrderAccepted(OrderAccepted { id, order: new.clone() })];
+        events.extend(purchase.map(|purchase| self.link(purchase, Some(id))));
         self.hold(&mut order);
         self.execute(&mut order, &mut events);
         events

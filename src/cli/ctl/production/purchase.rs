@@ -50,8 +50,8 @@ pub enum Verb {
         #[command(flatten)]
         key: Key,
     },
-    /// Say which order of its location buys it: from then on the order's trades are receipts. `order place
-    /// --purchase` says so by itself
+    /// Say which open buy order of its location and item buys it: from then on the order's trades are receipts.
+    /// `order place --purchase` enters one that does
     Link {
         /// Its id
         purchase: u64,

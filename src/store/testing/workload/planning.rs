@@ -1,12 +1,15 @@
 //! Plans of the plant that makes carts, and what is bought for them.
 
 use super::production::{CART, GLUE, PLANT, SHELF, WHEEL, YARD};
-use super::{ISSUER, code};
+use super::{ISSUER, MARKET, code};
 use crate::core::command::{
-    Body, ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, LinkPurchase, OrderToFirm,
-    PurchaseReceipt, ReceivePurchase, SetPlanLines,
+    Body, BuyPurchase, ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, LinkPurchase, NewOrder,
+    OrderToFirm, Pricing, PurchaseReceipt, ReceivePurchase, SetPlanLines,
 };
-use crate::core::types::{CommandId, Day, OverIssue, PlanId, PlanLineId, PurchaseId, Quantity, Sequence};
+use crate::core::types::{
+    CommandId, Day, OverIssue, PlanId, PlanLineId, Price, PurchaseId, Quantity, SelfTradePrevention, Sequence, Side,
+    TimeInForce,
+};
 use crate::store::testing::Random;
 
 /// Plans that exist from the beginning.
@@ -26,6 +29,21 @@ pub fn setup(before: u64) -> Vec<Body> {
     let create = (0..PLANS).map(|_| Body::CreatePlan(CreatePlan { plant: PLANT, name: code("SPRING") }));
     let lines = (0..PLANS).map(|place| set_lines(PlanId(before + 1 + place), 1, 5, Vec::new()));
     create.chain(lines).collect()
+}
+
+/// A buy order of the shelf, on the one market that there is.
+fn buy(quantity: u64) -> NewOrder {
+    NewOrder {
+        account: SHELF,
+        market: MARKET,
+        side: Side::Buy,
+        quantity: Quantity(quantity),
+        pricing: Pricing::Limit(Price(100)),
+        time_in_force: TimeInForce::GoodTillCancel,
+        expires_at: None,
+        post_only: false,
+        self_trade_prevention: SelfTradePrevention::CancelNewest,
+    }
 }
 
 fn set_lines(plan: PlanId, line: u32, quantity: u64, remove: Vec<PlanLineId>) -> Body {
@@ -72,10 +90,14 @@ pub fn body(numbers: &mut Random, plans_before: u64, firms_before: u64) -> Body 
         }
         5 => Body::ClosePlan(ClosePlan { plan }),
         6 => Body::ClosePurchase(ClosePurchase { purchase }),
-        7 => {
-            let order = (numbers.below(3) > 0).then(|| CommandId(1 + u128::from(numbers.below(9))));
-            Body::LinkPurchase(LinkPurchase { purchase, order })
-        }
+        7 => match numbers.below(3) {
+            0 => Body::LinkPurchase(LinkPurchase { purchase, order: None }),
+            1 => {
+                let order = Some(CommandId(1 + u128::from(numbers.below(9))));
+                Body::LinkPurchase(LinkPurchase { purchase, order })
+            }
+            _ => Body::BuyPurchase(BuyPurchase { purchase, order: buy(1 + numbers.below(9)) }),
+        },
         _ => {
             let quantity = Quantity(1 + numbers.below(5));
             let receipt = (numbers.below(2) == 0).then_some(PurchaseReceipt { from: ISSUER, lot: None });

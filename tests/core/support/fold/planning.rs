@@ -6,7 +6,7 @@ use counterfoil_core::command::{DemandLine, SetPlanLines};
 use counterfoil_core::event::{EventBody, PlanFirmed};
 use counterfoil_core::production::records::{Firming, ProductionPlan, Purchase};
 use counterfoil_core::types::{
-    AccountId, AssetId, CommandId, PlanId, PlanLineId, PlanState, PurchaseId, Sequence, Source,
+    AccountId, AssetId, CommandId, PlanId, PlanLineId, PlanState, PurchaseId, Sequence, Side, Source,
 };
 
 use super::Fold;
@@ -80,6 +80,12 @@ impl Fold {
                 purchase.order = linked.purchase.order;
                 assert_eq!(*purchase, linked.purchase);
                 let same = (purchase.location, purchase.order);
+                if let Some(id) = purchase.order {
+                    let of_location = |order: &&super::Order| (order.account, order.id) == (purchase.location, id);
+                    let order = self.orders.values().find(of_location).expect("it was accepted");
+                    let base = self.markets[&order.market].0.base;
+                    assert_eq!((order.side, base), (Side::Buy, purchase.item), "it buys the purchase");
+                }
                 let of_order = self.planning.purchases.values().filter(|it| (it.location, it.order) == same);
                 assert!(same.1.is_none() || of_order.count() == 1, "one order buys one purchase");
             }

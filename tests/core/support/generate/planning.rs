@@ -1,8 +1,8 @@
 //! Commands of plans and planned purchases.
 
 use counterfoil_core::command::{
-    Body, ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, LinkPurchase, OrderToFirm,
-    PurchaseReceipt, ReceivePurchase, SetPlanLines,
+    Body, BuyPurchase, ClosePlan, ClosePurchase, CreatePlan, DemandLine, DemandPeg, FirmPlan, LinkPurchase,
+    OrderToFirm, Pricing, PurchaseReceipt, ReceivePurchase, SetPlanLines,
 };
 use counterfoil_core::types::{
     BomVersion, Code, CommandId, Day, OverIssue, PlanId, PlanLineId, PlanState, PlantId, PurchaseId, Quantity,
@@ -120,6 +120,8 @@ impl Generator {
         let (purchase, order) = match rng.below(10) {
             0 => (self.purchase(rng, fold), None),
             1 => (self.purchase(rng, fold), Some(CommandId(7))),
+            2..6 => return self.buy_purchase(rng, fold),
+            6..8 => self.taken_order(rng, fold),
             _ if pairs.is_empty() => (self.purchase(rng, fold), Some(CommandId(8))),
             _ => {
                 let (purchase, order) = *rng.pick(&pairs);
@@ -127,6 +129,29 @@ impl Generator {
             }
         };
         Body::LinkPurchase(LinkPurchase { purchase, order })
+    }
+
+    /// An order that buys another purchase of the same location.
+    fn taken_order(&self, rng: &mut Rng, fold: &Fold) -> (PurchaseId, Option<CommandId>) {
+        let all = || fold.planning.purchases.values();
+        let mut pairs: Vec<(PurchaseId, Option<CommandId>)> = Vec::new();
+        for linked in all().filter(|linked| linked.order.is_some()) {
+            let others = all().filter(|other| other.id != linked.id && other.location == linked.location);
+            pairs.extend(others.map(|other| (other.id, linked.order)));
+        }
+        if pairs.is_empty() { (self.purchase(rng, fold), None) } else { *rng.pick(&pairs) }
+    }
+
+    /// An order for a purchase, mostly one that buys it.
+    fn buy_purchase(&self, rng: &mut Rng, fold: &Fold) -> Body {
+        let purchase = self.purchase(rng, fold);
+        let mut order = self.order(rng, |rng, market| Pricing::Limit(self.price(rng, market)));
+        if let Some(planned) = fold.planning.purchases.get(&purchase).filter(|_| rng.chance(90)) {
+            let of_item = fold.markets.values().find(|(market, _, _)| market.base == planned.item);
+            order.market = of_item.map_or(order.market, |(market, _, _)| market.market);
+            (order.account, order.side) = (planned.location, Side::Buy);
+        }
+        Body::BuyPurchase(BuyPurchase { purchase, order })
     }
 
     fn receive_purchase(&self, rng: &mut Rng, fold: &Fold) -> Body {
