@@ -350,7 +350,7 @@ record! {
         pub operation: u32,
         /// Units that went through, on to the next operation.
         pub good: Quantity,
-        /// Units that were spoilt there; the order yields them no more.
+        /// Units that were spoilt there; the order makes them no more, and their by-products come now.
         pub scrap: Quantity,
     }
 }

@@ -138,6 +138,8 @@ record! {
         pub scrap: Quantity,
         /// What was consumed with those.
         pub materials: Vec<MaterialMoved>,
+        /// What those yielded besides.
+        pub by_products: Vec<ByProduct>,
     }
 }
 

@@ -2,6 +2,12 @@
 //!
 //! Of an order's quantity it is known in the end what became of every unit: completed, scrapped or
 //! lost. When nothing is left to make, the order is completed and gives back what it still holds.
+//!
+//! By-products come with every unit of which it is known, whatever became of it, as materials go with a
+//! backflush: swarf falls where work is done, also on a unit that is spoilt by it. Planners who carry by-products
+//! as components of negative quantity, as SAP does, post them so, with the confirmed yield and scrap. So what an
+//! order yields in all does not depend on whether a unit was spoilt at an operation, scrapped or lost, nor on
+//! the command that said so.
 
 use super::materials::{Issue, sum_of_costs};
 use super::records::{Requirement, WorkOrder};
@@ -16,7 +22,7 @@ use crate::types::{AccountId, AssetId, Quantity, WorkOrderState};
 
 impl Ledger {
     /// Operations are reported in order: no more units reach one than went through the one before. With
-    /// a backflush, spoilt units take their materials along.
+    /// a backflush, spoilt units take their materials along; their by-products come in any case.
     pub(crate) fn report_operation(
         &mut self,
         report: &ReportOperation,
@@ -40,6 +46,8 @@ impl Ledger {
         let mut lines = self.lines_of(slot);
         let spoilt = order.done() + report.scrap.0;
         let issues = if order.backflush { self.backflush(&order, &lines, spoilt)? } else { Vec::new() };
+        let by_products = self.yield_of(slot, report.scrap.0)?;
+        self.check_by_products(&order, 0, &by_products, &issues)?;
         order.cost = sum_of_costs(order.cost, &issues)?;
 
         let operation = self.production.work_orders.operation_mut(part);
@@ -49,12 +57,14 @@ impl Ledger {
         order.lost.0 += report.scrap.0;
         order.state = WorkOrderState::InProgress;
         self.debit_materials(&order, &mut lines, &issues, effects);
+        self.debit_by_products(&order, &by_products, effects);
         self.credit_materials(&order, &issues, effects);
+        self.credit_by_products(&order, &by_products, effects);
         self.put_lines(slot, &lines);
         self.finish(slot, &mut order, effects);
         let ReportOperation { operation, good, scrap, .. } = *report;
         let materials = issues.into_iter().map(|issue| issue.moved).collect();
-        let reported = OperationReported { order, operation, good, scrap, materials };
+        let reported = OperationReported { order, operation, good, scrap, materials, by_products };
         self.emit(EventBody::OperationReported(Box::new(reported)), effects);
         Ok(())
     }
@@ -73,7 +83,8 @@ impl Ledger {
         let done = order.done() + units;
         let issues = if order.backflush { self.backflush(&order, &lines, done)? } else { Vec::new() };
         let by_products = self.yield_of(slot, units)?;
-        self.check_yield(&order, complete, &by_products, &issues)?;
+        let made = self.check_made(&order, complete)?;
+        self.check_by_products(&order, made, &by_products, &issues)?;
         order.cost = sum_of_costs(order.cost, &issues)?;
 
         order.completed.0 += complete.good.0;
@@ -81,9 +92,11 @@ impl Ledger {
         order.lost.0 += complete.loss.0;
         order.state = WorkOrderState::InProgress;
         self.debit_materials(&order, &mut lines, &issues, effects);
-        self.debit_yield(&order, complete, &by_products, effects);
+        self.debit_made(&order, complete, effects);
+        self.debit_by_products(&order, &by_products, effects);
         self.credit_materials(&order, &issues, effects);
-        self.credit_yield(&order, complete, &by_products, effects);
+        self.credit_made(&order, complete, effects);
+        self.credit_by_products(&order, &by_products, effects);
         self.put_lines(slot, &lines);
         self.finish(slot, &mut order, effects);
         let CompleteWorkOrder { good, scrap, loss, lot, .. } = *complete;
@@ -133,8 +146,8 @@ impl Ledger {
 
     /// The by-products of more units, each once, in whole units of what all units so far yield.
     fn yield_of(&self, slot: Slot, units: u64) -> Result<Vec<ByProduct>, Rejection> {
-        let before = self.came_through(slot);
         let orders = &self.production.work_orders;
+        let before = orders.entries[slot].order.done();
         let mut yielded: Vec<ByProduct> = Vec::new();
         for order_yield in orders.entries[slot].yields.iter().map(|&part| orders.order_yield(part)) {
             let by = |units: u64| order_yield.of(units).ok_or(Rejection::Overflow);
@@ -148,13 +161,8 @@ impl Ledger {
         Ok(yielded)
     }
 
-    fn check_yield(
-        &self,
-        order: &WorkOrder,
-        complete: &CompleteWorkOrder,
-        by_products: &[ByProduct],
-        issues: &[Issue],
-    ) -> Result<(), Rejection> {
+    /// Answers how many units of the product are made.
+    fn check_made(&self, order: &WorkOrder, complete: &CompleteWorkOrder) -> Result<u64, Rejection> {
         let production = self.active_account(self.production_of(order))?;
         let output = self.active_account(order.output)?;
         let scrap = self.active_account(self.scrap_of(order))?;
@@ -163,15 +171,31 @@ impl Ledger {
             self.check_allowed(scrap, order.product)?;
         }
         self.check_tracked(order.product, complete.lot)?;
-        let made = (complete.good.0 + complete.scrap.0) as i64;
-        self.check_spend(production, self.known_asset(order.product)?, made)?;
+        let made = complete.good.0 + complete.scrap.0;
+        self.check_spend(production, self.known_asset(order.product)?, made as i64)?;
+        Ok(made)
+    }
+
+    /// Of the product so much is made in the same event.
+    fn check_by_products(
+        &self,
+        order: &WorkOrder,
+        made: u64,
+        by_products: &[ByProduct],
+        issues: &[Issue],
+    ) -> Result<(), Rejection> {
+        if by_products.is_empty() {
+            return Ok(());
+        }
+        let production = self.active_account(self.production_of(order))?;
+        let output = self.active_account(order.output)?;
         for by_product in by_products {
             self.check_allowed(output, by_product.asset)?;
             // A material that is also yielded may raise the asset's debt twice in the one event; so may the
             // product, where a phantom yields it.
             let consumed = issues.iter().find(|issue| issue.moved.component == by_product.asset);
             let consumed = consumed.map_or(0, |issue| issue.moved.quantity.0);
-            let made = if by_product.asset == order.product { made.unsigned_abs() } else { 0 };
+            let made = if by_product.asset == order.product { made } else { 0 };
             let amount = by_product.quantity.0.checked_add(consumed).and_then(|sum| sum.checked_add(made));
             let amount = amount.and_then(|sum| i64::try_from(sum).ok());
             let asset = self.known_asset(by_product.asset)?;
@@ -180,34 +204,29 @@ impl Ledger {
         Ok(())
     }
 
-    fn debit_yield(
-        &mut self,
-        order: &WorkOrder,
-        complete: &CompleteWorkOrder,
-        by_products: &[ByProduct],
-        effects: &mut Effects,
-    ) {
+    fn debit_made(&mut self, order: &WorkOrder, complete: &CompleteWorkOrder, effects: &mut Effects) {
         let production = self.production_of(order);
         let made = complete.good.0 + complete.scrap.0;
         if made > 0 {
             self.production.lots.name(order.product, complete.lot);
             self.post_goods(production, order.product, -(made as i64), effects);
         }
+    }
+
+    fn credit_made(&mut self, order: &WorkOrder, complete: &CompleteWorkOrder, effects: &mut Effects) {
+        let scrap = self.scrap_of(order);
+        self.post_goods(order.output, order.product, complete.good.0 as i64, effects);
+        self.post_goods(scrap, order.product, complete.scrap.0 as i64, effects);
+    }
+
+    fn debit_by_products(&mut self, order: &WorkOrder, by_products: &[ByProduct], effects: &mut Effects) {
+        let production = self.production_of(order);
         for by_product in by_products {
             self.post_goods(production, by_product.asset, -(by_product.quantity.0 as i64), effects);
         }
     }
 
-    fn credit_yield(
-        &mut self,
-        order: &WorkOrder,
-        complete: &CompleteWorkOrder,
-        by_products: &[ByProduct],
-        effects: &mut Effects,
-    ) {
-        let scrap = self.scrap_of(order);
-        self.post_goods(order.output, order.product, complete.good.0 as i64, effects);
-        self.post_goods(scrap, order.product, complete.scrap.0 as i64, effects);
+    fn credit_by_products(&mut self, order: &WorkOrder, by_products: &[ByProduct], effects: &mut Effects) {
         for by_product in by_products {
             self.post_goods(order.output, by_product.asset, by_product.quantity.0 as i64, effects);
         }
@@ -336,6 +355,23 @@ mod tests {
             })
             .collect();
         assert_eq!(dust, [1, 3, 4], "one and a half each");
+    }
+
+    #[test]
+    fn a_unit_yields_its_by_products_whatever_becomes_of_it() {
+        let dust = |shop: &Shop| shop.balance(SHELF, DUST).0;
+        let mut shop = Shop::stocked();
+        // Three of dust by two units.
+        let id = worked(&mut shop, 4);
+        shop.accept(report(id, 0, 3, 1));
+        assert_eq!(dust(&shop), 1, "spoilt at the first operation");
+        shop.accept(report(id, 1, 3, 0));
+        shop.accept(complete(id, 0, 1, 0));
+        assert_eq!(dust(&shop), 3, "scrapped");
+        shop.accept(complete(id, 0, 0, 1));
+        assert_eq!(dust(&shop), 4, "lost");
+        shop.accept(complete(id, 1, 0, 0));
+        assert_eq!((dust(&shop), state(&shop, id)), (6, WorkOrderState::Completed));
     }
 
     #[test]

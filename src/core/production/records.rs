@@ -286,7 +286,7 @@ impl Requirement {
 }
 
 record! {
-    /// What units of a work order that come to their end yield besides.
+    /// What a work order's units yield besides, whatever becomes of them.
     #[derive(Copy)]
     pub struct OrderYield {
         /// The by-product.

@@ -262,14 +262,12 @@ impl Ledger {
     }
 
     /// What a released order lacks, and what a planned one will take; what an order still makes, and what it
-    /// yields besides, when nothing more of it is spoilt.
+    /// yields besides: that comes with every unit, whatever becomes of it.
     fn add_open_order(&self, view: &WorkOrderView<'_>, inquiry: &mut Inquiry) -> Result<(), Rejection> {
         let order = view.order;
         let planned = if order.state == WorkOrderState::Planned { Some(self.requirements(order)?) } else { None };
         let (asker, coming) = (Asker::WorkOrder(order.id), Coming::WorkOrder(order.id));
         let left = order.quantity.0 - order.done();
-        let spoilt: u64 = view.operations.iter().map(|operation| operation.scrap.0).sum();
-        let came_through = order.done() - spoilt;
         // One that is completed lacks nothing any more, whatever was issued to it.
         let needs: Vec<_> = match &planned {
             Some(planned) => planned.lines.iter().map(|line| (line.component, line.required)).collect(),
@@ -284,7 +282,7 @@ impl Ledger {
         for order_yield in yields {
             // In whole units of all, as it will be posted: parts of a unit add up over completions.
             let by = |units: u64| order_yield.of(units).ok_or(Rejection::Overflow);
-            let quantity = by(came_through + left)? - by(came_through)?;
+            let quantity = by(order.quantity.0)? - by(order.done())?;
             inquiry.add_receipt(coming, order_yield.asset, Quantity(quantity), order.due);
         }
         Ok(())

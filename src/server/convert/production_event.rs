@@ -262,6 +262,7 @@ pub(super) fn reported(reported: &OperationReported) -> pb::OperationReported {
         good: reported.good.0,
         scrap: reported.scrap.0,
         materials: reported.materials.iter().map(material).collect(),
+        by_products: reported.by_products.iter().map(by_product).collect(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use counterfoil_core::Ledger;
+use counterfoil_core::command::ByProduct;
 use counterfoil_core::decimal::format as decimal;
 use counterfoil_core::event::{EventBody, LotMove, MaterialMoved, StockMoved};
 use counterfoil_core::production::records::WorkOrder;
@@ -56,18 +57,18 @@ pub fn event(body: &EventBody, names: &Names) -> String {
             format!("{} returned {moved} | cost {}", order(&returned.order, names), cost(&returned.order, names))
         }
         EventBody::OperationReported(reported) => format!(
-            "{} operation {}: {} good, {} spoilt{} | {}",
+            "{} operation {}: {} good, {} spoilt{}{} | {}",
             order(&reported.order, names),
             reported.operation,
             reported.good,
             reported.scrap,
+            besides(&reported.by_products, names),
             consumed(&reported.materials, names),
             state(&reported.order, names),
         ),
         EventBody::WorkOrderCompleted(completed) => {
             let unit = |quantity| goods(quantity, completed.order.product, names);
-            let by: Vec<String> = completed.by_products.iter().map(|by| goods(by.quantity, by.asset, names)).collect();
-            let by = if by.is_empty() { String::new() } else { format!(", and {}", by.join(", ")) };
+            let by = besides(&completed.by_products, names);
             format!(
                 "{} completed {}, scrapped {}, lost {}{by}{} | {}",
                 order(&completed.order, names),
@@ -135,6 +136,12 @@ fn materials(moved: &[MaterialMoved], names: &Names) -> String {
         format!("{}{over}", goods(moved.quantity, moved.component, names))
     };
     moved.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// What was yielded besides.
+fn besides(by_products: &[ByProduct], names: &Names) -> String {
+    let by: Vec<String> = by_products.iter().map(|by| goods(by.quantity, by.asset, names)).collect();
+    if by.is_empty() { String::new() } else { format!(", and {}", by.join(", ")) }
 }
 
 fn consumed(moved: &[MaterialMoved], names: &Names) -> String {

@@ -453,19 +453,28 @@ impl Model {
             return no.push(Rejection::OperationOutOfOrder);
         }
         self.check_issues(open, &open.backflush(open.order.done() + report.scrap.0), no);
+        for by_product in self.yielded(open, report.scrap.0) {
+            self.check_active(self.works_of(open.order.plant), no);
+            self.check_active(open.order.output, no);
+            self.check_allowed(open.order.output, by_product.asset, no);
+        }
     }
 
     fn report(&mut self, report: &ReportOperation) -> EventBody {
         let ReportOperation { work_order, operation, good, scrap } = *report;
+        let by_products = self.yielded(self.open(work_order).expect("checked"), scrap.0);
         let open = self.open_mut(work_order);
         let asked = open.backflush(open.order.done() + scrap.0);
+        let WorkOrder { plant, output, product, .. } = open.order;
         let progress = &mut open.operations[operation as usize];
         (progress.0, progress.1) = (progress.0 + good.0, progress.1 + scrap.0);
         open.order.lost.0 += scrap.0;
         let materials = self.issue(work_order, &asked);
-        self.receive_materials(work_order, &materials);
+        let works = self.works_of(plant);
+        self.make(works, output, works, (product, 0, 0, None), &by_products, &materials);
         let order = self.finish(work_order);
-        EventBody::OperationReported(Box::new(OperationReported { order, operation, good, scrap, materials }))
+        let reported = OperationReported { order, operation, good, scrap, materials, by_products };
+        EventBody::OperationReported(Box::new(reported))
     }
 
     /// An order with nothing left to make is completed, and gives back what it holds.
@@ -506,9 +515,9 @@ impl Model {
         }
     }
 
-    /// By-products come in whole units of what all units so far yield.
+    /// By-products come with every unit, spoilt ones too, in whole units of what all units so far yield.
     fn yielded(&self, open: &OpenOrder, units: u64) -> Vec<ByProduct> {
-        let before = open.came_through();
+        let before = open.order.done();
         let mut all: Vec<ByProduct> = Vec::new();
         for OrderYield { asset, quantity, per } in open.yields.iter().copied() {
             let of = |units: u64| quantity.0 * units / per.0;
@@ -566,8 +575,10 @@ impl Model {
         for moved in materials {
             self.change(works, moved.component, moved.quantity.0.into(), 0);
         }
-        self.change(output, product, good.into(), 0);
-        self.change(dump, product, scrap.into(), 0);
+        if good + scrap > 0 {
+            self.change(output, product, good.into(), 0);
+            self.change(dump, product, scrap.into(), 0);
+        }
         for by_product in by_products {
             self.change(output, by_product.asset, by_product.quantity.0.into(), 0);
         }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use counterfoil_core::command::{DefineBom, DefineItem, DefinePlant, SetCalendar};
+use counterfoil_core::command::{ByProduct, DefineBom, DefineItem, DefinePlant, SetCalendar};
 use counterfoil_core::event::{
     EventBody, LotsMoved, MaterialMoved, OperationReported, Posting, StockMoved, WorkOrderChanged, WorkOrderCompleted,
 };
@@ -407,15 +407,20 @@ impl Fold {
     }
 
     fn reported(&mut self, reported: &OperationReported) -> Changes {
-        let OperationReported { order, operation, good, scrap, materials } = reported;
+        let OperationReported { order, operation, good, scrap, materials, by_products } = reported;
+        let production = self.production.plants[&order.plant].production;
         let place = *operation as usize;
         let open = self.at_work(order.id);
         let reached = if place == 0 { open.order.quantity.0 } else { open.operations[place - 1].0 };
         let done = &mut open.operations[place];
         (done.0, done.1) = (done.0 + good.0, done.1 + scrap.0);
         assert!(done.0 + done.1 <= reached && good.0 + scrap.0 > 0, "operations are reported in order");
-        open.order.lost.0 += scrap.0;
         let mut changes = Vec::new();
+        for (asset, quantity) in open.yielded(scrap.0, by_products) {
+            changes.push((production, asset, -(quantity as i64), 0));
+            changes.push((order.output, asset, quantity as i64, 0));
+        }
+        open.order.lost.0 += scrap.0;
         self.consume(order.id, materials, &mut changes);
         self.finish(*order, &mut changes);
         changes
@@ -432,16 +437,7 @@ impl Fold {
         if let Some((through, _)) = open.operations.last() {
             assert!(before + units <= *through, "no more is completed than came through the operations");
         }
-        let mut expected: BTreeMap<AssetId, u64> = BTreeMap::new();
-        for &(asset, quantity, per) in &open.yields {
-            let share = |units: u64| (u128::from(quantity) * u128::from(units) / u128::from(per)) as u64;
-            *expected.entry(asset).or_default() += share(before + units) - share(before);
-        }
-        expected.retain(|_, quantity| *quantity > 0);
-        let yielded: Vec<_> = by_products.iter().map(|by| (by.asset, by.quantity.0)).collect();
-        let each_once: BTreeMap<AssetId, u64> = yielded.iter().copied().collect();
-        assert_eq!(each_once, expected, "by-products come in whole units of all that was done");
-        assert_eq!(each_once.len(), yielded.len());
+        let yielded = open.yielded(units, by_products);
         open.order.completed.0 += good.0;
         open.order.scrapped.0 += scrap.0;
         open.order.lost.0 += loss.0;
@@ -499,6 +495,23 @@ impl OpenOrder {
             let reserved = std::mem::take(&mut line.reserved);
             changes.push((self.order.location, line.component, 0, -(reserved.0 as i64)));
         }
+    }
+
+    /// What more units yield besides, which must be what is said: it comes with every unit, whatever becomes of
+    /// it, in whole units of all that was done.
+    fn yielded(&self, units: u64, by_products: &[ByProduct]) -> Vec<(AssetId, u64)> {
+        let before = self.order.done();
+        let mut expected: BTreeMap<AssetId, u64> = BTreeMap::new();
+        for &(asset, quantity, per) in &self.yields {
+            let share = |units: u64| (u128::from(quantity) * u128::from(units) / u128::from(per)) as u64;
+            *expected.entry(asset).or_default() += share(before + units) - share(before);
+        }
+        expected.retain(|_, quantity| *quantity > 0);
+        let yielded: Vec<_> = by_products.iter().map(|by| (by.asset, by.quantity.0)).collect();
+        let each_once: BTreeMap<AssetId, u64> = yielded.iter().copied().collect();
+        assert_eq!(each_once, expected, "by-products come in whole units of all that was done");
+        assert_eq!(each_once.len(), yielded.len());
+        yielded
     }
 
     fn came_through(&self) -> u64 {
