@@ -325,12 +325,14 @@ impl Ledger {
         purchases.by_id.range(ids).map(|(_, &slot)| &purchases.entries[slot])
     }
 
-    /// What a plant's released work orders require and do not hold, by work order.
+    /// What a plant's released work orders require and do not hold, by work order. One that is completed lacks
+    /// nothing.
     pub fn shortages(&self, plant: PlantId) -> impl Iterator<Item = Shortage> {
         self.work_orders(plant).flat_map(|view| {
-            let work_order = view.order.id;
-            let short = view.lines.into_iter().filter(|line| line.short() > 0);
-            short.map(move |line| Shortage { work_order, component: line.component, short: line.short() })
+            let order = view.order;
+            let lacking = view.lines.into_iter().map(|line| (line.component, order.lacks(line)));
+            let short = lacking.filter(|(_, short)| *short > 0);
+            short.map(|(component, short)| Shortage { work_order: order.id, component, short })
         })
     }
 
@@ -348,7 +350,7 @@ fn view(entry: &BomEntry) -> BomView<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{Body, DefineBom, DefineItem};
+    use crate::command::{Body, CompleteWorkOrder, DefineBom, DefineItem, ReleaseWorkOrder};
     use crate::fixture::USD;
     use crate::shop::{AXLE, BOX, CART, GLUE, PLANT, SHELF, Shop, WHEEL, bom, cart, item, line};
 
@@ -394,6 +396,19 @@ mod tests {
         assert_eq!(list(&shop), [WHEEL], "two carts are on order, twelve wheels are available");
         let stock = shop.ledger.item_stock(PLANT, WHEEL);
         assert_eq!((stock.on_hand, stock.reserved, stock.available()), (20, 8, 12));
+    }
+
+    #[test]
+    fn an_order_that_is_completed_lacks_nothing() {
+        let mut shop = Shop::stocked();
+        let id = shop.create(cart(6));
+        shop.accept(Body::ReleaseWorkOrder(ReleaseWorkOrder { work_order: id, partial: true }));
+        let short = |shop: &Shop| shop.ledger.shortages(PLANT).map(|it| (it.component, it.short)).collect::<Vec<_>>();
+        assert_eq!(short(&shop), [(WHEEL, 4)]);
+        // Nothing was issued; the carts are there all the same.
+        let (good, scrap, loss) = (Quantity(6), Quantity(0), Quantity(0));
+        shop.accept(Body::CompleteWorkOrder(CompleteWorkOrder { work_order: id, good, scrap, loss, lot: None }));
+        assert_eq!(short(&shop), []);
     }
 
     #[test]

@@ -212,6 +212,16 @@ impl WorkOrder {
         self.completed.0 + self.scrapped.0 + self.lost.0
     }
 
+    /// What it still lacks of a component. An order with nothing left to make, or that has ended, lacks nothing,
+    /// whatever was issued to it: materials that nobody booked went into it all the same.
+    #[must_use]
+    pub const fn lacks(&self, line: &Requirement) -> u64 {
+        match self.state {
+            WorkOrderState::Planned | WorkOrderState::Released | WorkOrderState::InProgress => line.short(),
+            WorkOrderState::Completed | WorkOrderState::Closed | WorkOrderState::Cancelled => 0,
+        }
+    }
+
     /// What it costs so far, in the smallest unit of the product's currency, rounded up.
     #[must_use]
     pub fn cost_rounded(&self) -> i128 {

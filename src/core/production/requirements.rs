@@ -268,11 +268,9 @@ impl Ledger {
         let planned = if order.state == WorkOrderState::Planned { Some(self.requirements(order)?) } else { None };
         let (asker, coming) = (Asker::WorkOrder(order.id), Coming::WorkOrder(order.id));
         let left = order.quantity.0 - order.done();
-        // One that is completed lacks nothing any more, whatever was issued to it.
         let needs: Vec<_> = match &planned {
             Some(planned) => planned.lines.iter().map(|line| (line.component, line.required)).collect(),
-            None if left == 0 => Vec::new(),
-            None => view.lines.iter().map(|line| (line.component, Quantity(line.short()))).collect(),
+            None => view.lines.iter().map(|line| (line.component, Quantity(order.lacks(line)))).collect(),
         };
         for (component, quantity) in needs {
             inquiry.add_demand(asker, component, quantity, order.start);

@@ -8,6 +8,7 @@ use crate::cli::names::{parse, positive};
 use crate::cli::table::{Column, amount, list, table};
 use crate::cli::{CliError, dates};
 use crate::client::{ClientError, api};
+use api::WorkOrderState as State;
 use api::command::Body;
 
 #[derive(Debug, clap::Subcommand)]
@@ -312,11 +313,14 @@ async fn print_detail(context: &mut Context, detail: &api::WorkOrderDetail) -> R
         ("materials", format!("{} {}", amount(order.cost, currency.scale), currency.code)),
     ];
     print(&list(rows))?;
+    let state = order.state();
+    let ended = [State::Completed, State::Closed, State::Cancelled].contains(&state);
     let mut rows = Vec::new();
     for line in &detail.lines {
         let asset = context.names.asset_by_id(line.component_id).await?;
         let mut row = vec![asset.code.clone()];
-        let short = line.required.saturating_sub(line.issued).saturating_sub(line.reserved);
+        // An order with nothing left to make lacks nothing, whatever was issued to it.
+        let short = if ended { 0 } else { line.required.saturating_sub(line.issued).saturating_sub(line.reserved) };
         row.extend([line.required, line.reserved, line.issued, short].map(|number| amount(number, asset.scale)));
         row.push(amount(line.cost, currency.scale));
         rows.push(row);
