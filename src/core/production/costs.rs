@@ -2,7 +2,7 @@
 //!
 //! The items below a product are copied out of the ledger; the calculation needs it no more.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::mrp::{self, CostError, Network, NetworkError, PurchaseCost};
 use crate::ledger::Ledger;
@@ -92,7 +92,9 @@ impl CostInquiry {
 }
 
 impl Ledger {
-    /// Gathers what a product's cost on a day is made of. It takes time in proportion to what is below it.
+    /// Gathers what a product's cost on a day is made of: what the version in effect that day requires, and so
+    /// on down to what is bought. It takes time in proportion to what is below it. What is in another version
+    /// alone, or optional, is no part of the cost; a by-product carries none ([`mrp`]), and is not gathered.
     ///
     /// # Errors
     /// When it is no item, or something in it is costed in another currency.
@@ -100,27 +102,32 @@ impl Ledger {
         let items = &self.production.items;
         let first = self.known_item(product).map_err(CostRefusal::Rejected)?;
         let currency = items[first].item.currency;
-        let mut below = BTreeSet::new();
+        let mut below = BTreeMap::new();
         let mut open = vec![first];
         while let Some(slot) = open.pop() {
             let entry = &items[slot];
-            if !below.insert((entry.item.asset, slot)) {
+            if below.contains_key(&entry.item.asset) {
                 continue;
             }
             if entry.item.currency != currency {
                 return Err(CostRefusal::OtherCurrency(entry.item.asset));
             }
-            let lines = entry.boms.iter().flat_map(|&bom| &self.production.boms[bom].lines);
-            open.extend(lines.filter_map(|line| items.slot(line.component)));
-            let by_products = entry.boms.iter().flat_map(|&bom| &self.production.boms[bom].by_products);
-            open.extend(by_products.filter_map(|by_product| items.slot(by_product.asset)));
+            let in_effect = self.bom_in_effect(slot, day);
+            let mut planned = self.item_to_plan(entry, in_effect.as_slice());
+            if let mrp::Source::Make(boms) = &mut planned.source {
+                for bom in boms {
+                    bom.by_products.clear();
+                    bom.lines.retain(|line| matches!(line.presence, mrp::Presence::Required));
+                    open.extend(bom.lines.iter().filter_map(|line| items.slot(line.component)));
+                }
+            }
+            below.insert(entry.item.asset, (planned, entry.item.standard_cost));
         }
         let mut inquiry = CostInquiry { items: Vec::new(), purchases: Vec::new(), wholes: Vec::new(), day };
-        for (asset, slot) in below {
-            let entry = &items[slot];
+        for (asset, (planned, price)) in below {
             let whole = self.asset(asset).map_or(1, |asset| 10_u64.pow(asset.scale.into()));
-            let amount = i64::try_from(entry.item.standard_cost.0).map_err(|_| CostRefusal::TooLarge(asset))?;
-            inquiry.items.push(self.item_to_plan(entry, &entry.boms));
+            let amount = i64::try_from(price.0).map_err(|_| CostRefusal::TooLarge(asset))?;
+            inquiry.items.push(planned);
             inquiry.wholes.push(Quantity(whole));
             inquiry.purchases.push(PurchaseCost { item: asset, amount: Amount(amount), per: Quantity(whole) });
         }
@@ -131,8 +138,8 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{Body, DefineBom, DefineItem};
-    use crate::shop::{AXLE, BENCH, BOX, CART, GLUE, Shop, WHEEL, bom, item, line, operation};
+    use crate::command::{Body, BomLine, ByProduct, DefineBom, DefineItem};
+    use crate::shop::{AXLE, BENCH, BOX, CART, DUST, GLUE, Shop, WHEEL, bom, item, line, operation};
     use crate::types::{BomVersion, Price};
 
     #[test]
@@ -161,6 +168,22 @@ mod tests {
         assert_eq!(costs[0], (BOX, 0, boxed, 0, boxed));
         assert!(costs.contains(&(CART, 1, 1_800, 1_830, cart)), "{costs:?}");
         assert!(costs.contains(&(WHEEL, 2, 250, 0, 250)), "{costs:?}");
+        assert_eq!(costs.len(), 4, "neither glue nor anything else is listed: {costs:?}");
+    }
+
+    #[test]
+    fn what_a_product_does_not_require_that_day_is_no_part_of_its_cost() {
+        let mut shop = Shop::new();
+        let optional = BomLine { optional: true, ..line(AXLE, 1) };
+        let by_products = vec![ByProduct { asset: DUST, quantity: Quantity(1) }];
+        shop.accept(Body::DefineBom(DefineBom { by_products, ..bom(BOX, vec![line(WHEEL, 1), optional]) }));
+        let (version, from) = (BomVersion(2), Day(40));
+        shop.accept(Body::DefineBom(DefineBom { version, from, ..bom(BOX, vec![line(GLUE, 1)]) }));
+        let items = |day| {
+            let found = shop.ledger.inquire_cost(BOX, Day(day)).and_then(CostInquiry::calculate).expect("a cost");
+            found.iter().map(|cost| cost.item).collect::<Vec<_>>()
+        };
+        assert_eq!((items(39), items(40)), (vec![BOX, WHEEL], vec![BOX, GLUE]));
     }
 
     #[test]
