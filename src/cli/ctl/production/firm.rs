@@ -56,7 +56,9 @@ pub async fn run(context: &mut Context, firm: Firm) -> Result<(), CliError> {
             context.print_outcome(&result).await
         } else {
             // Of an id that is used the ledger looks at nothing else.
-            let other = api::FirmPlan { plan_id: 1, computed_at: 1, location_id: firm.location, ..Default::default() };
+            let over_issue = api::OverIssue::Refuse.into();
+            let (plan_id, computed_at, location_id) = (1, 1, firm.location);
+            let other = api::FirmPlan { plan_id, computed_at, location_id, over_issue, ..Default::default() };
             context.execute(firm.key, Body::FirmPlan(other)).await
         };
     }
@@ -109,7 +111,7 @@ async fn was_this(context: &Context, firm: &Firm, result: &api::CommandResult) -
         _ => None,
     });
     // A plan that is closed by now is in no list of plans.
-    Ok(firmed.is_some_and(|plan| firm.plan == plan.name || firm.plan.parse() == Ok(plan.plan_id)))
+    Ok(firmed.is_some_and(|plan| firm.plan == plan.name || firm.plan.parse::<u64>() == Ok(plan.plan_id)))
 }
 
 async fn calculate(

@@ -71,6 +71,8 @@ pub struct Catalogue {
     pub parts: BTreeMap<PartKey, Part>,
     /// What each assembly needs, in the order of the files.
     pub boms: BTreeMap<PartKey, Vec<Line>>,
+    /// The rows of bills of materials so far: one that stands twice was not meant to.
+    rows: BTreeSet<Vec<String>>,
 }
 
 const INVENTREE: &str = "inventree";
@@ -99,10 +101,11 @@ impl Catalogue {
     }
 
     fn add_bom_line(&mut self, row: &Row) -> Result<(), CsvError> {
+        self.once(row, BOM_COLUMNS[0])?;
         let field = |place| field(row, BOM_COLUMNS, place);
         let parent = self.inventree(row, BOM_COLUMNS, 0)?;
         let component = self.inventree(row, BOM_COLUMNS, 2)?;
-        let quantity = number(row, BOM_COLUMNS, 4)?;
+        let quantity = positive(row, BOM_COLUMNS, 4)?;
         let optional = match field(5)? {
             "True" => true,
             "False" => false,
@@ -150,6 +153,14 @@ impl Catalogue {
         if same { Ok(key) } else { Err(value(row, column, format!("{name:?} was {:?} before", part.name))) }
     }
 
+    /// Refuses a row of a bill of materials that stands twice, be it in two files.
+    fn once(&mut self, row: &Row, column: &'static str) -> Result<(), CsvError> {
+        if self.rows.insert(row.fields.clone()) {
+            return Ok(());
+        }
+        Err(value(row, column, "the same row stands before".to_owned()))
+    }
+
     fn need(&mut self, parent: PartKey, line: Line) {
         if let Some(part) = self.parts.get_mut(&line.component) {
             part.places = part.places.max(line.quantity.places());
@@ -161,10 +172,11 @@ impl Catalogue {
         let columns = PRICED_COLUMNS;
         let mut multipliers: BTreeMap<String, Decimal> = BTreeMap::new();
         for row in &sheet.rows {
+            self.once(row, columns[0])?;
             let product = self.part(row, columns[0], (BY_NAME, product.to_owned()), product)?;
             let name = field(row, columns, 0)?;
             let assembly = self.part(row, columns[0], (BY_NAME, name.to_owned()), name)?;
-            let multiplier = number(row, columns, 1)?;
+            let multiplier = positive(row, columns, 1)?;
             match multipliers.get(name) {
                 None => {
                     multipliers.insert(name.to_owned(), multiplier.clone());
@@ -175,7 +187,7 @@ impl Catalogue {
                 Some(_) => return Err(value(row, columns[1], format!("differs from the row before of {name}"))),
             }
             let component = self.priced_part(row)?;
-            let quantity = number(row, columns, 5)?;
+            let quantity = positive(row, columns, 5)?;
             self.need(assembly, Line { component, quantity, optional: false });
         }
         Ok(())
@@ -218,7 +230,7 @@ impl Catalogue {
 }
 
 /// A name as a code has it: printable ASCII, no spaces.
-fn written(name: &str) -> String {
+pub fn written(name: &str) -> String {
     let letter = |letter: char| match letter {
         ' ' => '-',
         letter if letter.is_ascii_graphic() => letter,
@@ -245,6 +257,13 @@ fn field<'a>(row: &'a Row, columns: &[&'static str], place: usize) -> Result<&'a
 
 fn number(row: &Row, columns: &[&'static str], place: usize) -> Result<Decimal, CsvError> {
     Decimal::read(field(row, columns, place)?).map_err(|error| value(row, columns[place], error.to_string()))
+}
+
+/// What something is made of is more than nothing.
+fn positive(row: &Row, columns: &[&'static str], place: usize) -> Result<Decimal, CsvError> {
+    let number = number(row, columns, place)?;
+    let nothing = number.0.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    if nothing { Err(value(row, columns[place], "is nothing".to_owned())) } else { Ok(number) }
 }
 
 #[cfg(test)]
@@ -303,7 +322,7 @@ mod tests {
         for (place, text) in [(1, "5"), (4, "5.00")] {
             let mut fields = ["drive wheel", "6", "2 Hole U channel", "1120", "4.99", "1"];
             fields[place] = text;
-            let both = [rows[0], rows[1], &fields[..]];
+            let both = [rows[0], rows[2], &fields[..]];
             let refused = Catalogue::default().add(&sheet(PRICED_COLUMNS, &both), "ROVER").expect_err("differs");
             assert!(matches!(refused, CsvError::Value { line: 4, .. }), "{refused}");
         }

@@ -1,15 +1,20 @@
 //! Brings a catalogue into the ledger: what it has is looked at, what is missing or differs is sent.
+//!
+//! Nothing is sent before everything is checked that can be ([`check`](super::check)). What the ledger refuses
+//! all the same is told with what was done until then; the same files again take up where it ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::command::Body;
 use prost::Message as _;
 
-use super::catalogue::{Catalogue, Decimal, Line, Part, PartKey};
-use crate::cli::CliError;
+use super::catalogue::{Catalogue, Decimal, Line, Part, PartKey, written};
+use super::check;
+use super::known::Known;
+use crate::cli::{CliError, dates};
 use crate::client::{Client, ClientError, api, derived_id, id_to_bytes, random_id};
 use crate::core::decimal::DecimalError;
-use crate::core::types::CommandId;
+use crate::core::types::{Code, CommandId};
 
 /// Commands of one request.
 const BATCH: usize = 500;
@@ -37,7 +42,7 @@ pub struct Wanted {
     pub counts_key: Vec<u8>,
 }
 
-/// What was done.
+/// What was done, or is to be done.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Counts {
     /// The plant.
@@ -56,11 +61,31 @@ pub struct Counts {
     pub unchanged: usize,
 }
 
+impl Counts {
+    fn done(&self) -> String {
+        format!(
+            "{} assets created, {} items defined, {} bills of materials defined, {} balances counted",
+            self.assets, self.items, self.boms, self.counted
+        )
+    }
+}
+
 /// A command and what it is about, for people.
 struct Step {
     about: String,
     id: CommandId,
     body: Body,
+}
+
+/// All that is to be sent, in this order.
+struct Work {
+    /// The currency and the plant with its accounts, where there are none.
+    ground: Vec<Step>,
+    assets: Vec<Step>,
+    items: Vec<Step>,
+    boms: Vec<Step>,
+    stock: Vec<Step>,
+    counts: Counts,
 }
 
 impl Step {
@@ -85,54 +110,109 @@ fn decimal(about: &str, number: &Decimal, scale: u32) -> Result<u64, CliError> {
     number.at(scale).map_err(wrong)
 }
 
+/// What the parts of the files are in the ledger.
+#[derive(Debug)]
+pub struct Parts {
+    /// The asset of each.
+    pub ids: BTreeMap<PartKey, u32>,
+    /// Its decimal places.
+    pub scales: BTreeMap<PartKey, u32>,
+}
+
+impl Parts {
+    /// A part is the asset of the id that follows from what it is known by, as an import before made it; else
+    /// the one of its name that somebody made by hand; else a new one.
+    fn find(catalogue: &Catalogue, known: &Known) -> Result<Self, CliError> {
+        let mut parts = Self { ids: BTreeMap::new(), scales: BTreeMap::new() };
+        for (key, part) in &catalogue.parts {
+            let (own, name) = (asset_of(key), written(&part.name));
+            let by_hand = known.asset_of_code(&name).filter(|asset| asset.asset_id & DERIVED == 0);
+            let found = known.assets.get(&own).or(by_hand);
+            if let Some(asset) = found.filter(|asset| asset.asset_id != own) {
+                let same = catalogue.parts.values().filter(|other| written(&other.name) == name).count();
+                if same > 1 {
+                    let reason = format!("{same} parts of the files are called {name}, and there is one asset {name}");
+                    return Err(CliError::Check(format!("{reason}: give them names of their own")));
+                }
+                if asset.kind == currency_kind() {
+                    return Err(CliError::Check(format!("{name} is a currency, and a part of the files")));
+                }
+            }
+            parts.ids.insert(key.clone(), found.map_or(own, |asset| asset.asset_id));
+            parts.scales.insert(key.clone(), found.map_or(part.places, |asset| asset.scale));
+        }
+        Ok(parts)
+    }
+}
+
 impl Wanted {
     /// Brings it all into the ledger.
     pub async fn bring(&self, client: &Client, catalogue: &Catalogue) -> Result<Counts, CliError> {
-        let mut counts = Counts::default();
-        let known = every_asset(client).await?;
-        let currency = self.currency(client, &known).await?;
-        let scales = assets(client, catalogue, &known, &mut counts).await?;
-        let plant = self.plant(client).await?;
-        counts.plant_id = plant.plant_id;
-        counts.location_id = match self.location {
-            Some(location) => location,
+        let mut known = Known::look(client).await?;
+        let parts = Parts::find(catalogue, &known)?;
+        let products = catalogue.boms.keys().map(|key| parts.ids[key]).collect();
+        known.look_at_boms(client, &products, parts.ids.values().copied()).await?;
+        self.prepare(catalogue, &parts, &known)?.carry_out(client).await
+    }
+
+    /// What there is to be done, checked.
+    fn prepare(&self, catalogue: &Catalogue, parts: &Parts, known: &Known) -> Result<Work, CliError> {
+        let mut ground = Vec::new();
+        let currency = self.currency(known, &mut ground);
+        let plant = self.plant(known, &mut ground)?;
+        let location_id = match self.location {
             None => plant.location_ids.first().copied().unwrap_or_default(),
+            Some(location) if plant.location_ids.contains(&location) => location,
+            Some(location) => {
+                let reason = format!("account {location} is no location of plant {}", plant.name);
+                return Err(CliError::Usage { option: "--location", reason });
+            }
         };
-        let items = self.items(client, catalogue, &scales, &currency).await?;
+        let mut counts = Counts { plant_id: plant.plant_id, location_id, ..Counts::default() };
+        let assets = assets(catalogue, parts, known);
+        let items = self.items(catalogue, parts, known, &currency)?;
         counts.unchanged += catalogue.parts.len() - items.len();
-        counts.items = items.len();
-        send(client, items).await?;
-        self.boms(client, catalogue, &scales, &mut counts).await?;
-        self.count(client, catalogue, &scales, &mut counts).await?;
-        Ok(counts)
+        let boms = self.boms(catalogue, parts, known, &mut counts)?;
+        check::bills(catalogue, parts, known, &boms)?;
+        check::currencies(catalogue, parts, known, &currency)?;
+        let define = |(about, bom)| Step::new(format!("the bill of materials of {about}"), Body::DefineBom(bom));
+        let boms = boms.into_iter().map(define).collect();
+        let stock = self.count(catalogue, parts, location_id)?;
+        Ok(Work { ground, assets, items, boms, stock, counts })
     }
 
     /// The currency, added where there is none.
-    async fn currency(&self, client: &Client, known: &BTreeMap<u32, api::Asset>) -> Result<api::Asset, CliError> {
+    fn currency(&self, known: &Known, ground: &mut Vec<Step>) -> api::Asset {
         let id: Option<u32> = self.currency.parse().ok();
         let named = |asset: &&api::Asset| id.map_or(asset.code == self.currency, |id| asset.asset_id == id);
-        if let Some(asset) = known.values().find(named) {
-            return Ok(asset.clone());
+        if let Some(asset) = known.assets.values().find(named) {
+            return asset.clone();
         }
         let (asset_id, code, kind) = (number(&["currency", &self.currency]), self.currency.clone(), currency_kind());
         let new = api::CreateAsset { asset_id, code: code.clone(), scale: CURRENCY_SCALE, kind };
-        send(client, vec![Step::new(&code, Body::CreateAsset(new))]).await?;
-        Ok(api::Asset { asset_id, code, scale: CURRENCY_SCALE, kind })
+        ground.push(Step::new(&code, Body::CreateAsset(new)));
+        api::Asset { asset_id, code, scale: CURRENCY_SCALE, kind }
     }
 
     /// The plant, added with accounts of its own where there is none.
-    async fn plant(&self, client: &Client) -> Result<api::Plant, CliError> {
+    fn plant(&self, known: &Known, ground: &mut Vec<Step>) -> Result<api::Plant, CliError> {
         let id: Option<u32> = self.plant.parse().ok();
         let named = |plant: &&api::Plant| id.map_or(plant.name == self.plant, |id| plant.plant_id == id);
-        if let Some(plant) = every_plant(client).await?.iter().find(named) {
+        if let Some(plant) = known.plants.iter().find(named) {
             return Ok(plant.clone());
         }
         let name = self.plant.as_str();
+        if id.is_some() || Code::new(name).is_none() {
+            let reason = format!("there is no plant {name}, and none can have that name");
+            return Err(CliError::Usage { option: "--plant", reason });
+        }
         let [production, scrap, adjustment, location] =
             ["production", "scrap", "adjustment", "location"].map(|what| u64::from(number(&["account", name, what])));
-        let account = |account_id, issuer| {
+        // Each has a key of its own, so that an import which ended between them can go on.
+        let account = |account_id: u64, issuer| {
+            let id = derived_id(&[b"import account", &account_id.to_le_bytes()]);
             let account = api::CreateAccount { account_id, issuer, ..api::CreateAccount::default() };
-            Step::new(format!("account {account_id}"), Body::CreateAccount(account))
+            Step { about: format!("account {account_id}"), id, body: Body::CreateAccount(account) }
         };
         let plant = api::DefinePlant {
             plant_id: number(&["plant", name]),
@@ -142,27 +222,25 @@ impl Wanted {
             adjustment_account_id: adjustment,
             location_ids: vec![location],
         };
-        let mut steps = vec![account(production, true), account(scrap, true), account(adjustment, true)];
-        steps.push(account(location, false));
+        let issuers = [production, scrap, adjustment].map(|id| account(id, true));
+        ground.extend(issuers.into_iter().chain([account(location, false)]));
         let (plant_id, location_ids) = (plant.plant_id, plant.location_ids.clone());
-        steps.push(Step::new(name, Body::DefinePlant(plant)));
-        send(client, steps).await?;
-        Ok(api::Plant { plant_id, location_ids, ..api::Plant::default() })
+        ground.push(Step::new(name, Body::DefinePlant(plant)));
+        Ok(api::Plant { plant_id, name: name.to_owned(), location_ids, ..api::Plant::default() })
     }
 
     /// The items that are not as the files say.
-    async fn items(
+    fn items(
         &self,
-        client: &Client,
         catalogue: &Catalogue,
-        scales: &BTreeMap<PartKey, u32>,
+        parts: &Parts,
+        known: &Known,
         currency: &api::Asset,
     ) -> Result<Vec<Step>, CliError> {
-        let known = every_item(client).await?;
         let mut steps = Vec::new();
         for (key, part) in &catalogue.parts {
-            let before = known.get(&asset_of(key));
-            let item = self.item(key, part, catalogue, before, scales[key], currency)?;
+            let before = known.items.get(&parts.ids[key]);
+            let item = self.item(key, part, catalogue, before, parts, currency)?;
             if before.map(definition).as_ref() != Some(&item) {
                 steps.push(Step::new(&part.name, Body::DefineItem(item)));
             }
@@ -177,12 +255,12 @@ impl Wanted {
         part: &Part,
         catalogue: &Catalogue,
         before: Option<&api::Item>,
-        scale: u32,
+        parts: &Parts,
         currency: &api::Asset,
     ) -> Result<api::DefineItem, CliError> {
         let made = catalogue.boms.contains_key(key);
         let fresh = api::DefineItem {
-            asset_id: asset_of(key),
+            asset_id: parts.ids[key],
             source: api::Source::Buy.into(),
             lead_days: if made { 0 } else { self.lead_days },
             currency_asset_id: currency.asset_id,
@@ -197,104 +275,99 @@ impl Wanted {
             item.standard_cost = decimal(&part.name, cost, currency.scale)?;
         }
         if let Some(reorder_point) = &part.reorder_point {
-            item.reorder_point = decimal(&part.name, reorder_point, scale)?;
+            item.reorder_point = decimal(&part.name, reorder_point, parts.scales[key])?;
         }
         Ok(item)
     }
 
-    /// Adds a version to every bill of materials that is not as the files say.
-    async fn boms(
+    /// A version for every bill of materials that is not as the files say, with its product's name.
+    fn boms(
         &self,
-        client: &Client,
         catalogue: &Catalogue,
-        scales: &BTreeMap<PartKey, u32>,
+        parts: &Parts,
+        known: &Known,
         counts: &mut Counts,
-    ) -> Result<(), CliError> {
-        let mut steps = Vec::new();
+    ) -> Result<Vec<(String, api::DefineBom)>, CliError> {
+        let mut boms = Vec::new();
         for (key, lines) in &catalogue.boms {
-            let output = 10_u64.pow(scales[key]);
+            let output = 10_u64.pow(parts.scales[key]);
             let name = &catalogue.parts[key].name;
-            let wanted = lines.iter().map(|line| bom_line(name, line, scales)).collect::<Result<Vec<_>, _>>()?;
-            let product_id = asset_of(key);
-            let last = every_bom(client, product_id).await?.into_iter().max_by_key(|bom| bom.version);
-            if last.as_ref().is_some_and(|bom| (bom.output, &bom.lines) == (output, &wanted)) {
+            let wanted = lines.iter().map(|line| bom_line(name, line, parts)).collect::<Result<Vec<_>, _>>()?;
+            let product_id = parts.ids[key];
+            let before = known.boms_of(product_id);
+            let last = before.iter().max_by_key(|bom| bom.version);
+            if last.is_some_and(|bom| (bom.output, &bom.lines) == (output, &wanted)) {
                 counts.unchanged += 1;
                 continue;
+            }
+            if before.iter().any(|bom| bom.from_day == self.from_day) {
+                let day = dates::format(self.from_day);
+                let reason = format!("a version of the bill of materials of {name} begins on {day}: name another day");
+                return Err(CliError::Usage { option: "--from", reason });
             }
             let version = last.map_or(1, |bom| bom.version + 1);
             let (from_day, lines) = (self.from_day, wanted);
             let bom = api::DefineBom { product_id, version, from_day, output, lines, ..api::DefineBom::default() };
-            steps.push(Step::new(format!("the bill of materials of {name}"), Body::DefineBom(bom)));
+            boms.push((name.clone(), bom));
         }
-        counts.boms = steps.len();
-        send(client, steps).await.map(drop)
+        Ok(boms)
     }
 
     /// Counts what the files say is there.
-    async fn count(
-        &self,
-        client: &Client,
-        catalogue: &Catalogue,
-        scales: &BTreeMap<PartKey, u32>,
-        counts: &mut Counts,
-    ) -> Result<(), CliError> {
+    fn count(&self, catalogue: &Catalogue, parts: &Parts, location_id: u64) -> Result<Vec<Step>, CliError> {
         let mut steps = Vec::new();
         for (key, part) in &catalogue.parts {
             let Some(counted) = &part.counted else { continue };
             let count = api::CountStock {
-                location_id: counts.location_id,
-                asset_id: asset_of(key),
-                counted: decimal(&part.name, counted, scales[key])?,
+                location_id,
+                asset_id: parts.ids[key],
+                counted: decimal(&part.name, counted, parts.scales[key])?,
                 lot: String::new(),
                 reason: "IMPORT".to_owned(),
             };
             let id = derived_id(&[b"count", &self.counts_key, &count.encode_to_vec()]);
             steps.push(Step { about: part.name.clone(), id, body: Body::CountStock(count) });
         }
-        let sent = steps.len();
-        let before = send(client, steps).await?;
-        counts.counted = sent - before;
-        counts.unchanged += before;
-        Ok(())
+        Ok(steps)
     }
 }
 
-/// Adds the assets that are not there; answers the scale of each part.
-async fn assets(
-    client: &Client,
-    catalogue: &Catalogue,
-    known: &BTreeMap<u32, api::Asset>,
-    counts: &mut Counts,
-) -> Result<BTreeMap<PartKey, u32>, CliError> {
-    let there: BTreeSet<PartKey> =
-        catalogue.parts.keys().filter(|key| known.contains_key(&asset_of(key))).cloned().collect();
-    let taken: BTreeSet<String> = known.values().map(|asset| asset.code.clone()).collect();
-    let codes = catalogue.codes(&there, &taken);
-    let mut scales = BTreeMap::new();
-    let mut steps = Vec::new();
-    for (key, part) in &catalogue.parts {
-        let asset_id = asset_of(key);
-        let scale = known.get(&asset_id).map_or(part.places, |asset| asset.scale);
-        scales.insert(key.clone(), scale);
-        if let Some(code) = codes.get(key) {
-            let made = catalogue.boms.contains_key(key);
-            let kind = if made { api::AssetKind::Product } else { api::AssetKind::Material }.into();
-            let new = api::CreateAsset { asset_id, code: code.clone(), scale, kind };
-            steps.push(Step::new(&part.name, Body::CreateAsset(new)));
-        }
+impl Work {
+    async fn carry_out(self, client: &Client) -> Result<Counts, CliError> {
+        let mut counts = self.counts;
+        send(client, self.ground, &mut counts, |_, _| ()).await?;
+        send(client, self.assets, &mut counts, |counts, _| counts.assets += 1).await?;
+        send(client, self.items, &mut counts, |counts, _| counts.items += 1).await?;
+        send(client, self.boms, &mut counts, |counts, _| counts.boms += 1).await?;
+        let count = |counts: &mut Counts, before| if before { counts.unchanged += 1 } else { counts.counted += 1 };
+        send(client, self.stock, &mut counts, count).await?;
+        Ok(counts)
     }
-    counts.assets = steps.len();
-    send(client, steps).await?;
-    Ok(scales)
+}
+
+/// The assets that are not there.
+fn assets(catalogue: &Catalogue, parts: &Parts, known: &Known) -> Vec<Step> {
+    let is_there = |key: &&PartKey| known.assets.contains_key(&parts.ids[*key]);
+    let there: BTreeSet<PartKey> = catalogue.parts.keys().filter(is_there).cloned().collect();
+    let taken: BTreeSet<String> = known.assets.values().map(|asset| asset.code.clone()).collect();
+    let codes = catalogue.codes(&there, &taken);
+    let new = |(key, code): (&PartKey, &String)| {
+        let made = catalogue.boms.contains_key(key);
+        let kind = if made { api::AssetKind::Product } else { api::AssetKind::Material }.into();
+        let (asset_id, scale) = (parts.ids[key], parts.scales[key]);
+        let new = api::CreateAsset { asset_id, code: code.clone(), scale, kind };
+        Step::new(&catalogue.parts[key].name, Body::CreateAsset(new))
+    };
+    codes.iter().map(new).collect()
 }
 
 fn currency_kind() -> i32 {
     api::AssetKind::Currency.into()
 }
 
-fn bom_line(product: &str, line: &Line, scales: &BTreeMap<PartKey, u32>) -> Result<api::BomLine, CliError> {
-    let quantity = decimal(product, &line.quantity, scales[&line.component])?;
-    let component_id = asset_of(&line.component);
+fn bom_line(product: &str, line: &Line, parts: &Parts) -> Result<api::BomLine, CliError> {
+    let quantity = decimal(product, &line.quantity, parts.scales[&line.component])?;
+    let component_id = parts.ids[&line.component];
     Ok(api::BomLine { component_id, quantity, optional: line.optional, ..api::BomLine::default() })
 }
 
@@ -314,60 +387,44 @@ fn definition(item: &api::Item) -> api::DefineItem {
     }
 }
 
-/// Sends commands in their order; answers how many had been carried out before.
-async fn send(client: &Client, steps: Vec<Step>) -> Result<usize, CliError> {
-    let mut before = 0;
+/// Sends commands in their order; of each that was carried out `count` learns whether it had been before.
+async fn send(
+    client: &Client,
+    steps: Vec<Step>,
+    counts: &mut Counts,
+    count: impl Fn(&mut Counts, bool),
+) -> Result<(), CliError> {
     for steps in steps.chunks(BATCH) {
         let command =
             |step: &Step| api::Command { id: id_to_bytes(step.id), linked: false, body: Some(step.body.clone()) };
         let commands = steps.iter().map(command).collect();
-        let results = client.submit(api::SubmitRequest { commands }).await?.results;
+        let results = client.submit(api::SubmitRequest { commands }).await;
+        let results = results.map_err(|error| interrupted(&error.to_string(), counts))?.results;
         if results.len() != steps.len() {
             return Err(ClientError::Protocol("an answer with another number of results".to_owned()).into());
         }
+        // Those behind one that was refused were carried out as well: they are no chain.
+        let mut refused = None;
         for (step, result) in steps.iter().zip(results) {
-            if result.rejection != 0 {
-                let reason = result.rejection().as_str_name().trim_start_matches("REJECTION_");
-                return Err(CliError::Rejected(format!("{}: {reason}", step.about)));
+            if result.rejection == 0 {
+                count(counts, result.duplicate);
+            } else {
+                refused = refused.or(Some((&step.about, result.rejection())));
             }
-            before += usize::from(result.duplicate);
+        }
+        if let Some((about, reason)) = refused {
+            let reason = reason.as_str_name().trim_start_matches("REJECTION_");
+            return Err(CliError::Rejected(format!("{about}: {reason}; {}", resume(counts))));
         }
     }
-    Ok(before)
+    Ok(())
 }
 
-/// Every entry of a list, page by page.
-macro_rules! every {
-    ($client:expr, $call:ident, $items:ident, $request:ident { $($field:ident)? }) => {{
-        let mut all = Vec::new();
-        let mut token = String::new();
-        loop {
-            let page = Some(api::Page { size: 1_000, token, descending: false });
-            let request = api::$request { $($field,)? page, ..api::$request::default() };
-            let mut answer = $client.$call(request).await?;
-            all.append(&mut answer.$items);
-            token = answer.next_page_token;
-            if token.is_empty() {
-                break all;
-            }
-        }
-    }};
+fn interrupted(error: &str, counts: &Counts) -> CliError {
+    CliError::Check(format!("{error}; {}", resume(counts)))
 }
 
-async fn every_asset(client: &Client) -> Result<BTreeMap<u32, api::Asset>, CliError> {
-    let all = every!(client, list_assets, assets, ListAssetsRequest {});
-    Ok(all.into_iter().map(|asset| (asset.asset_id, asset)).collect())
-}
-
-async fn every_item(client: &Client) -> Result<BTreeMap<u32, api::Item>, CliError> {
-    let all = every!(client, list_items, items, ListItemsRequest {});
-    Ok(all.into_iter().map(|item| (item.asset_id, item)).collect())
-}
-
-async fn every_plant(client: &Client) -> Result<Vec<api::Plant>, CliError> {
-    Ok(every!(client, list_plants, plants, ListPlantsRequest {}))
-}
-
-async fn every_bom(client: &Client, product_id: u32) -> Result<Vec<api::Bom>, CliError> {
-    Ok(every!(client, list_boms, boms, ListBomsRequest { product_id }))
+/// What to do when an import ended in the middle.
+fn resume(counts: &Counts) -> String {
+    format!("until then: {}. The same files again go on from there, once what is refused is mended", counts.done())
 }

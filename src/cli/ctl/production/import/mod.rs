@@ -3,8 +3,13 @@
 //! It looks at what the ledger has and sends what is missing or differs, so that the same files again
 //! change nothing. Ids follow from what a part is known by. A count of stock is the one thing that cannot
 //! be told from the state: its idempotency key is made of the file's bytes, so that one file counts once.
+//!
+//! All files are read and checked before the first command is sent. What only the ledger can refuse is told with
+//! what was done until then, and the same files again go on from there.
 
 mod catalogue;
+mod check;
+mod known;
 mod ledger;
 
 use std::path::PathBuf;
