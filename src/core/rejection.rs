@@ -116,6 +116,8 @@ numbered! {
         DatesReversed = 86,
         /// Another version of the bill of materials begins on that day.
         BomDateTaken = 87,
+        /// Another plant has the name.
+        PlantNameTaken = 88,
 
         /// No such work order.
         UnknownWorkOrder = 90,

@@ -12,7 +12,7 @@ record! {
     pub struct DefinePlant {
         /// The plant's id.
         pub plant: PlantId,
-        /// A short name.
+        /// A short name, no other plant's.
         pub name: Code,
         /// What is consumed goes to this issuer, and what is yielded comes from it.
         pub production: AccountId,

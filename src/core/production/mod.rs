@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 
 use crate::ledger::slots::Directory;
 use crate::table::{HashSeed, Slot};
-use crate::types::AccountId;
+use crate::types::{AccountId, Code};
 
 use boms::BomEntry;
 use items::ItemEntry;
@@ -53,6 +53,8 @@ pub use requirements::{Asker, Coming, Inquiry, Question, Requirements, Requireme
 #[derive(Debug)]
 pub(crate) struct Production {
     plants: Directory<PlantEntry>,
+    /// The plant of each name.
+    plant_names: BTreeMap<Code, Slot>,
     /// The plant of each location.
     locations: BTreeMap<AccountId, Slot>,
     items: Directory<ItemEntry>,
@@ -70,6 +72,7 @@ impl Production {
     pub(crate) fn new(seed: HashSeed) -> Self {
         Self {
             plants: Directory::new(seed),
+            plant_names: BTreeMap::new(),
             locations: BTreeMap::new(),
             items: Directory::new(seed),
             boms: Directory::new(seed),

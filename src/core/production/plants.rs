@@ -46,7 +46,8 @@ impl Calendar {
 }
 
 impl Ledger {
-    /// A plant defined anew may get other accounts and more locations; those it has stay.
+    /// A plant defined anew may get another name, other accounts and more locations; those it has stay. People
+    /// name plants, so that no two have one name.
     pub(crate) fn define_plant(&mut self, new: &DefinePlant, effects: &mut Effects) -> Result<(), Rejection> {
         for account in [new.production, new.scrap, new.adjustment] {
             let slot = self.active_account(account)?;
@@ -66,6 +67,9 @@ impl Ledger {
             locations: new.locations.clone(),
         };
         let known = self.production.plants.slot(new.plant);
+        if self.production.plant_names.get(&new.name).is_some_and(|&of| Some(of) != known) {
+            return Err(Rejection::PlantNameTaken);
+        }
         self.check_locations(&plant, known)?;
         let kept = known.map_or(&[][..], |slot| &self.production.plants[slot].plant.locations);
         if kept.iter().any(|location| !plant.locations.contains(location)) {
@@ -105,9 +109,10 @@ impl Ledger {
 
     /// Adds a plant that works every day.
     pub(super) fn add_plant(&mut self, plant: Plant) -> Slot {
-        let locations = plant.locations.clone();
+        let (name, locations) = (plant.name, plant.locations.clone());
         let calendar = Calendar::every_day(plant.id);
         let slot = self.production.plants.push(PlantEntry { plant, calendar });
+        self.production.plant_names.insert(name, slot);
         self.production.locations.extend(locations.into_iter().map(|location| (location, slot)));
         slot
     }
@@ -115,6 +120,8 @@ impl Ledger {
     fn put_plant(&mut self, slot: Slot, plant: Plant) {
         let locations = plant.locations.iter().map(|location| (*location, slot));
         self.production.locations.extend(locations);
+        self.production.plant_names.remove(&self.production.plants[slot].plant.name);
+        self.production.plant_names.insert(plant.name, slot);
         self.production.plants[slot].plant = plant;
     }
 
@@ -172,6 +179,19 @@ mod tests {
         let account = CreateAccount { account: more, issuer: false, restricted: false, user_data: 0 };
         shop.accept(Body::CreateAccount(account));
         shop.accept(Body::DefinePlant(plant(2, &[more, ANN])));
+    }
+
+    #[test]
+    fn no_two_plants_have_one_name() {
+        let mut shop = Shop::new();
+        let named = |id, name| DefinePlant { name: Code::new(name).expect("a code"), ..plant(id, &[]) };
+        shop.accept(Body::DefinePlant(named(2, "EAST")));
+        assert_eq!(shop.refuse(Body::DefinePlant(named(3, "EAST"))), Rejection::PlantNameTaken);
+        shop.accept(Body::DefinePlant(named(2, "EAST")));
+        // A name that was given up is free.
+        shop.accept(Body::DefinePlant(named(2, "NORTH")));
+        shop.accept(Body::DefinePlant(named(3, "EAST")));
+        assert_eq!(shop.refuse(Body::DefinePlant(named(2, "EAST"))), Rejection::PlantNameTaken);
     }
 
     #[test]

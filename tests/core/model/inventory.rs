@@ -61,6 +61,8 @@ impl Model {
     }
 
     fn check_plant(&self, new: &DefinePlant, no: &mut Vec<Rejection>) {
+        let taken = self.plants.iter().any(|other| other.plant != new.plant && other.name == new.name);
+        no.extend(taken.then_some(Rejection::PlantNameTaken));
         for account in [new.production, new.scrap, new.adjustment] {
             self.check_active(account, no);
             let is_issuer = self.accounts.get(&account).is_some_and(|account| account.issuer);

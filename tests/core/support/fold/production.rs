@@ -210,6 +210,7 @@ impl Fold {
                 }
                 assert!(new.locations.iter().all(|location| !self.accounts[location].issuer));
                 let mut others = production.plants.values().filter(|plant| plant.plant != new.plant);
+                assert!(others.clone().all(|plant| plant.name != new.name), "no two plants have one name");
                 assert!(!others.any(|plant| plant.locations.iter().any(|own| new.locations.contains(own))));
                 production.plants.insert(new.plant, new.clone());
             }

@@ -305,7 +305,8 @@ impl Generator {
                 let production = if rng.chance(50) { self.account(rng) } else { WORKS };
                 let (scrap, adjustment) = (DUMP, WORKS);
                 let locations = vec![*rng.pick(&[RESTRICTED, BANK, AccountId(FIRST_TRADER)])];
-                let (plant, name) = (PlantId(2), Code::new("OTHER").expect("a code"));
+                let name = if rng.chance(80) { "OTHER" } else { "PLANT" };
+                let (plant, name) = (PlantId(2), Code::new(name).expect("a code"));
                 Body::DefinePlant(DefinePlant { plant, name, production, scrap, adjustment, locations })
             }
             2 => Body::SetCalendar(SetCalendar {
