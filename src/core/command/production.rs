@@ -266,7 +266,7 @@ record! {
         pub plant: PlantId,
         /// What is made, an item that has a bill of materials.
         pub product: AssetId,
-        /// How much, at least 1.
+        /// How much, at least 1 and at most [`CreateWorkOrder::QUANTITY_MAX`].
         pub quantity: Quantity,
         /// By which version; by the one in effect on the due day without. It keeps this one.
         pub version: Option<BomVersion>,
@@ -285,6 +285,14 @@ record! {
         /// What happens when more is issued than it requires.
         pub over_issue: OverIssue,
     }
+}
+
+impl CreateWorkOrder {
+    /// The most that one work order, planned purchase or line of demand is for, and the most that an order takes
+    /// of one component or yields of one by-product, in the smallest unit. A tenth of what a balance holds and
+    /// less: what one of them asks for never lets the sums of a plant's planning leave 63 bits by itself, and
+    /// dozens of them do not.
+    pub const QUANTITY_MAX: Quantity = Quantity(100_000_000_000_000_000);
 }
 
 record! {

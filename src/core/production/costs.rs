@@ -49,14 +49,22 @@ pub enum CostRefusal {
     TooLarge(AssetId),
 }
 
+impl CostRefusal {
+    /// In words, with items by the names that `name` has for them.
+    #[must_use]
+    pub fn told(&self, name: &dyn Fn(AssetId) -> String) -> String {
+        match self {
+            Self::Rejected(reason) => reason.to_string(),
+            Self::Network(error) => error.told(name),
+            Self::OtherCurrency(item) => format!("item {} is costed in another currency", name(*item)),
+            Self::TooLarge(item) => format!("the cost of item {} is too large", name(*item)),
+        }
+    }
+}
+
 impl std::fmt::Display for CostRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Rejected(reason) => reason.fmt(f),
-            Self::Network(error) => error.fmt(f),
-            Self::OtherCurrency(item) => write!(f, "item {item} is costed in another currency"),
-            Self::TooLarge(item) => write!(f, "the cost of item {item} is too large"),
-        }
+        f.pad(&self.told(&|id| id.to_string()))
     }
 }
 

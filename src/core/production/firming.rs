@@ -9,8 +9,8 @@
 //! Stock is not among it. It changes with every trade, a plan holds none of it, and what went meanwhile
 //! is short in the next calculation, as it would be if it had gone afterwards.
 
-use super::items::fits;
 use super::records::{Firming, ProductionPlan, Purchase};
+use super::work_orders::can_be_ordered;
 use crate::command::{CreateWorkOrder, FirmPlan, OrderToFirm};
 use crate::event::{Effects, EventBody, OrderPeg, PlanFirmed};
 use crate::ledger::Ledger;
@@ -105,7 +105,7 @@ impl Ledger {
         }
         let Some(version) = order.version else {
             self.known_item(order.item)?;
-            if order.quantity == Quantity(0) || !fits(order.quantity) {
+            if !can_be_ordered(order.quantity) {
                 return Err(Rejection::Overflow);
             }
             return if order.due < order.release { Err(Rejection::DatesReversed) } else { Ok(Checked::Buy) };

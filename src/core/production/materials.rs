@@ -5,7 +5,7 @@
 //! large one.
 
 use super::items::fits;
-use super::records::{Requirement, WorkOrder};
+use super::records::{Requirement, WorkOrder, cost_rounded};
 use super::work_orders::AT_WORK;
 use crate::command::{IssueMaterials, Material, ReturnMaterials};
 use crate::event::{Effects, EventBody, MaterialMoved, MaterialsIssued, MaterialsReturned};
@@ -199,7 +199,8 @@ impl Ledger {
 /// The cost of an order with those of the issues.
 pub fn sum_of_costs(cost: i128, issues: &[Issue]) -> Result<i128, Rejection> {
     let sum = issues.iter().try_fold(cost, |sum, issue| sum.checked_add(issue.moved.cost));
-    sum.ok_or(Rejection::Overflow)
+    // What is told of it is an amount of the currency.
+    sum.filter(|sum| i64::try_from(cost_rounded(*sum)).is_ok()).ok_or(Rejection::Overflow)
 }
 
 /// `cost × part ÷ whole`, rounded down, of a part that is not more than the whole.

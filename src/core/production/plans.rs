@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::items::fits;
 use super::records::{PlanLine, ProductionPlan};
+use super::work_orders::can_be_ordered;
 use crate::command::{ClosePlan, CreatePlan, DemandLine, SetPlanLines};
 use crate::event::{Effects, EventBody, PlanClosed, PlanCreated};
 use crate::ledger::Ledger;
@@ -15,7 +15,7 @@ use crate::ledger::slots::Slab;
 use crate::rejection::Rejection;
 use crate::state::Table;
 use crate::table::Slot;
-use crate::types::{PlanId, PlanLineId, PlanState, PlantId, Quantity, Source};
+use crate::types::{PlanId, PlanLineId, PlanState, PlantId, Source};
 
 /// A plan in memory.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl Ledger {
         if is_made && self.bom_in_effect(item, line.due).is_none() {
             return Err(Rejection::UnknownBom);
         }
-        if line.quantity == Quantity(0) || !fits(line.quantity) {
+        if !can_be_ordered(line.quantity) {
             return Err(Rejection::Overflow);
         }
         let works = self.calendar(plant).is_some_and(|calendar| calendar.works(line.due));
@@ -166,7 +166,7 @@ mod tests {
     use crate::fixture::ANN;
     use crate::reply::Summary;
     use crate::shop::{CART, GLUE, PLANT, SHELF, Shop, WHEEL, YARD, code, item};
-    use crate::types::{AssetId, BomVersion, Day, OverIssue, Sequence, WorkOrderId};
+    use crate::types::{AssetId, BomVersion, Day, OverIssue, Quantity, Sequence, WorkOrderId};
 
     fn create(shop: &mut Shop) -> PlanId {
         let record = shop.send(Body::CreatePlan(CreatePlan { plant: PLANT, name: code("SPRING") }));
@@ -226,6 +226,7 @@ mod tests {
             (set(plan, vec![demand(1, AssetId(99), 1, 5)], &[]), Rejection::UnknownItem),
             (set(plan, vec![demand(1, WHEEL, 1, 5)], &[]), Rejection::UnknownBom),
             (set(plan, vec![demand(1, CART, 0, 5)], &[]), Rejection::Overflow),
+            (set(plan, vec![demand(1, CART, 1 << 57, 5)], &[]), Rejection::Overflow),
             (set(plan, vec![demand(1, CART, 1, 2)], &[]), Rejection::NotAWorkingDay),
             (set(plan, vec![demand(1, CART, 1, 7)], &[]), Rejection::NotAWorkingDay),
             (set(plan, vec![demand(1, CART, 1, 5)], &[1]), Rejection::PlanLineTwice),
@@ -327,6 +328,8 @@ mod tests {
         for (firm, reason) in [
             (FirmPlan { location: ANN, ..firm(plan, at, Vec::new()) }, Rejection::NotALocation),
             (one(order(WHEEL, None, 0, Vec::new())), Rejection::Overflow),
+            (one(order(WHEEL, None, 1 << 57, Vec::new())), Rejection::Overflow),
+            (one(order(CART, Some(1), 1 << 56, Vec::new())), Rejection::Overflow),
             (one(order(AssetId(99), None, 1, Vec::new())), Rejection::UnknownItem),
             (one(order(CART, Some(9), 1, Vec::new())), Rejection::UnknownBom),
             (one(dates), Rejection::DatesReversed),

@@ -144,28 +144,33 @@ impl Ledger {
 
     /// All that goes into `quantity` of a product by the bills in effect on a day, optional lines left out,
     /// whatever is in stock. Level by level: what goes into several others is summed first, so that its loss,
-    /// set-up and rounding count once. The product itself comes first; `None` when a quantity does not fit.
-    #[must_use]
-    pub fn gross_needs(&self, product: AssetId, quantity: Quantity, day: Day) -> Option<Vec<GrossNeed>> {
+    /// set-up and rounding count once. The product itself comes first; nothing of what is no item.
+    ///
+    /// # Errors
+    /// The item of which more is needed than fits 63 bits.
+    pub fn gross_needs(&self, product: AssetId, quantity: Quantity, day: Day) -> Result<Vec<GrossNeed>, AssetId> {
         let items = &self.production.items;
-        let first = items.slot(product)?;
+        let Some(first) = items.slot(product) else {
+            return Ok(Vec::new());
+        };
         // What has more levels below it goes into nothing that has fewer.
         let mut open = BTreeMap::from([((Reverse(items[first].levels), first), quantity.0)]);
         let mut needs = Vec::new();
         while let Some(((_, slot), quantity)) = open.pop_first() {
             let bom = self.bom_in_effect(slot, day).map(|bom| &self.production.boms[bom]);
             for (entry, line) in bom.iter().flat_map(|entry| entry.lines.iter().map(move |line| (entry, line))) {
-                let component = items.slot(line.component)?;
-                let more = if line.optional { 0 } else { line.needed(quantity, entry.bom.output.0)? };
+                let component = items.slot(line.component).ok_or(line.component)?;
+                let needed = if line.optional { Some(0) } else { line.needed(quantity, entry.bom.output.0) };
                 let all = open.entry((Reverse(items[component].levels), component)).or_default();
-                *all = i64::try_from(all.checked_add(more)?).ok()?.unsigned_abs();
+                let sum = needed.and_then(|more| all.checked_add(more)).and_then(|sum| i64::try_from(sum).ok());
+                *all = sum.ok_or(line.component)?.unsigned_abs();
             }
             if quantity > 0 {
                 let item = items[slot].item;
                 needs.push(GrossNeed { item, quantity: Quantity(quantity), leaf: bom.is_none() });
             }
         }
-        Some(needs)
+        Ok(needs)
     }
 
     /// What a quantity costs at an item's standard cost, in 10⁻¹² of its currency's smallest unit; `None` when
@@ -375,13 +380,13 @@ mod tests {
         shop.accept(Body::DefineBom(bom(BOX, vec![line(CART, 2), line(GLUE, 1), optional])));
         let needs = |quantity| {
             let needs = shop.ledger.gross_needs(BOX, Quantity(quantity), Day(1))?;
-            Some(needs.iter().map(|need| (need.item.asset, need.quantity.0, need.leaf)).collect::<Vec<_>>())
+            Ok(needs.iter().map(|need| (need.item.asset, need.quantity.0, need.leaf)).collect::<Vec<_>>())
         };
         // Glue: 3 × 1, and of six carts 6.6 for their loss, which is 7.
         let expected = [(BOX, 3, false), (CART, 6, false), (WHEEL, 24, true), (AXLE, 12, true), (GLUE, 10, true)];
-        assert_eq!(needs(3).as_deref(), Some(&expected[..]));
-        assert_eq!(needs(i64::MAX as u64), None, "too much");
-        assert_eq!(shop.ledger.gross_needs(USD, Quantity(1), Day(1)), None, "no item");
+        assert_eq!(needs(3).as_deref(), Ok(&expected[..]));
+        assert_eq!(needs(i64::MAX as u64), Err(CART), "too much");
+        assert_eq!(shop.ledger.gross_needs(USD, Quantity(1), Day(1)), Ok(Vec::new()), "no item");
     }
 
     #[test]

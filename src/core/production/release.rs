@@ -351,13 +351,25 @@ mod tests {
     }
 
     #[test]
+    fn an_order_whose_phantoms_need_too_much_is_not_created() {
+        let mut shop = Shop::stocked();
+        shop.accept(Body::DefineItem(DefineItem { phantom: true, ..item(CART) }));
+        let most = CreateWorkOrder::QUANTITY_MAX.0;
+        shop.accept(Body::DefineBom(bom(BOX, vec![line(CART, most / 4 + 1)])));
+        let of = |version| CreateWorkOrder { product: BOX, version: Some(BomVersion(version)), ..cart(1) };
+        assert_eq!(shop.refuse(Body::CreateWorkOrder(of(1))), Rejection::Overflow);
+        // Together more than the most, and of no component.
+        let lines = vec![line(CART, most / 4), line(GLUE, most / 2)];
+        shop.accept(Body::DefineBom(DefineBom { version: BomVersion(2), from: Day(9), ..bom(BOX, lines) }));
+        shop.create(of(2));
+    }
+
+    #[test]
     fn what_does_not_fit_one_record_is_not_released() {
         let mut shop = Shop::stocked();
         shop.accept(Body::DefineItem(DefineItem { phantom: true, ..item(CART) }));
         shop.accept(Body::DefineBom(bom(BOX, vec![line(CART, 1); DefineBom::LINES_MAX])));
         let id = shop.create(CreateWorkOrder { product: BOX, ..cart(1) });
         assert_eq!(shop.refuse(release(id, true)), Rejection::BomTooLarge);
-        let many = shop.create(CreateWorkOrder { quantity: Quantity(i64::MAX as u64), ..cart(1) });
-        assert_eq!(shop.refuse(release(many, true)), Rejection::Overflow);
     }
 }

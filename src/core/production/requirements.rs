@@ -10,6 +10,7 @@ use super::boms::BomEntry;
 use super::items::ItemEntry;
 use super::mrp::{self, Cause, Network, NetworkError, PlanError, Presence, Receipt, Situation, Stock};
 use super::query::WorkOrderView;
+use super::records::WorkOrder;
 use crate::command::{DemandLine, DemandPeg, OrderToFirm};
 use crate::ledger::Ledger;
 use crate::rejection::Rejection;
@@ -64,21 +65,41 @@ pub enum Coming {
 /// Why requirements cannot be calculated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequirementsError {
-    /// The question names what is not there, or a work order cannot be made any more.
+    /// The question names what is not there.
     Rejected(Rejection),
+    /// What a work order takes or makes cannot be said.
+    WorkOrder {
+        /// The order.
+        id: WorkOrderId,
+        /// What it makes.
+        product: AssetId,
+        /// Why.
+        reason: Rejection,
+    },
     /// The items do not make a network.
     Network(NetworkError),
     /// The plan cannot be made.
     Plan(PlanError),
 }
 
+impl RequirementsError {
+    /// In words, with items by the names that `name` has for them.
+    #[must_use]
+    pub fn told(&self, name: &dyn Fn(AssetId) -> String) -> String {
+        match self {
+            Self::Rejected(reason) => reason.to_string(),
+            Self::WorkOrder { id, product, reason } => {
+                format!("work order {id} of item {}: {reason}", name(*product))
+            }
+            Self::Network(error) => error.told(name),
+            Self::Plan(error) => error.told(name),
+        }
+    }
+}
+
 impl std::fmt::Display for RequirementsError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Rejected(reason) => reason.fmt(f),
-            Self::Network(error) => error.fmt(f),
-            Self::Plan(error) => error.fmt(f),
-        }
+        f.pad(&self.told(&|id| id.to_string()))
     }
 }
 
@@ -163,7 +184,7 @@ impl Ledger {
             situation: Situation {
                 calendar: self.calendar_to_plan(question.plant),
                 planning_date: question.planning_date,
-                available: self.available_to_plan(question.plant),
+                available: self.available_to_plan(question.plant)?,
                 receipts: Vec::new(),
                 demands: Vec::new(),
             },
@@ -171,7 +192,9 @@ impl Ledger {
             coming: Vec::new(),
         };
         for view in self.work_orders(question.plant) {
-            self.add_open_order(&view, &mut inquiry)?;
+            let WorkOrder { id, product, .. } = *view.order;
+            let of_order = |reason| RequirementsError::WorkOrder { id, product, reason };
+            self.add_open_order(&view, &mut inquiry).map_err(of_order)?;
         }
         for purchase in self.purchases(question.plant) {
             let quantity = Quantity(purchase.outstanding());
@@ -223,13 +246,16 @@ impl Ledger {
         planned.expect("a calendar of the ledger works on some day")
     }
 
-    fn available_to_plan(&self, plant: PlantId) -> Vec<Stock> {
+    fn available_to_plan(&self, plant: PlantId) -> Result<Vec<Stock>, RequirementsError> {
         let locations = self.plant(plant).map_or(&[][..], |plant| &plant.locations);
         let none = std::collections::BTreeMap::new();
         let stocks = self.items().map(|item| self.stock_in(locations, item.asset, &none));
-        let available = stocks.filter(|stock| stock.available() > 0);
-        let fitting = |available: i128| u64::try_from(available).unwrap_or(u64::MAX).min(i64::MAX as u64);
-        available.map(|stock| Stock { item: stock.asset, quantity: Quantity(fitting(stock.available())) }).collect()
+        let available = stocks.filter(|stock| stock.available() > 0).map(|stock| {
+            let quantity = i64::try_from(stock.available()).map(|it| Quantity(it.unsigned_abs()));
+            let overflow = |_| RequirementsError::Plan(PlanError::Overflow(stock.asset));
+            Ok(Stock { item: stock.asset, quantity: quantity.map_err(overflow)? })
+        });
+        available.collect()
     }
 
     fn items_to_plan(&self, question: &Question) -> Result<Vec<mrp::Item>, Rejection> {

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::items::fits;
 use super::records::{IssuedLot, OperationProgress, OrderYield, Progress, Requirement, WorkOrder, WorkOrderPart};
-use crate::command::{CreateWorkOrder, SetWorkOrder};
+use crate::command::{BomLine, ByProduct, CreateWorkOrder, SetWorkOrder};
 use crate::event::{Effects, EventBody, WorkOrderChanged, WorkOrderCreated};
 use crate::ledger::Ledger;
 use crate::ledger::slots::Slab;
@@ -146,13 +145,47 @@ impl Ledger {
             Some(version) => self.production.boms.slot((new.product, version)),
             None => self.bom_in_effect(item, new.due),
         };
-        if new.quantity == Quantity(0) || !fits(new.quantity) {
+        if !can_be_ordered(new.quantity) {
             return Err(Rejection::Overflow);
         }
         if new.due < new.start {
             return Err(Rejection::DatesReversed);
         }
-        bom.ok_or(Rejection::UnknownBom)
+        let bom = bom.ok_or(Rejection::UnknownBom)?;
+        self.check_size(new, bom)?;
+        Ok(bom)
+    }
+
+    /// Refuses an order that takes or yields more of something than can be planned: it would stop every
+    /// calculation of its plant. What it takes of all components together is bounded first, at the cost of one
+    /// look at each line; what is beyond is looked at component by component, phantoms included.
+    fn check_size(&self, new: &CreateWorkOrder, bom: Slot) -> Result<(), Rejection> {
+        let entry = &self.production.boms[bom];
+        let is_phantom = |line: &BomLine| self.item(line.component).is_some_and(|item| item.phantom);
+        let (quantity, output) = (new.quantity.0, entry.bom.output);
+        let mut sum = Some(0_u128);
+        for line in &entry.lines {
+            let needed = line.needed(quantity, output.0).filter(|_| !is_phantom(line));
+            sum = sum.zip(needed).map(|(sum, needed)| sum + u128::from(needed));
+        }
+        for &ByProduct { asset, quantity } in &entry.by_products {
+            let more = OrderYield { asset, quantity, per: output }.of(new.quantity.0);
+            sum = sum.zip(more).map(|(sum, more)| sum + u128::from(more));
+        }
+        if sum.is_some_and(|sum| sum <= u128::from(CreateWorkOrder::QUANTITY_MAX.0)) {
+            return Ok(());
+        }
+        let draft = self.draft_work_order(CommandId(0), new, bom, None);
+        // What else is wrong with it is told when it is released.
+        let parts = match self.requirements(&draft) {
+            Err(Rejection::Overflow) => return Err(Rejection::Overflow),
+            Err(_) => return Ok(()),
+            Ok(parts) => parts,
+        };
+        let taken = parts.lines.iter().map(|line| Some(line.required.0));
+        let yielded = parts.yields.iter().map(|of| of.of(quantity));
+        let fit = taken.chain(yielded).all(|units| units.is_some_and(|it| it <= CreateWorkOrder::QUANTITY_MAX.0));
+        if fit { Ok(()) } else { Err(Rejection::Overflow) }
     }
 
     pub(super) fn draft_work_order(
@@ -298,6 +331,11 @@ impl Ledger {
     }
 }
 
+/// Whether an order, a planned purchase or a line of demand can be for so much.
+pub fn can_be_ordered(quantity: Quantity) -> bool {
+    quantity > Quantity(0) && quantity <= CreateWorkOrder::QUANTITY_MAX
+}
+
 /// The states in which work is done on an order.
 pub const AT_WORK: [WorkOrderState; 2] = [WorkOrderState::Released, WorkOrderState::InProgress];
 
@@ -326,10 +364,14 @@ mod tests {
             (CreateWorkOrder { start: Day(5), due: Day(4), ..cart(1) }, Rejection::DatesReversed),
             (cart(0), Rejection::Overflow),
             (cart(1 << 63), Rejection::Overflow),
+            (cart(CreateWorkOrder::QUANTITY_MAX.0 + 1), Rejection::Overflow),
+            // So many carts can be, but not their wheels.
+            (cart(CreateWorkOrder::QUANTITY_MAX.0 / 4 + 1), Rejection::Overflow),
         ] {
             assert_eq!(shop.refuse(Body::CreateWorkOrder(new)), reason);
         }
         assert_eq!(shop.ledger.work_orders(PLANT).count(), 0);
+        shop.accept(Body::CreateWorkOrder(cart(CreateWorkOrder::QUANTITY_MAX.0 / 4)));
     }
 
     #[test]

@@ -1,22 +1,21 @@
 //! The live state of production and inventory to the wire.
 
 use super::production_event::{
-    bom_line, by_product, cost, lot_rule, operation as bom_operation, order_yield, requirement, work_order,
+    bom_line, by_product, lot_rule, operation as bom_operation, order_yield, requirement, work_order,
 };
 use super::wire_number;
 use crate::core::command::BomLine;
 use crate::core::ledger::records::Balance;
 use crate::core::production::records::{
-    Bom, Calendar, Item, Lot, OperationProgress, OrderYield, Plant, Requirement, WorkOrder,
+    Bom, Calendar, Item, Lot, OperationProgress, OrderYield, Plant, Requirement, WorkOrder, cost_rounded,
 };
 use crate::core::production::{BomView, GrossNeed, ItemStock, Shortage};
 use crate::core::types::{AssetId, WorkOrderId};
 use crate::proto::v1 as pb;
 
-/// A sum of balances; the end of the range where it is beyond.
-fn sum(number: i128) -> i64 {
-    i64::try_from(number).unwrap_or(if number < 0 { i64::MIN } else { i64::MAX })
-}
+/// A sum of the item does not fit the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLarge(pub AssetId);
 
 /// A plant with its calendar.
 #[must_use]
@@ -66,22 +65,25 @@ pub fn bom(view: BomView<'_>) -> pb::Bom {
 }
 
 /// What is needed of an item; `exact_cost` is in 10⁻¹² of the currency's smallest unit.
-#[must_use]
-pub fn gross_need(need: GrossNeed, exact_cost: i128) -> pb::GrossNeed {
+fn gross_need(need: GrossNeed, exact_cost: i128) -> Result<pb::GrossNeed, TooLarge> {
     let GrossNeed { item, quantity, leaf } = need;
-    pb::GrossNeed { asset_id: item.asset.0, quantity: quantity.0, leaf, cost: cost(exact_cost) }
+    let cost = i64::try_from(cost_rounded(exact_cost)).map_err(|_| TooLarge(item.asset))?;
+    Ok(pb::GrossNeed { asset_id: item.asset.0, quantity: quantity.0, leaf, cost })
 }
 
 /// All that goes into a product.
-#[must_use]
-pub fn explosion(needs: Vec<(GrossNeed, i128)>, currency: AssetId) -> pb::ExplodeBomResponse {
-    let sum = needs.iter().fold(0_i128, |sum, (_, cost)| sum.saturating_add(*cost));
-    pb::ExplodeBomResponse {
-        needs: needs.into_iter().map(|(need, cost)| gross_need(need, cost)).collect(),
-        cost: cost(sum),
-        currency_asset_id: currency.0,
-        position: None,
-    }
+///
+/// # Errors
+/// When what a part costs, or the product with all its parts, is too large.
+pub fn explosion(
+    product: AssetId,
+    needs: Vec<(GrossNeed, i128)>,
+    currency: AssetId,
+) -> Result<pb::ExplodeBomResponse, TooLarge> {
+    let sum = needs.iter().try_fold(0_i128, |sum, (_, cost)| sum.checked_add(*cost));
+    let cost = sum.and_then(|sum| i64::try_from(cost_rounded(sum)).ok()).ok_or(TooLarge(product));
+    let needs = needs.into_iter().map(|(need, cost)| gross_need(need, cost)).collect::<Result<_, _>>()?;
+    Ok(pb::ExplodeBomResponse { needs, cost: cost?, currency_asset_id: currency.0, position: None })
 }
 
 /// A line that needs an item.
@@ -97,18 +99,21 @@ pub fn where_used(bom: &Bom, line: &BomLine) -> pb::WhereUsed {
 }
 
 /// What a plant has of an item, in these balances and in all.
-#[must_use]
-pub fn stock_level(item: &Item, stock: ItemStock, balances: &[&Balance]) -> pb::StockLevel {
-    pb::StockLevel {
+///
+/// # Errors
+/// When a sum over the locations, or of what is on order, does not fit 63 bits.
+pub fn stock_level(item: &Item, stock: ItemStock, balances: &[&Balance]) -> Result<pb::StockLevel, TooLarge> {
+    let sum = |number: i128| i64::try_from(number).map_err(|_| TooLarge(item.asset));
+    Ok(pb::StockLevel {
         asset_id: item.asset.0,
-        on_hand: sum(stock.on_hand),
-        reserved: sum(stock.reserved),
-        available: sum(stock.available()),
-        on_order: sum(stock.on_order),
+        on_hand: sum(stock.on_hand)?,
+        reserved: sum(stock.reserved)?,
+        available: sum(stock.available())?,
+        on_order: sum(stock.on_order)?,
         safety_stock: item.safety_stock.0,
         reorder_point: item.reorder_point.0,
         locations: balances.iter().map(|balance| location_stock(balance)).collect(),
-    }
+    })
 }
 
 fn location_stock(balance: &Balance) -> pb::LocationStock {
@@ -163,19 +168,18 @@ pub fn shortage(shortage: Shortage) -> pb::MaterialShortage {
 }
 
 /// What is being made of a product. `exact_cost` is in 10⁻¹² of the currency's smallest unit.
-#[must_use]
+///
+/// # Errors
+/// When the sum of the orders, or of what they cost, is too large.
 pub fn work_in_progress(
     product: AssetId,
     currency: AssetId,
     quantity: u128,
     exact_cost: i128,
     work_order_count: u64,
-) -> pb::WorkInProgress {
-    pb::WorkInProgress {
-        product_id: product.0,
-        quantity: u64::try_from(quantity).unwrap_or(u64::MAX),
-        cost: cost(exact_cost),
-        currency_asset_id: currency.0,
-        work_order_count,
-    }
+) -> Result<pb::WorkInProgress, TooLarge> {
+    let quantity = u64::try_from(quantity).map_err(|_| TooLarge(product))?;
+    let cost = i64::try_from(cost_rounded(exact_cost)).map_err(|_| TooLarge(product))?;
+    let (product_id, currency_asset_id) = (product.0, currency.0);
+    Ok(pb::WorkInProgress { product_id, quantity, cost, currency_asset_id, work_order_count })
 }

@@ -24,6 +24,11 @@ pub struct OpenPlan {
     pub lines: Vec<DemandLine>,
 }
 
+/// Whether an order, a planned purchase or a line of demand can be for so much.
+fn can_be_ordered(quantity: Quantity) -> bool {
+    0 < quantity.0 && quantity <= CreateWorkOrder::QUANTITY_MAX
+}
+
 impl Model {
     fn open_plan(&self, id: PlanId) -> Option<&OpenPlan> {
         self.plans.iter().find(|open| open.plan.id == id)
@@ -150,7 +155,7 @@ impl Model {
             no.extend(source.is_none().then_some(Rejection::UnknownItem));
             let unmade = source == Some(Source::Make) && self.boms_of(line.product).next().is_none();
             no.extend(unmade.then_some(Rejection::UnknownBom));
-            no.extend((line.quantity.0 == 0).then_some(Rejection::Overflow));
+            no.extend((!can_be_ordered(line.quantity)).then_some(Rejection::Overflow));
             no.extend((!self.works_on(open.plan.plant, line.due)).then_some(Rejection::NotAWorkingDay));
         }
     }
@@ -190,7 +195,7 @@ impl Model {
                 Some(new) => self.check_new(&new, no),
                 None => {
                     no.extend(self.item(order.item).is_none().then_some(Rejection::UnknownItem));
-                    no.extend((order.quantity.0 == 0).then_some(Rejection::Overflow));
+                    no.extend((!can_be_ordered(order.quantity)).then_some(Rejection::Overflow));
                     no.extend((order.due < order.release).then_some(Rejection::DatesReversed));
                 }
             }

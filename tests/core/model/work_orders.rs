@@ -128,7 +128,8 @@ impl Model {
         }
         no.extend(self.item(new.product).is_none().then_some(Rejection::UnknownItem));
         no.extend(self.bom_for(new).is_none().then_some(Rejection::UnknownBom));
-        no.extend((new.quantity.0 == 0).then_some(Rejection::Overflow));
+        let can_be = 0 < new.quantity.0 && new.quantity <= CreateWorkOrder::QUANTITY_MAX;
+        no.extend((!can_be).then_some(Rejection::Overflow));
         no.extend((new.due < new.start).then_some(Rejection::DatesReversed));
     }
 

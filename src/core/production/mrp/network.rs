@@ -38,25 +38,33 @@ pub enum NetworkError {
     NegativeCost(AssetId),
 }
 
-impl std::fmt::Display for NetworkError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl NetworkError {
+    /// In words, with items by the names that `name` has for them.
+    #[must_use]
+    pub fn told(&self, name: &dyn Fn(AssetId) -> String) -> String {
         match self {
-            Self::DuplicateItem(id) => write!(f, "item {id} is there twice"),
+            Self::DuplicateItem(id) => format!("item {} is there twice", name(*id)),
             Self::UnknownItem { parent, named } => {
-                write!(f, "the bill of item {parent} names {named}, which is no item")
+                format!("the bill of item {} names {named}, which is no item", name(*parent))
             }
             Self::Cycle(path) => {
-                let names: Vec<String> = path.iter().map(ToString::to_string).collect();
-                write!(f, "items contain one another: {}", names.join(" in turn "))
+                let names: Vec<String> = path.iter().map(|id| name(*id)).collect();
+                format!("items contain one another: {}", names.join(" in turn "))
             }
-            Self::NoBom(id) => write!(f, "item {id} is made and has no bill of materials"),
-            Self::SameEffectiveDay(id, day) => write!(f, "two bills of item {id} begin on day {day}"),
-            Self::NoOutput(id) => write!(f, "a run of item {id} yields nothing"),
-            Self::EmptyLot(id) => write!(f, "the lot rule of item {id} has a size of zero"),
-            Self::BoughtPhantom(id) => write!(f, "item {id} is a phantom, which cannot be bought"),
-            Self::QuantityTooLarge(id) => write!(f, "a quantity of item {id} does not fit 63 bits"),
-            Self::NegativeCost(id) => write!(f, "an operation of item {id} costs less than nothing"),
+            Self::NoBom(id) => format!("item {} is made and has no bill of materials", name(*id)),
+            Self::SameEffectiveDay(id, day) => format!("two bills of item {} begin on day {day}", name(*id)),
+            Self::NoOutput(id) => format!("a run of item {} yields nothing", name(*id)),
+            Self::EmptyLot(id) => format!("the lot rule of item {} has a size of zero", name(*id)),
+            Self::BoughtPhantom(id) => format!("item {} is a phantom, which cannot be bought", name(*id)),
+            Self::QuantityTooLarge(id) => format!("a quantity of item {} does not fit 63 bits", name(*id)),
+            Self::NegativeCost(id) => format!("an operation of item {} costs less than nothing", name(*id)),
         }
+    }
+}
+
+impl std::fmt::Display for NetworkError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.told(&|id| id.to_string()))
     }
 }
 

@@ -72,15 +72,27 @@ pub enum PlanError {
     TooManyRequirements(AssetId),
 }
 
+impl PlanError {
+    /// In words, with items by the names that `name` has for them.
+    #[must_use]
+    pub fn told(&self, name: &dyn Fn(AssetId) -> String) -> String {
+        match self {
+            Self::UnknownItem(id) => format!("there is no item {}", name(*id)),
+            Self::Overflow(id) => format!("a quantity of item {} does not fit 63 bits", name(*id)),
+            Self::NoSuchDay(id) => format!("an order of item {} takes longer than there are days", name(*id)),
+            Self::TooManyOrders(id) => {
+                format!("more than {ORDERS_MAX} planned orders, most of them for item {}", name(*id))
+            }
+            Self::TooManyRequirements(id) => {
+                format!("more than {REQUIREMENTS_MAX} requirements, at item {}", name(*id))
+            }
+        }
+    }
+}
+
 impl std::fmt::Display for PlanError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::UnknownItem(id) => write!(f, "there is no item {id}"),
-            Self::Overflow(id) => write!(f, "a quantity of item {id} does not fit 63 bits"),
-            Self::NoSuchDay(id) => write!(f, "an order of item {id} takes longer than there are days"),
-            Self::TooManyOrders(id) => write!(f, "more than {ORDERS_MAX} planned orders, most of them for item {id}"),
-            Self::TooManyRequirements(id) => write!(f, "more than {REQUIREMENTS_MAX} requirements, at item {id}"),
-        }
+        f.pad(&self.told(&|id| id.to_string()))
     }
 }
 

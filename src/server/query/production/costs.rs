@@ -1,12 +1,13 @@
 //! What products cost: what is below one is copied in one look, and rolled up outside of it.
 
+use super::name_of;
 use crate::core::Ledger;
 use crate::core::production::{CostInquiry, CostRefusal, RolledUpCost};
 use crate::core::rejection::Rejection;
 use crate::core::types::{AssetId, Day};
 use crate::machine;
 use crate::proto::v1 as pb;
-use crate::server::convert::request;
+use crate::server::convert::request::{self, Consistency};
 use crate::server::errors::Refusal;
 use crate::server::query::Queries;
 
@@ -19,18 +20,25 @@ impl Queries {
         let product = request::asset_id(asked.product_id, "product_id")?;
         let day = Day(asked.on_day);
         let place = self.calculations.clone().acquire_owned().await.map_err(|_| Refusal::ShuttingDown)?;
-        let gather = move |ledger: &Ledger| -> Result<(AssetId, CostInquiry), CostRefusal> {
+        let gather = move |ledger: &Ledger| -> Result<(AssetId, CostInquiry), Refusal> {
             let currency = ledger.item(product).map_or(AssetId(0), |item| item.currency);
-            Ok((currency, ledger.inquire_cost(product, day)?))
+            let inquiry = ledger.inquire_cost(product, day);
+            Ok((currency, inquiry.map_err(|refusal| self::refusal(ledger, product, &refusal))?))
         };
         let seen = self.reads.look(consistency, gather).await?;
-        let (currency, inquiry) = seen.value.map_err(|refusal| self::refusal(product, refusal))?;
+        let (currency, inquiry) = seen.value?;
         let calculated = machine::blocking(move || {
             let _place = place;
             inquiry.calculate()
         });
-        let costs = calculated.await.map_err(|_| Refusal::ShuttingDown)?;
-        let costs = costs.map_err(|refusal| self::refusal(product, refusal))?;
+        let costs = match calculated.await.map_err(|_| Refusal::ShuttingDown)? {
+            Ok(costs) => costs,
+            // What the items are called is the ledger's to say.
+            Err(error) => {
+                let told = move |ledger: &Ledger| refusal(ledger, product, &error);
+                return Err(self.reads.look(Consistency::Stale, told).await?.value);
+            }
+        };
         let costs = costs.iter().map(cost).collect();
         Ok(pb::RollUpCostResponse { costs, currency_asset_id: currency.0, position: Some(seen.position) })
     }
@@ -47,9 +55,10 @@ fn cost(cost: &RolledUpCost) -> pb::RolledUpCost {
     }
 }
 
-fn refusal(product: AssetId, refusal: CostRefusal) -> Refusal {
+fn refusal(ledger: &Ledger, product: AssetId, refusal: &CostRefusal) -> Refusal {
+    let name = |item| name_of(ledger, item);
     match refusal {
-        CostRefusal::Rejected(Rejection::UnknownItem) => Refusal::NotFound { what: "item", key: product.to_string() },
-        refusal => Refusal::Incalculable(refusal.to_string()),
+        CostRefusal::Rejected(Rejection::UnknownItem) => Refusal::NotFound { what: "item", key: name(product) },
+        refusal => Refusal::Incalculable(refusal.told(&name)),
     }
 }

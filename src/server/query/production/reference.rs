@@ -1,6 +1,6 @@
 //! Plants, items and bills of materials.
 
-use super::{known_item, known_plant};
+use super::{known_item, known_plant, name_of, too_large};
 use crate::core::Ledger;
 use crate::core::production::GrossNeed;
 use crate::core::production::records::Plant;
@@ -45,10 +45,12 @@ impl Queries {
     ) -> Result<pb::GetItemResponse, Refusal> {
         let consistency = request::consistency(asked.consistency.as_ref())?;
         let asset = request::asset_id(asked.asset_id, "asset_id")?;
-        let find = move |ledger: &Ledger| ledger.item(asset).map(production_state::item);
+        let find = move |ledger: &Ledger| -> Result<_, Refusal> {
+            known_item(ledger, asset)?;
+            Ok(ledger.item(asset).map(production_state::item))
+        };
         let seen = self.reads.look(consistency, find).await?;
-        let item = seen.value.ok_or_else(|| Refusal::NotFound { what: "item", key: asset.to_string() })?;
-        Ok(pb::GetItemResponse { item: Some(item), position: Some(seen.position) })
+        Ok(pb::GetItemResponse { item: seen.value?, position: Some(seen.position) })
     }
 
     pub(in crate::server::query) async fn list_items(
@@ -114,15 +116,19 @@ impl Queries {
         let day = Day(asked.on_day);
         let find = move |ledger: &Ledger| -> Result<_, Refusal> {
             known_item(ledger, product)?;
-            let too_much = || Invalid::new("quantity", Reason::OutOfRange, "needs more of a part than can be counted");
-            let needs = ledger.gross_needs(product, quantity, day).ok_or_else(too_much)?;
-            let cost = |need: &GrossNeed| match need.leaf {
-                true => ledger.cost_at_standard(need.item.asset, need.quantity).ok_or_else(too_much),
-                false => Ok(0),
+            let too_much = |item| {
+                let message = format!("needs more of {} than can be counted", name_of(ledger, item));
+                Invalid::new("quantity", Reason::OutOfRange, message)
+            };
+            let needs = ledger.gross_needs(product, quantity, day).map_err(too_much)?;
+            let cost = |need: &GrossNeed| match (need.leaf, need.item.asset) {
+                (true, item) => ledger.cost_at_standard(item, need.quantity).ok_or_else(|| too_much(item)),
+                (false, _) => Ok(0),
             };
             let priced = needs.into_iter().map(|need| Ok((need, cost(&need)?))).collect::<Result<Vec<_>, Invalid>>()?;
             let currency = ledger.item(product).map_or(AssetId(0), |item| item.currency);
-            Ok(production_state::explosion(priced, currency))
+            let exploded = production_state::explosion(product, priced, currency);
+            exploded.map_err(|error| too_large(ledger, error))
         };
         let seen = self.reads.look(consistency, find).await?;
         Ok(pb::ExplodeBomResponse { position: Some(seen.position), ..seen.value? })

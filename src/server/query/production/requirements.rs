@@ -1,15 +1,15 @@
 //! What has to be made and bought: the state is copied in one look, and calculated with outside of it, so
 //! that nobody who trades waits for a plan.
 
-use super::known_plant;
 use super::plans::known_plan;
+use super::{known_plant, name_of};
 use crate::core::Ledger;
 use crate::core::production::mrp::PlanError;
 use crate::core::production::{Inquiry, RequirementsError};
 use crate::core::types::PlantId;
 use crate::machine;
 use crate::proto::v1 as pb;
-use crate::server::convert::request;
+use crate::server::convert::request::{self, Consistency};
 use crate::server::convert::requirements::{Asked, answer, asked};
 use crate::server::errors::Refusal;
 use crate::server::query::Queries;
@@ -28,12 +28,13 @@ impl Queries {
         let (plant, inquiry) = seen.value?;
         let calculated = machine::blocking(move || {
             let _place = place;
-            let found = inquiry.calculate().map_err(refusal)?;
-            Ok(answer(&found, plant, &view))
+            inquiry.calculate().map(|found| answer(&found, plant, &view))
         });
-        let answer: Result<pb::GetRequirementsResponse, Refusal> =
-            calculated.await.map_err(|_| Refusal::ShuttingDown)?;
-        Ok(pb::GetRequirementsResponse { position: Some(seen.position), ..answer? })
+        match calculated.await.map_err(|_| Refusal::ShuttingDown)? {
+            Ok(answer) => Ok(pb::GetRequirementsResponse { position: Some(seen.position), ..answer }),
+            // What the items are called is the ledger's to say.
+            Err(error) => Err(self.reads.look(Consistency::Stale, move |ledger| refusal(ledger, &error)).await?.value),
+        }
     }
 }
 
@@ -41,14 +42,13 @@ fn inquire(ledger: &Ledger, asked: &Asked) -> Result<(PlantId, Inquiry), Refusal
     let of_draft = asked.draft().map(|draft| known_plan(ledger, draft)).transpose()?.map(|plan| plan.plant);
     let plant = asked.plant.or(of_draft).unwrap_or(PlantId(0));
     known_plant(ledger, plant)?;
-    Ok((plant, ledger.inquire(&asked.question(plant)).map_err(refusal)?))
+    Ok((plant, ledger.inquire(&asked.question(plant)).map_err(|error| refusal(ledger, &error))?))
 }
 
-fn refusal(error: RequirementsError) -> Refusal {
+fn refusal(ledger: &Ledger, error: &RequirementsError) -> Refusal {
+    let name = |item| name_of(ledger, item);
     match error {
-        RequirementsError::Plan(PlanError::UnknownItem(item)) => {
-            Refusal::NotFound { what: "item", key: item.to_string() }
-        }
-        error => Refusal::Incalculable(error.to_string()),
+        RequirementsError::Plan(PlanError::UnknownItem(item)) => Refusal::NotFound { what: "item", key: name(*item) },
+        error => Refusal::Incalculable(error.told(&name)),
     }
 }

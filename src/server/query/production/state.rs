@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::stock::{Levels, is_any};
 use super::work_orders::detail;
-use super::{known_plant, reference};
+use super::{known_plant, reference, too_large};
 use crate::core::Ledger;
 use crate::core::production::records::WorkOrder;
 use crate::core::types::{AssetId, PlanId, PlantId, WorkOrderState};
 use crate::proto::v1 as pb;
+use crate::server::convert::production_state::TooLarge;
 use crate::server::convert::{planning, production_state, request};
 use crate::server::errors::Refusal;
 use crate::server::limits::STATE_ITEMS_MAX;
@@ -39,7 +40,8 @@ fn state(ledger: &Ledger, id: PlantId) -> Result<pb::GetProductionStateResponse,
             WorkOrderState::Released => answer.released_count += 1,
             WorkOrderState::InProgress => {
                 answer.in_progress_count += 1;
-                making.entry(order.product).or_default().add(order);
+                let too_large = |error| too_large(ledger, error);
+                making.entry(order.product).or_default().add(order).map_err(too_large)?;
             }
             WorkOrderState::Completed => answer.completed_count += 1,
             // One that has ended is in no table.
@@ -62,13 +64,19 @@ fn state(ledger: &Ledger, id: PlantId) -> Result<pb::GetProductionStateResponse,
     for (product, made) in making {
         let currency = ledger.item(product).map_or(AssetId(0), |item| item.currency);
         let Making { quantity, cost, count } = made;
-        push(&mut answer.work_in_progress, &mut answer.work_in_progress_truncated, || {
-            production_state::work_in_progress(product, currency, quantity, cost, count)
-        });
+        let made = production_state::work_in_progress(product, currency, quantity, cost, count);
+        let made = made.map_err(|error| too_large(ledger, error))?;
+        push(&mut answer.work_in_progress, &mut answer.work_in_progress_truncated, || made);
     }
     let levels = Levels { ledger, locations: &plant.locations, on_order: ledger.on_order(id, None) };
-    for level in ledger.items().map(|item| levels.of(item)).filter(is_any).take(STATE_ITEMS_MAX + 1) {
-        push(&mut answer.stock, &mut answer.stock_truncated, || level);
+    for item in ledger.items() {
+        let level = levels.of(item)?;
+        if is_any(&level) {
+            push(&mut answer.stock, &mut answer.stock_truncated, || level);
+        }
+        if answer.stock_truncated {
+            break;
+        }
     }
     Ok(answer)
 }
@@ -113,10 +121,11 @@ struct Making {
 }
 
 impl Making {
-    fn add(&mut self, order: &WorkOrder) {
+    fn add(&mut self, order: &WorkOrder) -> Result<(), TooLarge> {
         self.quantity += u128::from(order.quantity.0 - order.done());
-        self.cost = self.cost.saturating_add(order.cost);
+        self.cost = self.cost.checked_add(order.cost).ok_or(TooLarge(order.product))?;
         self.count += 1;
+        Ok(())
     }
 }
 

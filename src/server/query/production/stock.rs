@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{known_item, known_plant};
+use super::{known_item, known_plant, too_large};
 use crate::core::Ledger;
 use crate::core::production::records::{Item, Lot};
 use crate::core::types::{AccountId, AssetId};
@@ -35,10 +35,12 @@ impl Queries {
             let levels = Levels { ledger, locations: &locations, on_order: ledger.on_order(plant, location) };
             if let Some(asset) = asset {
                 known_item(ledger, asset)?;
-                return Ok((ledger.item(asset).map(|item| levels.of(item)).into_iter().collect(), String::new()));
+                let level = ledger.item(asset).map(|item| levels.of(item)).transpose()?;
+                return Ok((level.into_iter().collect(), String::new()));
             }
             let (items, token) = page.slice(ledger.items());
-            Ok((items.into_iter().map(|item| levels.of(item)).filter(is_any).collect(), token))
+            let levels = items.into_iter().map(|item| levels.of(item)).collect::<Result<Vec<_>, _>>()?;
+            Ok((levels.into_iter().filter(is_any).collect(), token))
         };
         let seen = self.reads.look(consistency, list).await?;
         let (stock, next_page_token) = seen.value?;
@@ -57,7 +59,7 @@ impl Queries {
             let low: Vec<_> = ledger.to_reorder(plant).map(|(item, _)| item).collect();
             let levels = Levels { ledger, locations, on_order: ledger.on_order(plant, None) };
             let (items, token) = page.slice(low.into_iter());
-            Ok((items.into_iter().map(|item| levels.of(item)).collect(), token))
+            Ok((items.into_iter().map(|item| levels.of(item)).collect::<Result<Vec<_>, _>>()?, token))
         };
         let seen = self.reads.look(consistency, list).await?;
         let (stock, next_page_token) = seen.value?;
@@ -107,10 +109,11 @@ pub(super) struct Levels<'a> {
 
 impl Levels<'_> {
     /// Of one item.
-    pub(super) fn of(&self, item: &Item) -> pb::StockLevel {
+    pub(super) fn of(&self, item: &Item) -> Result<pb::StockLevel, Refusal> {
         let stock = self.ledger.stock_in(self.locations, item.asset, &self.on_order);
         let balances = self.locations.iter().filter_map(|location| self.ledger.balance(*location, item.asset));
-        production_state::stock_level(item, stock, &balances.collect::<Vec<_>>())
+        let level = production_state::stock_level(item, stock, &balances.collect::<Vec<_>>());
+        level.map_err(|error| too_large(self.ledger, error))
     }
 }
 
