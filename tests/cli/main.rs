@@ -6,6 +6,7 @@ mod cluster;
 mod dev;
 mod imports;
 mod planning;
+mod production;
 mod recording;
 mod replay;
 mod worked_example;

@@ -8,6 +8,32 @@ use crate::cli::names::Market;
 use crate::cli::table::{Column, amount, list, table, time};
 use crate::client::{ClientError, api, id_to_bytes, id_to_hex, random_id};
 
+/// The item that a command of production is about, for who reads why it was refused.
+fn item_of(body: &api::command::Body) -> Option<u32> {
+    use api::command::Body;
+    Some(match body {
+        Body::DefineItem(it) => it.asset_id,
+        Body::DefineBom(it) => it.product_id,
+        Body::ReceiveStock(it) => it.asset_id,
+        Body::IssueStock(it) => it.asset_id,
+        Body::AdjustStock(it) => it.asset_id,
+        Body::CountStock(it) => it.asset_id,
+        Body::ScrapStock(it) => it.asset_id,
+        Body::MoveStock(it) => it.asset_id,
+        Body::CreateWorkOrder(it) => it.product_id,
+        Body::ReturnMaterials(it) => it.material.as_ref()?.component_id,
+        Body::IssueMaterials(it) => match it.materials.as_slice() {
+            [one] => one.component_id,
+            _ => return None,
+        },
+        Body::SetPlanLines(it) => match it.set.as_slice() {
+            [one] => one.product_id,
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
 impl Context {
     /// Carries out a command and prints its result; a rejection is a failure, with its own exit code.
     pub async fn execute(&mut self, key: Key, body: api::command::Body) -> Result<(), CliError> {
@@ -17,10 +43,17 @@ impl Context {
     /// As [`Self::execute`], for who wants to know the result.
     pub async fn carry_out(&mut self, key: Key, body: api::command::Body) -> Result<api::CommandResult, CliError> {
         let id = key.id.unwrap_or_else(random_id);
+        let item = item_of(&body);
         let command = api::Command { id: id_to_bytes(id), linked: false, body: Some(body) };
         let result = self.client.execute(command).await?;
-        self.print_outcome(&result).await?;
-        Ok(result)
+        let printed = self.print_outcome(&result).await;
+        match (printed, item) {
+            (Err(CliError::Rejected(reason)), Some(item)) => {
+                let item = self.names.asset_by_id(item).await.map_or_else(|_| item.to_string(), |asset| asset.code);
+                Err(CliError::Rejected(format!("{reason} ({item})")))
+            }
+            (printed, _) => printed.map(|()| result),
+        }
     }
 
     /// Prints the result of a command that was sent; a rejection is a failure, with its own exit code.
@@ -88,10 +121,16 @@ impl Context {
             rows.push(("cancelled", format!("{} order(s)", result.cancelled_count)));
         }
         if let Some(order) = result.order.filter(|order| order.order_id != 0) {
-            let market = self.market_of(order.order_id).await?;
+            let (whole, market) = self.order_of(order.order_id).await?;
             rows.push(("order", order.order_id.to_string()));
             rows.push(("status", words::status(order.status)));
-            rows.push(("filled", market.quantity(order.filled)));
+            // The answer says what this command filled. Of an order that it changed, there may be more.
+            if result.position.is_some_and(|position| position.sequence == order.order_id) {
+                rows.push(("filled", market.quantity(order.filled)));
+            } else {
+                rows.push(("filled", market.quantity(whole.filled.max(order.filled))));
+                rows.extend((order.filled > 0).then(|| ("filled now", market.quantity(order.filled))));
+            }
             if order.filled > 0 {
                 rows.push(("for", format!("{} {}", market.money(order.filled_notional), market.quote.code)));
                 rows.push(("fees", market.money(order.fees)));
@@ -134,12 +173,14 @@ impl Context {
         print(&table(&columns, rows))
     }
 
-    async fn market_of(&mut self, order_id: u64) -> Result<Market, CliError> {
+    /// An order as it is now, and its market.
+    async fn order_of(&mut self, order_id: u64) -> Result<(api::Order, Market), CliError> {
         let reference = api::order_reference::Reference::OrderId(order_id);
         let order = Some(api::OrderReference { reference: Some(reference) });
         let request = api::GetOrderRequest { account_id: 0, order, consistency: None };
-        let market_id = self.client.get_order(request).await?.order.map(|order| order.market_id);
-        self.names.market_by_id(market_id.unwrap_or_default()).await
+        let order = self.client.get_order(request).await?.order.unwrap_or_default();
+        let market = self.names.market_by_id(order.market_id).await?;
+        Ok((order, market))
     }
 
     /// Prints balances as a table.
