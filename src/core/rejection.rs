@@ -162,6 +162,8 @@ numbered! {
         OrderLinked = 117,
         /// The order sells, trades another item than the planned purchase, or is of another account than its location.
         NotThePurchase = 118,
+        /// Another order, which is open, buys the planned purchase.
+        PurchaseLinked = 119,
     }
 }
 

@@ -181,7 +181,7 @@ impl Ledger {
             Body::PostPending(post) => self.post_pending(post, history, effects),
             Body::VoidPending(void) => self.void_pending(void, history, effects),
             Body::NewOrder(new) => self.new_order(command.id, new, None, effects),
-            Body::BuyPurchase(buy) => self.buy_purchase(command.id, buy, effects),
+            Body::BuyPurchase(buy) => self.buy_purchase(command.id, buy, history, effects),
             Body::ReplaceOrder(replace) => self.replace_order(replace, history, effects),
             Body::CancelOrder(cancel) => self.cancel_order(cancel, history, effects),
             Body::MassCancel(cancel) => self.mass_cancel(cancel, effects),

@@ -75,17 +75,23 @@ impl Ledger {
         Ok(())
     }
 
-    /// An order that is not accepted buys nothing, so that it is linked when it is.
+    /// An order that is not accepted buys nothing, so that it is linked when it is. Nor does it take the purchase
+    /// from an open order, whose trades would then be receipts of nothing: only [`LinkPurchase`] does, by its name.
     pub(crate) fn buy_purchase(
         &mut self,
         id: CommandId,
         buy: &BuyPurchase,
+        history: &impl History,
         effects: &mut Effects,
     ) -> Result<(), Rejection> {
         let slot = self.known_purchase(buy.purchase)?;
         let BuyPurchase { order: NewOrder { account, market, side, .. }, .. } = buy;
         self.check_buys(slot, *account, *market, *side)?;
         self.check_unlinked(slot, Some(id))?;
+        let Purchase { location, order: before, .. } = self.production.purchases.entries[slot];
+        if before.is_some_and(|order| self.find_open(location, OrderRef::ClientOrderId(order), history).is_ok()) {
+            return Err(Rejection::PurchaseLinked);
+        }
         self.new_order(id, &buy.order, Some(slot), effects)
     }
 

@@ -120,11 +120,16 @@ impl Model {
         EventBody::PurchaseLinked(Box::new(PurchaseLinked { purchase: *purchase }))
     }
 
-    /// An order that buys a purchase buys its item for its location.
+    /// An order that buys a purchase buys its item for its location, and no other open order does.
     pub(super) fn check_buy(&self, buy: &BuyPurchase, no: &mut Vec<Rejection>) {
         match self.purchase(buy.purchase) {
             None => no.push(Rejection::UnknownPurchase),
-            Some(purchase) => self.check_buys(purchase, (buy.order.account, buy.order.market, buy.order.side), no),
+            Some(purchase) => {
+                self.check_buys(purchase, (buy.order.account, buy.order.market, buy.order.side), no);
+                let bought = purchase.order.map(OrderRef::ClientOrderId);
+                let bought = bought.and_then(|order| self.find_order(purchase.location, order)).is_some();
+                no.extend(bought.then_some(Rejection::PurchaseLinked));
+            }
         }
     }
 
