@@ -68,6 +68,7 @@ fn mistakes_are_refused_by_name_and_leave_nothing_behind() {
     lots_come_back_to_where_they_came_from(&dev);
     numbers_that_do_not_fit_name_their_item(&dev);
     imports_are_checked_whole(&dev);
+    an_import_goes_on_when_what_was_refused_is_mended(&dev);
     dev.stop();
 }
 
@@ -102,6 +103,7 @@ fn a_purchase_is_bought_by_an_order_that_buys_it(dev: &Dev) {
     let buy =
         format!("order place --account 20 --market WHEEL/USD --side buy --quantity 8 --limit 2.00 --purchase {id}");
     does(dev, &format!("{buy} --id b1"));
+    assert!(refused(dev, &format!("{buy} --tif ioc --id b2")).contains("PURCHASE_LINKED"));
     assert_eq!(purchase(dev)["client_order_id"], "000000000000000000000000000000b1");
 }
 
@@ -173,4 +175,23 @@ fn imports_are_checked_whole(dev: &Dev) {
     assert_eq!((number(&counts["assets_created"]), number(&counts["boms_defined"])), (2, 1), "{counts}");
     assert_eq!(number(&does(dev, "production bom get Table --bom-version 1")["bom"]["lines"][1]["component_id"]), 50);
     assert_eq!(number(&does(dev, &import(&file))["boms_defined"]), 0);
+}
+
+/// Of the parts of the import before.
+fn an_import_goes_on_when_what_was_refused_is_mended(dev: &Dev) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("stock.csv");
+    std::fs::write(&path, "part_id,part,qty,minimum_stock\n2,Leg,5,0\n").expect("a file");
+    let import = format!("production import --plant WORKS --location 20 --stock {}", path.display());
+    does(dev, "inventory receive --location 20 --asset Leg --quantity 10 --from 33");
+    does(dev, "transfer create --debit 20 --credit 33 --asset Leg --amount 8 --pending --id e1");
+    let on_hand = || number(&does(dev, "inventory on-hand WORKS --asset Leg")["stock"][0]["on_hand"]);
+    for _ in 0..2 {
+        assert!(refused(dev, &import).contains("Leg: INSUFFICIENT_AVAILABLE"));
+        assert_eq!(on_hand(), 10);
+    }
+    does(dev, "transfer void e1");
+    assert_eq!(number(&does(dev, &import)["balances_counted"]), 1);
+    assert_eq!(on_hand(), 5);
+    assert_eq!(number(&does(dev, &import)["balances_counted"]), 0, "it was counted before");
 }

@@ -92,6 +92,12 @@ impl Step {
     fn new(about: impl Into<String>, body: Body) -> Self {
         Self { about: about.into(), id: random_id(), body }
     }
+
+    /// The same under the next key: each key has one answer for ever.
+    fn anew(&self) -> Self {
+        let id = derived_id(&[b"anew", &self.id.0.to_le_bytes()]);
+        Self { about: self.about.clone(), id, body: self.body.clone() }
+    }
 }
 
 /// The number that follows from a name.
@@ -295,8 +301,8 @@ impl Wanted {
             let wanted = lines.iter().map(|line| bom_line(name, line, parts)).collect::<Result<Vec<_>, _>>()?;
             let product_id = parts.ids[key];
             let before = known.boms_of(product_id);
-            let last = before.iter().max_by_key(|bom| bom.version);
-            if last.is_some_and(|bom| (bom.output, &bom.lines) == (output, &wanted)) {
+            let in_effect = before.iter().filter(|bom| bom.from_day <= self.from_day).max_by_key(|bom| bom.from_day);
+            if in_effect.is_some_and(|bom| (bom.output, &bom.lines) == (output, &wanted)) {
                 counts.unchanged += 1;
                 continue;
             }
@@ -305,7 +311,7 @@ impl Wanted {
                 let reason = format!("a version of the bill of materials of {name} begins on {day}: name another day");
                 return Err(CliError::Usage { option: "--from", reason });
             }
-            let version = last.map_or(1, |bom| bom.version + 1);
+            let version = before.iter().map(|bom| bom.version).max().map_or(1, |last| last + 1);
             let (from_day, lines) = (self.from_day, wanted);
             let bom = api::DefineBom { product_id, version, from_day, output, lines, ..api::DefineBom::default() };
             boms.push((name.clone(), bom));
@@ -390,34 +396,51 @@ fn definition(item: &api::Item) -> api::DefineItem {
 /// Sends commands in their order; of each that was carried out `count` learns whether it had been before.
 async fn send(
     client: &Client,
-    steps: Vec<Step>,
+    mut steps: Vec<Step>,
     counts: &mut Counts,
     count: impl Fn(&mut Counts, bool),
 ) -> Result<(), CliError> {
-    for steps in steps.chunks(BATCH) {
-        let command =
-            |step: &Step| api::Command { id: id_to_bytes(step.id), linked: false, body: Some(step.body.clone()) };
-        let commands = steps.iter().map(command).collect();
-        let results = client.submit(api::SubmitRequest { commands }).await;
-        let results = results.map_err(|error| interrupted(&error.to_string(), counts))?.results;
-        if results.len() != steps.len() {
-            return Err(ClientError::Protocol("an answer with another number of results".to_owned()).into());
+    while !steps.is_empty() {
+        let mut refused_before = Vec::new();
+        for steps in steps.chunks(BATCH) {
+            refused_before.extend(send_once(client, steps, counts, &count).await?);
         }
-        // Those behind one that was refused were carried out as well: they are no chain.
-        let mut refused = None;
-        for (step, result) in steps.iter().zip(results) {
-            if result.rejection == 0 {
-                count(counts, result.duplicate);
-            } else {
-                refused = refused.or(Some((&step.about, result.rejection())));
-            }
-        }
-        if let Some((about, reason)) = refused {
-            let reason = reason.as_str_name().trim_start_matches("REJECTION_");
-            return Err(CliError::Rejected(format!("{about}: {reason}; {}", resume(counts))));
-        }
+        steps = refused_before;
     }
     Ok(())
+}
+
+/// Sends commands once. Those whose answer is an earlier import's refusal are given back, to be sent anew: what
+/// was refused may have been mended since.
+async fn send_once(
+    client: &Client,
+    steps: &[Step],
+    counts: &mut Counts,
+    count: impl Fn(&mut Counts, bool),
+) -> Result<Vec<Step>, CliError> {
+    let command = |step: &Step| api::Command { id: id_to_bytes(step.id), linked: false, body: Some(step.body.clone()) };
+    let commands = steps.iter().map(command).collect();
+    let results = client.submit(api::SubmitRequest { commands }).await;
+    let results = results.map_err(|error| interrupted(&error.to_string(), counts))?.results;
+    if results.len() != steps.len() {
+        return Err(ClientError::Protocol("an answer with another number of results".to_owned()).into());
+    }
+    // Those behind one that was refused were carried out as well: they are no chain.
+    let (mut refused, mut refused_before) = (None, Vec::new());
+    for (step, result) in steps.iter().zip(results) {
+        if result.rejection == 0 {
+            count(counts, result.duplicate);
+        } else if result.duplicate {
+            refused_before.push(step.anew());
+        } else {
+            refused = refused.or(Some((&step.about, result.rejection())));
+        }
+    }
+    if let Some((about, reason)) = refused {
+        let reason = reason.as_str_name().trim_start_matches("REJECTION_");
+        return Err(CliError::Rejected(format!("{about}: {reason}; {}", resume(counts))));
+    }
+    Ok(refused_before)
 }
 
 fn interrupted(error: &str, counts: &Counts) -> CliError {
