@@ -81,5 +81,9 @@ pub async fn pages<R: Paged>(
         let next = fetch(page(all.next().to_owned(), all.count())).await?;
         all.append(next);
     }
+    if !all.next().is_empty() {
+        // Who takes a part for the whole decides wrongly.
+        eprintln!("counterfoil: there is more; --limit 0 lists all, --page-token {} what follows", all.next());
+    }
     Ok(all)
 }
