@@ -24,7 +24,7 @@ impl Generator {
             0 => self.create_plan(rng),
             1 => Body::ClosePlan(ClosePlan { plan: self.plan(rng, fold) }),
             2 => Body::ClosePurchase(ClosePurchase { purchase: self.purchase(rng, fold) }),
-            3..6 if !planning.purchases.is_empty() => self.link_purchase(rng, fold),
+            3..8 if !planning.purchases.is_empty() => self.link_purchase(rng, fold),
             3..9 => self.plan_lines(rng, fold),
             9..14 if !planning.purchases.is_empty() => self.receive_purchase(rng, fold),
             _ => self.firm(rng, fold),
@@ -120,8 +120,8 @@ impl Generator {
         let (purchase, order) = match rng.below(10) {
             0 => (self.purchase(rng, fold), None),
             1 => (self.purchase(rng, fold), Some(CommandId(7))),
-            2..6 => return self.buy_purchase(rng, fold),
-            6..8 => self.taken_order(rng, fold),
+            2..5 => return self.buy_purchase(rng, fold),
+            5..8 => self.taken_order(rng, fold),
             _ if pairs.is_empty() => (self.purchase(rng, fold), Some(CommandId(8))),
             _ => {
                 let (purchase, order) = *rng.pick(&pairs);
@@ -144,7 +144,12 @@ impl Generator {
 
     /// An order for a purchase, mostly one that buys it.
     fn buy_purchase(&self, rng: &mut Rng, fold: &Fold) -> Body {
-        let purchase = self.purchase(rng, fold);
+        // Now and then one that an open order buys already.
+        let open = |id| fold.open.iter().map(|open| &fold.orders[open]).find(|order| order.id == id);
+        let is_bought = |location, order: Option<_>| order.and_then(open).is_some_and(|open| open.account == location);
+        let mut bought = fold.planning.purchases.values().filter(|it| is_bought(it.location, it.order));
+        let bought = bought.next().filter(|_| rng.chance(80));
+        let purchase = bought.map_or_else(|| self.purchase(rng, fold), |planned| planned.id);
         let mut order = self.order(rng, |rng, market| Pricing::Limit(self.price(rng, market)));
         if let Some(planned) = fold.planning.purchases.get(&purchase).filter(|_| rng.chance(90)) {
             let of_item = fold.markets.values().find(|(market, _, _)| market.base == planned.item);
