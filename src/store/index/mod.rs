@@ -14,7 +14,10 @@ mod run_writer;
 mod scan;
 
 use std::cell::{LazyCell, OnceCell};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use foldhash::fast::RandomState;
 
 pub use files::{IndexFiles, open_runs, salvage};
 pub use key::HistoryKey;
@@ -218,6 +221,7 @@ fn scan_run(
 #[derive(Debug)]
 pub struct IndexWriter {
     shared: Shared,
+    used_now: HashMap<CommandKey, Used, RandomState>,
     table_entries: usize,
 }
 
@@ -234,7 +238,7 @@ impl IndexWriter {
             run_ids: IdSpans::default(),
         };
         parts.set_runs(runs.into_iter().map(Arc::new).collect());
-        Self { shared: Arc::new(RwLock::new(parts)), table_entries }
+        Self { shared: Arc::new(RwLock::new(parts)), used_now: HashMap::default(), table_entries }
     }
 
     /// What reads it.
@@ -255,14 +259,25 @@ impl IndexWriter {
         read(&self.shared).frozen.len()
     }
 
-    /// What the ledger asks while it applies one proposal, and where it puts the commands it carried out. Their
-    /// records are to follow by [`Past::note`]. Who reads the index meanwhile waits.
+    /// What the ledger asks while it applies one proposal. The commands it remembers can be found at
+    /// once; their entries come from the records, by [`Self::note`].
     pub fn past(&mut self) -> Past<'_> {
-        Past { parts: write(&self.shared), table_entries: self.table_entries, fault: OnceCell::new() }
+        self.used_now.clear();
+        Past { parts: read(&self.shared), used_now: &mut self.used_now, fault: OnceCell::new() }
     }
 
-    /// Adds the entries of one record. Returns the table that became full by it, if one did: to be given to
-    /// [`IndexFiles::write_table`].
+    /// Adds the entries of all records. Returns the table that became full by it, if one did: to be
+    /// given to [`IndexFiles::write_table`].
+    pub fn note(&mut self, effects: &Effects) -> Option<Arc<Memtable>> {
+        if effects.record_count() == 0 {
+            return None;
+        }
+        let mut parts = write(&self.shared);
+        parts.active.note(effects.records());
+        parts.freeze_at(self.table_entries)
+    }
+
+    /// Adds the entries of one record, as [`Self::note`].
     pub fn note_record(&mut self, record: RecordView<'_>) -> Option<Arc<Memtable>> {
         let mut parts = write(&self.shared);
         parts.active.note(std::iter::once(record));
@@ -285,30 +300,26 @@ impl Parts {
 /// The index as the ledger asks it while it applies one proposal.
 #[derive(Debug)]
 pub struct Past<'a> {
-    parts: RwLockWriteGuard<'a, Parts>,
-    table_entries: usize,
+    parts: RwLockReadGuard<'a, Parts>,
+    used_now: &'a mut HashMap<CommandKey, Used, RandomState>,
     fault: OnceCell<StoreError>,
 }
 
 impl Past<'_> {
-    /// Whether all that was asked was answered rightly: else nothing of the proposal counts, and the node must stop.
+    /// The error that made an answer wrong, if one did: then nothing of the proposal counts.
     ///
     /// # Errors
-    /// The first error that made an answer wrong.
-    pub fn check(&mut self) -> Result<(), StoreError> {
-        self.fault.take().map_or(Ok(()), Err)
-    }
-
-    /// Adds the histories of what the proposal did; its commands stand here since they were remembered. Returns the
-    /// table that became full by it, if one did: to be given to [`IndexFiles::write_table`].
-    pub fn note(mut self, effects: &Effects) -> Option<Arc<Memtable>> {
-        self.parts.active.note_histories(effects.records());
-        self.parts.freeze_at(self.table_entries)
+    /// That error.
+    pub fn finish(self) -> Result<(), StoreError> {
+        self.fault.into_inner().map_or(Ok(()), Err)
     }
 }
 
 impl History for Past<'_> {
     fn find(&self, key: &CommandKey) -> Option<Used> {
+        if let Some(used) = self.used_now.get(key) {
+            return Some(*used);
+        }
         self.parts.find(key).unwrap_or_else(|error| {
             self.fault.get_or_init(|| error);
             None
@@ -316,7 +327,7 @@ impl History for Past<'_> {
     }
 
     fn remember(&mut self, key: CommandKey, used: Used) {
-        self.parts.active.note_command(key, used);
+        self.used_now.insert(key, used);
     }
 }
 
@@ -449,9 +460,8 @@ mod tests {
         let used = Used { fingerprint: 3, sequence: Sequence(1) };
         past.remember(key(1), used);
         assert_eq!(past.find(&key(1)), Some(used));
-        past.check().expect("no fault");
-        assert!(past.note(&Effects::default()).is_none());
-        assert_eq!(writer.reader().find(&key(1)).expect("readable"), Some(used), "and after it");
+        past.finish().expect("no fault");
+        assert_eq!(writer.past().find(&key(1)), None, "not noted, not remembered");
     }
 
     #[test]
@@ -462,10 +472,10 @@ mod tests {
         let mut bytes = std::fs::read(&path).expect("readable");
         bytes[500] ^= 1;
         std::fs::write(&path, bytes).expect("written");
-        let mut past = writer.past();
+        let past = writer.past();
         let wrong = (1..=20).filter(|number| past.find(&key(*number)).is_none()).count();
         assert!(wrong > 0);
-        assert!(past.check().is_err());
+        assert!(past.finish().is_err());
         assert!(!path.exists(), "the next start does not take it for whole");
     }
 }
