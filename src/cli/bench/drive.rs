@@ -144,25 +144,12 @@ pub async fn calls(client: &Client, plan: Plan, mut traffic: Traffic) -> Result<
     Ok(measured)
 }
 
-/// Reads balances, one call after the other; linearizable, as a read is that says nothing else.
-pub async fn balances(client: &Client, plan: Plan, mut traffic: Traffic) -> Result<Measured, CliError> {
+/// Reads, one call after the other.
+pub async fn reads(plan: Plan, mut read: impl AsyncFnMut() -> Result<(), ClientError>) -> Result<Measured, CliError> {
     let mut measured = Measured::new()?;
     while Instant::now() < plan.end {
-        let request = traffic.balances();
         let asked = Instant::now();
-        client.list_balances(request).await?;
-        measured.note(&plan, asked, 1, 0);
-    }
-    Ok(measured)
-}
-
-/// Reads the last postings of accounts in the same way.
-pub async fn postings(client: &Client, plan: Plan, mut traffic: Traffic) -> Result<Measured, CliError> {
-    let mut measured = Measured::new()?;
-    while Instant::now() < plan.end {
-        let request = traffic.postings();
-        let asked = Instant::now();
-        client.list_postings(request).await?;
+        read().await?;
         measured.note(&plan, asked, 1, 0);
     }
     Ok(measured)

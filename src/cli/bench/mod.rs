@@ -221,11 +221,16 @@ async fn bench(
     let load = async {
         if by_call {
             let calls = clients.iter().flat_map(|client| (0..args.in_flight).map(move |_| client)).map(|client| {
-                let traffic = ground.traffic();
+                let mut traffic = ground.traffic();
                 async move {
+                    // A read that says nothing else is linearizable.
                     match args.workload {
-                        Workload::Reads => drive::balances(client, plan, traffic).await,
-                        Workload::Postings => drive::postings(client, plan, traffic).await,
+                        Workload::Reads => {
+                            drive::reads(plan, async || client.list_balances(traffic.balances()).await.map(drop)).await
+                        }
+                        Workload::Postings => {
+                            drive::reads(plan, async || client.list_postings(traffic.postings()).await.map(drop)).await
+                        }
                         _ => drive::calls(client, plan, traffic).await,
                     }
                 }
