@@ -131,6 +131,12 @@ fn bytes(criterion: &mut Criterion) {
         group.bench_function(format!("decode a proposal of {name}"), |bencher| {
             bencher.iter(|| Proposal::from_bytes(black_box(&encoded)));
         });
+        group.bench_function(format!("decode a proposal of {name}, with fingerprints"), |bencher| {
+            bencher.iter(|| Proposal::from_bytes_fingerprinted(black_box(&encoded)));
+        });
+        group.bench_function(format!("fingerprints of decoded {name}"), |bencher| {
+            bencher.iter(|| black_box(&proposal).fingerprints());
+        });
         let effects = desk.apply(&proposal);
         let mut out = Vec::new();
         group.bench_function(format!("encode the records of {name}"), |bencher| {

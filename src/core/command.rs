@@ -7,7 +7,7 @@
 mod plan;
 mod production;
 
-use super::codec::{Encode, numbered, record, tagged};
+use super::codec::{Decode, DecodeError, Encode, Reader, numbered, record, tagged};
 use super::digest::hash64;
 use super::types::{
     AccountId, AccountState, Amount, AssetId, AssetKind, Code, CommandId, FeeRate, MarketId, OrderId, Phase, Price,
@@ -474,6 +474,38 @@ impl Proposal {
     pub const fn new(time: Timestamp, commands: Vec<Command>) -> Self {
         Self { time, ticket: None, commands }
     }
+
+    /// The proposal that fills `bytes`, and the fingerprints of its commands, made of the bytes they stand in.
+    ///
+    /// # Errors
+    /// When the bytes are not those of a proposal.
+    pub fn from_bytes_fingerprinted(bytes: &[u8]) -> Result<(Self, Vec<u64>), DecodeError> {
+        let mut input = Reader::new(bytes);
+        let (time, ticket) = (Timestamp::decode(&mut input)?, Option::decode(&mut input)?);
+        let count = u32::decode(&mut input)? as usize;
+        let mut commands = Vec::with_capacity(count.min(input.room_for(Command::BYTES_MIN)));
+        let mut fingerprints = Vec::with_capacity(commands.capacity());
+        for _ in 0..count {
+            let before = input.remaining();
+            commands.push(Command::decode(&mut input)?);
+            let len = before.len() - input.remaining().len();
+            fingerprints.push(hash64(&before[..len]));
+        }
+        input.finish()?;
+        Ok((Self { time, ticket, commands }, fingerprints))
+    }
+
+    /// The fingerprints of its commands.
+    #[must_use]
+    pub fn fingerprints(&self) -> Vec<u64> {
+        let mut bytes = Vec::new();
+        let fingerprint = |command: &Command| {
+            bytes.clear();
+            command.encode(&mut bytes);
+            hash64(&bytes)
+        };
+        self.commands.iter().map(fingerprint).collect()
+    }
 }
 
 record! {
@@ -506,6 +538,27 @@ impl Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fingerprints_are_the_same_from_bytes_as_from_commands() {
+        let commands = [(7, None), (u128::MAX, Some(Amount(5)))].map(|(id, amount)| Command {
+            id: CommandId(id),
+            linked: amount.is_some(),
+            body: Body::PostPending(PostPending { transfer: CommandId(3), amount }),
+        });
+        let proposal =
+            Proposal { ticket: Some(Ticket { run: 2, number: 9 }), ..Proposal::new(Timestamp(4), commands.into()) };
+        let bytes = proposal.to_bytes();
+        let fingerprints = proposal.fingerprints();
+        assert_eq!(fingerprints, [&proposal.commands[0], &proposal.commands[1]].map(Command::fingerprint));
+        assert_ne!(fingerprints[0], fingerprints[1]);
+        assert_eq!(Proposal::from_bytes_fingerprinted(&bytes), Ok((proposal, fingerprints)));
+        let mut longer = bytes.clone();
+        longer.push(0);
+        for wrong in [&bytes[..bytes.len() - 1], &longer] {
+            assert_eq!(Proposal::from_bytes_fingerprinted(wrong).err(), Proposal::from_bytes(wrong).err());
+        }
+    }
 
     #[test]
     fn a_run_has_no_gap_and_none_comes_back() {

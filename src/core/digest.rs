@@ -17,6 +17,17 @@ fn mix(state: u64, block: &[u8; 16]) -> u64 {
     fold(low ^ SECRETS[2] ^ state, high ^ SECRETS[3] ^ state.rotate_left(23))
 }
 
+/// The `rest` that `bytes` end with, and zeroes. Cut out of a whole block where there is one: a copy whose length is not
+/// known before costs more than the hash of a key.
+fn padded(bytes: &[u8], rest: &[u8]) -> [u8; 16] {
+    if let Some(last) = bytes.last_chunk() {
+        return (u128::from_le_bytes(*last) >> (8 * (16 - rest.len()))).to_le_bytes();
+    }
+    let mut padded = [0; 16];
+    padded[..rest.len()].copy_from_slice(rest);
+    padded
+}
+
 /// A hash for each seed, in one pass: they do not wait for each other.
 fn hash_seeded<const N: usize>(seeds: [u64; N], bytes: &[u8]) -> [u64; N] {
     let mut states = seeds.map(|seed| fold(seed ^ SECRETS[0], bytes.len() as u64 ^ SECRETS[1]));
@@ -25,8 +36,7 @@ fn hash_seeded<const N: usize>(seeds: [u64; N], bytes: &[u8]) -> [u64; N] {
         states = states.map(|state| mix(state, block));
     }
     if !rest.is_empty() {
-        let mut padded = [0; 16];
-        padded[..rest.len()].copy_from_slice(rest);
+        let padded = padded(bytes, rest);
         states = states.map(|state| mix(state, &padded));
     }
     states.map(|state| fold(state ^ SECRETS[1], SECRETS[0]))
@@ -101,6 +111,17 @@ mod tests {
             let mut flipped = base;
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(seen.insert(hash64(&flipped)), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_rest_is_padded_with_zeroes() {
+        let bytes: [u8; 47] = std::array::from_fn(|place| place as u8 + 1);
+        for len in (1..bytes.len()).filter(|len| len % 16 != 0) {
+            let rest = &bytes[len / 16 * 16..len];
+            let mut expected = [0; 16];
+            expected[..rest.len()].copy_from_slice(rest);
+            assert_eq!(padded(&bytes[..len], rest), expected, "{len} bytes");
         }
     }
 

@@ -527,6 +527,11 @@ impl Effects {
         }
     }
 
+    /// The first event of the record at this place.
+    pub(crate) fn sequence_of(&self, record: u32) -> Sequence {
+        self.heads[record as usize].sequence
+    }
+
     /// Every record, in order.
     pub fn records(&self) -> impl Iterator<Item = RecordView<'_>> {
         (0..self.heads.len()).map(|place| self.record(place))

@@ -22,7 +22,6 @@ use super::planted::{is_lost, own_time};
 use super::recovery::{Folders, Recovered, recover};
 use super::snapshot::{ReceivedSnapshot, SnapshotJob, Snapshots};
 use super::{Disk, Position, StoreError};
-use crate::core::codec::Decode as _;
 use crate::core::command::Proposal;
 use crate::core::event::{Effects, Record};
 use crate::core::planted::{self, Mistake};
@@ -309,18 +308,16 @@ impl Engine {
     }
 
     fn carry_out(&mut self, position: Position, bytes: &[u8], effects: &mut Effects) -> Result<(), StoreError> {
-        let proposal = Proposal::from_bytes(bytes)
+        let (proposal, fingerprints) = Proposal::from_bytes_fingerprinted(bytes)
             .map_err(|error| StoreError::BadEntry { position, reason: error.to_string() })?;
         let time = if planted::is(Mistake::OwnClock) { own_time() } else { proposal.time };
         let stamp = Stamp { term: position.term, index: position.index, time };
         let mut past = self.index.past();
-        self.ledger.apply(stamp, &proposal, &mut past, effects);
-        past.finish()?;
-
-        for record in effects.records() {
-            self.journal.append(record);
-        }
-        if let Some(full) = self.index.note(effects) {
+        self.ledger.apply_fingerprinted(stamp, &proposal, &fingerprints, &mut past, effects);
+        past.check()?;
+        // Before the index is let go of: who finds a command there can read its record.
+        self.journal.append_all(effects.records());
+        if let Some(full) = past.note(effects) {
             self.link.push(Job::Table(full));
         }
         Ok(())
@@ -341,6 +338,8 @@ impl Engine {
     fn write_pages(&mut self) {
         self.changes.clear();
         self.ledger.take_changes(&mut self.changes);
+        // What stands side by side in the ledger does so in the pages.
+        self.changes.sort_unstable();
         self.marked = 0;
         for keys in self.changes.chunks(READ_AHEAD) {
             self.image.read_ahead(keys);

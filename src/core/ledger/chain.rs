@@ -81,17 +81,17 @@ impl Ledger {
         &mut self,
         stamp: Stamp,
         chain: &[Command],
+        origins: &[Origin],
         history: &mut impl History,
         effects: &mut Effects,
     ) {
-        let origins: Vec<Origin> = chain.iter().map(|command| self.origin_of(command)).collect();
-        if !all_fresh(&origins, history) {
-            return self.refuse_chain(stamp, &origins, None, history, effects);
+        if !all_fresh(origins, history) {
+            return self.refuse_chain(stamp, origins, None, history, effects);
         }
         let mark = effects.mark();
         let sequence = self.header.sequence;
         self.undo.active = true;
-        let refused = chain.iter().zip(&origins).enumerate().find_map(|(place, (command, origin))| {
+        let refused = chain.iter().zip(origins).enumerate().find_map(|(place, (command, origin))| {
             self.begin_record(stamp, Some(*origin), effects);
             self.carry_out_linked(command, history, effects).err().map(|reason| (place, reason))
         });
@@ -99,7 +99,7 @@ impl Ledger {
         if refused.is_some() {
             self.take_back(&mark, effects);
             self.header.sequence = sequence;
-            return self.refuse_chain(stamp, &origins, refused, history, effects);
+            return self.refuse_chain(stamp, origins, refused, history, effects);
         }
         self.undo.steps.clear();
         let records = mark.record_count()..;

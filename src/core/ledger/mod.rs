@@ -27,9 +27,7 @@ use records::{Asset, Header, TicketInTerm};
 use slots::Directory;
 use transfers::Pendings;
 
-use crate::codec::Encode;
 use crate::command::{Body, Command, Proposal};
-use crate::digest::hash64;
 use crate::event::{Effects, EventBody, Origin, Outcome};
 use crate::planted::{self, Mistake};
 use crate::production::Production;
@@ -58,8 +56,6 @@ pub struct Ledger {
     pub(crate) deadlines: BTreeSet<Deadline>,
     pub(crate) changes: Changes,
     pub(crate) undo: Undo,
-    /// Kept between commands, so that the hot path does not allocate.
-    scratch: Vec<u8>,
 }
 
 impl Default for Ledger {
@@ -99,7 +95,6 @@ impl Ledger {
             deadlines: BTreeSet::new(),
             changes: Changes::default(),
             undo: Undo::default(),
-            scratch: Vec::new(),
         }
     }
 
@@ -112,6 +107,21 @@ impl Ledger {
     /// `effects` is added to, not cleared. The records that changed can be had from
     /// [`Self::take_changes`] afterwards.
     pub fn apply(&mut self, stamp: Stamp, proposal: &Proposal, history: &mut impl History, effects: &mut Effects) {
+        self.apply_fingerprinted(stamp, proposal, &proposal.fingerprints(), history, effects);
+    }
+
+    /// The same with the fingerprints of the proposal's commands, as [`Proposal::from_bytes_fingerprinted`] gives them.
+    ///
+    /// # Panics
+    /// When there are fewer fingerprints than commands.
+    pub fn apply_fingerprinted(
+        &mut self,
+        stamp: Stamp,
+        proposal: &Proposal,
+        fingerprints: &[u64],
+        history: &mut impl History,
+        effects: &mut Effects,
+    ) {
         if let Some(ticket) = proposal.ticket {
             let last = self.header.ticket.map(|last| (last.term, last.ticket));
             if !ticket.follows(stamp.term, last) && !planted::is(Mistake::TicketUnchecked) {
@@ -125,17 +135,20 @@ impl Ledger {
         self.changes.mark(Table::Header, 0);
         self.end_due(stamp, effects);
         self.read_ahead(&proposal.commands);
-        let mut rest = proposal.commands.as_slice();
-        while let Some(first) = rest.first() {
+        let mut place = 0;
+        while let Some(first) = proposal.commands.get(place) {
             if !first.linked {
-                self.apply_one(stamp, first, history, effects);
-                rest = &rest[1..];
+                self.apply_one(stamp, first, origin_of(first, fingerprints[place]), history, effects);
+                place += 1;
                 continue;
             }
+            let rest = &proposal.commands[place..];
             let links = rest.iter().take_while(|command| command.linked).count();
-            let (chain, others) = rest.split_at((links + 1).min(rest.len()));
-            self.apply_chain(stamp, chain, history, effects);
-            rest = others;
+            let chain = &rest[..(links + 1).min(rest.len())];
+            let origins = chain.iter().zip(&fingerprints[place..]);
+            let origins: Vec<Origin> = origins.map(|(command, fingerprint)| origin_of(command, *fingerprint)).collect();
+            self.apply_chain(stamp, chain, &origins, history, effects);
+            place += chain.len();
         }
     }
 
@@ -156,8 +169,14 @@ impl Ledger {
         self.changes.take(changes);
     }
 
-    fn apply_one(&mut self, stamp: Stamp, command: &Command, history: &mut impl History, effects: &mut Effects) {
-        let origin = self.origin_of(command);
+    fn apply_one(
+        &mut self,
+        stamp: Stamp,
+        command: &Command,
+        origin: Origin,
+        history: &mut impl History,
+        effects: &mut Effects,
+    ) {
         if let Some(answered) = Self::answered(&origin, history) {
             effects.outcomes.push(answered);
             return;
@@ -235,18 +254,15 @@ impl Ledger {
         effects.begin_record(self.next_sequence(), stamp, origin)
     }
 
-    fn origin_of(&mut self, command: &Command) -> Origin {
-        // As `Command::fingerprint`, without its allocation.
-        self.scratch.clear();
-        command.encode(&mut self.scratch);
-        Origin { key: command.key(), fingerprint: hash64(&self.scratch) }
-    }
-
     fn remember(&self, origin: Origin, record: u32, history: &mut impl History, effects: &mut Effects) {
-        let sequence = effects.record(record as usize).sequence;
+        let sequence = effects.sequence_of(record);
         history.remember(origin.key, Used { fingerprint: origin.fingerprint, sequence });
         effects.outcomes.push(Outcome::Applied { record });
     }
+}
+
+fn origin_of(command: &Command, fingerprint: u64) -> Origin {
+    Origin { key: command.key(), fingerprint }
 }
 
 /// The single record of [`Table::Header`].

@@ -267,11 +267,27 @@ impl Entry {
     /// An event of a history.
     #[must_use]
     pub fn event(key: &KeyBytes, sequence: Sequence) -> Self {
-        let mut entry = Self { bytes: [0; ENTRY_BYTES] };
+        Self::before(key).with_sequence(sequence)
+    }
+
+    /// What comes before every event of a history, and begins as they do.
+    #[must_use]
+    pub fn before_history(key: HistoryKey) -> Self {
+        Self::before(&KeyBytes::from(key))
+    }
+
+    fn before(key: &KeyBytes) -> Self {
+        let mut entry = Self::EMPTY;
         entry.bytes[..KEY_BYTES_MAX].copy_from_slice(&key.bytes);
         entry.bytes[LEN_AT] = key.len;
-        entry.extend(&sequence.0.to_be_bytes());
         entry
+    }
+
+    /// The event with this sequence, of the history whose beginning this is.
+    #[must_use]
+    pub fn with_sequence(mut self, sequence: Sequence) -> Self {
+        self.extend(&sequence.0.to_be_bytes());
+        self
     }
 
     fn extend(&mut self, more: &[u8]) {

@@ -8,7 +8,7 @@ use std::hash::BuildHasher as _;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::key::{Entry, HistoryKey, IdSpans, KeyBytes, for_each_history};
+use super::key::{Entry, HistoryKey, IdSpans, for_each_history};
 use crate::core::Used;
 use crate::core::command::CommandKey;
 use crate::core::event::RecordView;
@@ -49,6 +49,7 @@ struct Event {
 #[derive(Debug, Clone, Copy)]
 struct Coming {
     key: HistoryKey,
+    /// Of the key: found together with the history.
     hash: u64,
     sequence: Sequence,
     /// The history's, if it was found.
@@ -117,17 +118,22 @@ impl Memtable {
     }
 
     /// Adds the entries of these records, the next ones in sequence.
-    pub fn note<'a>(&mut self, records: impl Iterator<Item = RecordView<'a>>) {
-        let mut events = std::mem::take(&mut self.coming);
-        for record in records {
-            debug_assert_eq!(record.sequence, self.last.plus(1), "records come in sequence");
+    pub fn note<'a>(&mut self, records: impl Iterator<Item = RecordView<'a>> + Clone) {
+        for record in records.clone() {
             if let Some(origin) = record.origin {
                 let used = Used { fingerprint: origin.fingerprint, sequence: record.sequence };
                 self.note_command(origin.key, used);
             }
-            for_each_history(record, |key, sequence| {
-                events.push(Coming { key, hash: self.hasher.hash_one(key), sequence, place: None });
-            });
+        }
+        self.note_histories(records);
+    }
+
+    /// Adds the histories of these records, the next ones in sequence, whose commands are noted.
+    pub fn note_histories<'a>(&mut self, records: impl Iterator<Item = RecordView<'a>>) {
+        let mut events = std::mem::take(&mut self.coming);
+        for record in records {
+            debug_assert_eq!(record.sequence, self.last.plus(1), "records come in sequence");
+            for_each_history(record, |key, sequence| events.push(Coming { key, hash: 0, sequence, place: None }));
             self.last = record.last_sequence();
             if events.len() >= COMING_MAX {
                 self.note_events(&mut events);
@@ -137,7 +143,8 @@ impl Memtable {
         self.coming = events;
     }
 
-    fn note_command(&mut self, key: CommandKey, used: Used) {
+    /// Adds a used command.
+    pub fn note_command(&mut self, key: CommandKey, used: Used) {
         let hash = self.hasher.hash_one(key);
         let place = place_of(self.commands.len());
         self.commands.push(Command { key, used });
@@ -149,6 +156,7 @@ impl Memtable {
     /// at once; they are in no cache when there are many accounts.
     fn note_events(&mut self, events: &mut Vec<Coming>) {
         for event in events.iter_mut() {
+            event.hash = self.hasher.hash_one(event.key);
             event.place = self.find_history(event.hash, &event.key);
         }
         for event in events.drain(..) {
@@ -214,18 +222,43 @@ impl Memtable {
         for command in &commands {
             take(&Entry::used(&command.key, command.used))?;
         }
-        let histories = self.histories.iter().map(|history| (KeyBytes::from(history.key), history.last));
-        let mut histories: Vec<(KeyBytes, Place)> = histories.collect();
-        histories.sort_unstable_by_key(|(key, _)| *key);
-        let mut events = Vec::new();
-        for (key, last) in histories {
-            events.clear();
-            events.extend(self.backward_from(Some(last)));
-            for sequence in events.iter().rev() {
-                take(&Entry::event(&key, *sequence))?;
+        let (ends, offsets) = self.offsets_by_history();
+        let mut histories: Vec<(Entry, Place)> =
+            self.histories.iter().map(|history| Entry::before_history(history.key)).zip(0..).collect();
+        histories.sort_unstable_by_key(|(before, _)| *before);
+        for (before, place) in histories {
+            let start = (place as usize).checked_sub(1).map_or(0, |last| ends[last]);
+            for offset in &offsets[start..ends[place as usize]] {
+                take(&before.with_sequence(self.first.plus((*offset).into())))?;
             }
         }
         Ok(())
+    }
+
+    /// The offsets of all events, history by history, in order; and where each history's end. To follow each history
+    /// from event to event would be to wait for the memory at every one.
+    fn offsets_by_history(&self) -> (Vec<usize>, Vec<u32>) {
+        let mut history_of: Vec<Place> = Vec::with_capacity(self.events.len());
+        let mut ends = vec![0; self.histories.len()];
+        let mut begun = 0;
+        for event in &self.events {
+            // Histories stand in the order of their first events.
+            let history = history_of.get(event.before as usize).copied().unwrap_or(begun);
+            begun += Place::from(history == begun);
+            history_of.push(history);
+            ends[history as usize] += 1;
+        }
+        let mut start = 0;
+        for end in &mut ends {
+            start += std::mem::replace(end, start);
+        }
+        let mut offsets = vec![0; self.events.len()];
+        for (event, history) in self.events.iter().zip(history_of) {
+            let end = &mut ends[history as usize];
+            offsets[*end] = event.offset;
+            *end += 1;
+        }
+        (ends, offsets)
     }
 
     /// How many used commands it has.
@@ -243,4 +276,35 @@ fn place_of(count: usize) -> Place {
 /// that is kept.
 const fn whole(hash: u32) -> u64 {
     (hash as u64) << 32 | hash as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::key::KeyBytes;
+    use super::*;
+    use crate::core::types::{AccountId, AssetId, MarketId};
+
+    #[test]
+    fn sorted_entries_are_those_of_each_history_in_order() {
+        let keys = [
+            HistoryKey::TradesIn(MarketId(2)),
+            HistoryKey::Postings(AccountId(9), AssetId(1)),
+            HistoryKey::Postings(AccountId(3), AssetId(7)),
+        ];
+        let mut table = Memtable::new(Sequence(40));
+        let mut noted = Vec::new();
+        for number in 0..200_u64 {
+            let key = keys[(number * number % 7 % 3) as usize];
+            let sequence = Sequence(41 + number);
+            noted.push(Entry::event(&KeyBytes::from(key), sequence));
+            table.note_events(&mut vec![Coming { key, hash: 0, sequence, place: None }]);
+        }
+        noted.sort_unstable();
+        let mut sorted = Vec::new();
+        let taken: Result<(), ()> = table.for_each_sorted(|entry| {
+            sorted.push(*entry);
+            Ok(())
+        });
+        assert_eq!((taken, sorted), (Ok(()), noted));
+    }
 }

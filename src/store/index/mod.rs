@@ -14,10 +14,7 @@ mod run_writer;
 mod scan;
 
 use std::cell::{LazyCell, OnceCell};
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-
-use foldhash::fast::RandomState;
 
 pub use files::{IndexFiles, open_runs, salvage};
 pub use key::HistoryKey;
@@ -221,7 +218,6 @@ fn scan_run(
 #[derive(Debug)]
 pub struct IndexWriter {
     shared: Shared,
-    used_now: HashMap<CommandKey, Used, RandomState>,
     table_entries: usize,
 }
 
@@ -238,7 +234,7 @@ impl IndexWriter {
             run_ids: IdSpans::default(),
         };
         parts.set_runs(runs.into_iter().map(Arc::new).collect());
-        Self { shared: Arc::new(RwLock::new(parts)), used_now: HashMap::default(), table_entries }
+        Self { shared: Arc::new(RwLock::new(parts)), table_entries }
     }
 
     /// What reads it.
@@ -259,25 +255,14 @@ impl IndexWriter {
         read(&self.shared).frozen.len()
     }
 
-    /// What the ledger asks while it applies one proposal. The commands it remembers can be found at
-    /// once; their entries come from the records, by [`Self::note`].
+    /// What the ledger asks while it applies one proposal, and where it puts the commands it carried out. Their
+    /// records are to follow by [`Past::note`]. Who reads the index meanwhile waits.
     pub fn past(&mut self) -> Past<'_> {
-        self.used_now.clear();
-        Past { parts: read(&self.shared), used_now: &mut self.used_now, fault: OnceCell::new() }
+        Past { parts: write(&self.shared), table_entries: self.table_entries, fault: OnceCell::new() }
     }
 
-    /// Adds the entries of all records. Returns the table that became full by it, if one did: to be
-    /// given to [`IndexFiles::write_table`].
-    pub fn note(&mut self, effects: &Effects) -> Option<Arc<Memtable>> {
-        if effects.record_count() == 0 {
-            return None;
-        }
-        let mut parts = write(&self.shared);
-        parts.active.note(effects.records());
-        parts.freeze_at(self.table_entries)
-    }
-
-    /// Adds the entries of one record, as [`Self::note`].
+    /// Adds the entries of one record. Returns the table that became full by it, if one did: to be given to
+    /// [`IndexFiles::write_table`].
     pub fn note_record(&mut self, record: RecordView<'_>) -> Option<Arc<Memtable>> {
         let mut parts = write(&self.shared);
         parts.active.note(std::iter::once(record));
@@ -300,26 +285,30 @@ impl Parts {
 /// The index as the ledger asks it while it applies one proposal.
 #[derive(Debug)]
 pub struct Past<'a> {
-    parts: RwLockReadGuard<'a, Parts>,
-    used_now: &'a mut HashMap<CommandKey, Used, RandomState>,
+    parts: RwLockWriteGuard<'a, Parts>,
+    table_entries: usize,
     fault: OnceCell<StoreError>,
 }
 
 impl Past<'_> {
-    /// The error that made an answer wrong, if one did: then nothing of the proposal counts.
+    /// Whether all that was asked was answered rightly: else nothing of the proposal counts, and the node must stop.
     ///
     /// # Errors
-    /// That error.
-    pub fn finish(self) -> Result<(), StoreError> {
-        self.fault.into_inner().map_or(Ok(()), Err)
+    /// The first error that made an answer wrong.
+    pub fn check(&mut self) -> Result<(), StoreError> {
+        self.fault.take().map_or(Ok(()), Err)
+    }
+
+    /// Adds the histories of what the proposal did; its commands stand here since they were remembered. Returns the
+    /// table that became full by it, if one did: to be given to [`IndexFiles::write_table`].
+    pub fn note(mut self, effects: &Effects) -> Option<Arc<Memtable>> {
+        self.parts.active.note_histories(effects.records());
+        self.parts.freeze_at(self.table_entries)
     }
 }
 
 impl History for Past<'_> {
     fn find(&self, key: &CommandKey) -> Option<Used> {
-        if let Some(used) = self.used_now.get(key) {
-            return Some(*used);
-        }
         self.parts.find(key).unwrap_or_else(|error| {
             self.fault.get_or_init(|| error);
             None
@@ -327,7 +316,7 @@ impl History for Past<'_> {
     }
 
     fn remember(&mut self, key: CommandKey, used: Used) {
-        self.used_now.insert(key, used);
+        self.parts.active.note_command(key, used);
     }
 }
 
@@ -460,8 +449,9 @@ mod tests {
         let used = Used { fingerprint: 3, sequence: Sequence(1) };
         past.remember(key(1), used);
         assert_eq!(past.find(&key(1)), Some(used));
-        past.finish().expect("no fault");
-        assert_eq!(writer.past().find(&key(1)), None, "not noted, not remembered");
+        past.check().expect("no fault");
+        assert!(past.note(&Effects::default()).is_none());
+        assert_eq!(writer.reader().find(&key(1)).expect("readable"), Some(used), "and after it");
     }
 
     #[test]
@@ -472,10 +462,10 @@ mod tests {
         let mut bytes = std::fs::read(&path).expect("readable");
         bytes[500] ^= 1;
         std::fs::write(&path, bytes).expect("written");
-        let past = writer.past();
+        let mut past = writer.past();
         let wrong = (1..=20).filter(|number| past.find(&key(*number)).is_none()).count();
         assert!(wrong > 0);
-        assert!(past.finish().is_err());
+        assert!(past.check().is_err());
         assert!(!path.exists(), "the next start does not take it for whole");
     }
 }

@@ -120,6 +120,15 @@ impl Journal {
         self.shared.lock().push(record);
     }
 
+    /// Appends records, the next ones in sequence, as [`Self::append`].
+    ///
+    /// # Panics
+    /// When one does not follow the last one.
+    pub fn append_all<'a>(&mut self, records: impl Iterator<Item = RecordView<'a>>) {
+        let mut inner = self.shared.lock();
+        records.for_each(|record| inner.push(record));
+    }
+
     /// Appends records as [`JournalReader::read_encoded`] gave them on another node. Returns the last sequence.
     ///
     /// # Errors
