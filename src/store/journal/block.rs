@@ -2,17 +2,17 @@
 //!
 //! Raw, a block is its records, each behind its length. It is closed by the record with which it
 //! reaches [`BLOCK_RAW_BYTES`], whenever that comes, so every node cuts the same blocks. On disk it is
-//! a header and the compressed raw bytes; the header carries the digest of the block before and its
+//! a header and the [packed](super::packed) raw bytes; the header carries the digest of the block before and its
 //! own, over that one and the raw bytes: a chain that does not depend on the compression.
 
 use std::path::Path;
 
 use super::BlockDigest;
+use super::packed::{Found, Table};
 use crate::core::codec::{Decode, DecodeError, Encode, Reader, record};
 use crate::core::event::{Origin, Record, RecordView};
 use crate::core::types::{Sequence, Stamp, Timestamp};
 use crate::store::StoreError;
-use crate::store::unpack::unpack;
 
 /// Raw bytes at which a block is closed.
 pub(super) const BLOCK_RAW_BYTES: usize = 64 << 10;
@@ -23,7 +23,7 @@ pub(super) const BLOCK_HEADER_BYTES: usize = 128;
 /// Size of the length before each record, in bytes.
 const LENGTH_BYTES: usize = 4;
 
-const MAGIC: u32 = u32::from_le_bytes(*b"CFJB");
+const MAGIC: u32 = u32::from_le_bytes(*b"CFJ2");
 
 /// Where a record begins.
 #[derive(Debug, Clone, Copy)]
@@ -156,9 +156,24 @@ impl Block {
 
     /// The encoded record at this place.
     pub(super) fn encoded(&self, place: usize) -> &[u8] {
-        let start = self.starts[place].offset as usize + LENGTH_BYTES;
+        &self.raw[self.raw_range(place)][LENGTH_BYTES..]
+    }
+
+    /// Where in the raw bytes the record at this place stands, with its length.
+    pub(super) fn raw_range(&self, place: usize) -> std::ops::Range<usize> {
         let end = self.starts.get(place + 1).map_or(self.raw.len(), |next| next.offset as usize);
-        &self.raw[start..end]
+        self.starts[place].offset as usize..end
+    }
+
+    /// The sequence of the first event of the record at this place.
+    pub(super) fn first_of(&self, place: usize) -> Sequence {
+        self.starts[place].sequence
+    }
+
+    /// Whether a record with this first event stands there in the raw bytes.
+    fn begins_at(&self, offset: usize, first: Sequence) -> bool {
+        let place = self.starts.partition_point(|start| start.sequence < first);
+        self.starts.get(place).is_some_and(|start| (start.sequence, start.offset as usize) == (first, offset))
     }
 
     /// The sequence of the last event of the record at this place.
@@ -341,27 +356,70 @@ impl BlockHeader {
         BLOCK_HEADER_BYTES as u64 + u64::from(self.stored_len)
     }
 
-    /// The block with this header and these compressed bytes, which stand at `offset` of the file.
+    /// The block with this header and these packed bytes, which stand at `offset` of the file.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`].
     pub(super) fn unpack(&self, path: &Path, offset: u64, stored: &[u8]) -> Result<Block, StoreError> {
-        let corrupt = |reason: String| {
-            let reason = format!("block {} (events {} to {}): {reason}", self.number, self.first, self.last);
-            StoreError::corrupt(path, offset, reason)
-        };
+        self.try_unpack(stored).map_err(|reason| self.corrupt(path, offset, reason))
+    }
+
+    fn try_unpack(&self, stored: &[u8]) -> Result<Block, String> {
         if crc32c::crc32c(stored) != self.stored_checksum {
-            return Err(corrupt("the checksum does not match".to_owned()));
+            return Err("the checksum does not match".to_owned());
         }
-        let raw = unpack(stored, self.raw_len as usize).map_err(|error| corrupt(error.to_string()))?;
-        if raw.len() != self.raw_len as usize {
-            return Err(corrupt(format!("{} raw bytes, not {}", raw.len(), self.raw_len)));
+        let table = self.table(stored)?;
+        let block = self.parse(table.unpack(stored)?, self.first, self.last)?;
+        if block.record_count() != self.records as usize {
+            return Err(format!("it has {} records", block.record_count()));
         }
-        let block =
-            Block::parse(raw, self.first).map_err(|(at, reason)| corrupt(format!("raw byte {at}: {reason}")))?;
-        if block.last() != self.last || block.record_count() != self.records as usize {
-            return Err(corrupt(format!("it ends with event {}", block.last())));
+        match table.starts().find(|(at, first)| !block.begins_at(*at, *first)) {
+            Some((at, first)) => Err(format!("no record of event {first} stands at raw byte {at}")),
+            None => Ok(block),
         }
-        Ok(block)
+    }
+
+    /// Where the section of an event stands, by the bytes behind the header, which are as many as a table may have or all.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`].
+    pub(super) fn find(&self, path: &Path, offset: u64, bytes: &[u8], event: Sequence) -> Result<Found, StoreError> {
+        let found = self.table(bytes).and_then(|table| table.find(event));
+        found.map_err(|reason| self.corrupt(path, offset, reason))
+    }
+
+    /// The records of a section with these stored bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`].
+    pub(super) fn unpack_section(
+        &self,
+        path: &Path,
+        offset: u64,
+        found: &Found,
+        stored: &[u8],
+    ) -> Result<Block, StoreError> {
+        let mut raw = Vec::new();
+        let last = found.next.map_or(self.last, |next| Sequence(next.0.saturating_sub(1)));
+        let unpacked = found.section.unpack(stored, &mut raw);
+        let block = unpacked.and_then(|()| self.parse(raw, found.section.first, last));
+        block.map_err(|reason| self.corrupt(path, offset, reason))
+    }
+
+    fn table(&self, bytes: &[u8]) -> Result<Table, String> {
+        Table::read(bytes, self.stored_len as usize, self.raw_len as usize)
+    }
+
+    fn parse(&self, raw: Vec<u8>, first: Sequence, last: Sequence) -> Result<Block, String> {
+        let block = Block::parse(raw, first).map_err(|(at, reason)| format!("raw byte {at}: {reason}"))?;
+        match block.last() == last {
+            true => Ok(block),
+            false => Err(format!("it ends with event {}, not {last}", block.last())),
+        }
+    }
+
+    fn corrupt(&self, path: &Path, offset: u64, reason: String) -> StoreError {
+        let reason = format!("block {} (events {} to {}): {reason}", self.number, self.first, self.last);
+        StoreError::corrupt(path, offset, reason)
     }
 }

@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use super::block::{self, BLOCK_HEADER_BYTES, Block, BlockHeader};
-use super::{output, scan, verify_journal};
+use super::{packed, scan, verify_journal};
 use crate::core::types::Sequence;
 use crate::store::StoreError;
 use crate::store::file::{Access, Disk};
@@ -113,10 +113,7 @@ pub fn mend(disk: &Disk, block: &DamagedBlock, records: &[u8]) -> Result<(), Sto
     if whole.last() != header.last || block::chain(&header.previous, whole.raw()) != header.digest {
         return Err(malformed("they are not the records that the block was made of"));
     }
-    let folder = path.parent().unwrap_or(path);
-    let stored = output::compressor(folder)?
-        .compress(whole.raw())
-        .map_err(|error| StoreError::io("compress for", folder, error))?;
+    let stored = packed::pack(&whole);
     if stored.len() as u64 != u64::from(header.stored_len) || crc32c::crc32c(&stored) != header.stored_checksum {
         return Err(malformed("they are compressed to other bytes than those that stood there"));
     }

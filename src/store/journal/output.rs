@@ -1,20 +1,18 @@
 //! Bringing the journal to disk: full blocks into segments, the open block into a tail file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::BlockDigest;
 use super::block::{self, BLOCK_HEADER_BYTES, BLOCK_RAW_BYTES_MAX, Block, BlockHeader};
 use super::files::{self, BLOCKS_PER_SEGMENT};
+use super::packed;
 use super::shared::{BlockPlace, Inner, Shared};
 use crate::core::planted::{self, Mistake};
 use crate::core::types::Sequence;
 use crate::machine;
 use crate::store::StoreError;
 use crate::store::file::{Access, Disk, File};
-
-/// Level of the compression: the fastest; records of integers gain little from a higher one.
-const COMPRESSION_LEVEL: i32 = 1;
 
 /// The flushers' side of the journal; one at a time.
 #[derive(Debug)]
@@ -46,18 +44,12 @@ pub(super) struct OutputState {
     pub dirty: bool,
     /// Whether a segment was created since the last sync.
     pub new_names: bool,
-    pub compressor: zstd::bulk::Compressor<'static>,
 }
 
 impl std::fmt::Debug for OutputState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "journal output at block {} in {}", self.number, self.dir.display())
     }
-}
-
-/// The compressor of blocks.
-pub(super) fn compressor(dir: &Path) -> Result<zstd::bulk::Compressor<'static>, StoreError> {
-    zstd::bulk::Compressor::new(COMPRESSION_LEVEL).map_err(|error| StoreError::io("compress for", dir, error))
 }
 
 /// What a sync still has to do for the open block.
@@ -109,7 +101,6 @@ impl OutputState {
     fn write_out(&mut self, shared: &Shared) -> Result<(), StoreError> {
         loop {
             let Some(block) = shared.lock().pending.front().map(Arc::clone) else { return Ok(()) };
-            let number = self.number;
             let place = self.write_block(&block)?;
             let mut inner = shared.lock();
             inner.pending.pop_front();
@@ -118,7 +109,7 @@ impl OutputState {
             inner.written = block.last();
             inner.digest = self.digest;
             drop(inner);
-            shared.lock_cache().put(number, block);
+            shared.lock_cache().put(block, false);
         }
     }
 
@@ -127,7 +118,7 @@ impl OutputState {
         if raw.len() > BLOCK_RAW_BYTES_MAX {
             return Err(StoreError::TooLarge { bytes: raw.len() as u64, max: BLOCK_RAW_BYTES_MAX as u64 });
         }
-        let stored = self.compressor.compress(raw).map_err(|error| StoreError::io("compress for", &self.dir, error))?;
+        let stored = packed::pack(block);
         let digest = block::chain(&self.digest, raw);
         let header = BlockHeader {
             stored_checksum: crc32c::crc32c(&stored),

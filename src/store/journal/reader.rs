@@ -1,17 +1,19 @@
 //! Reading the journal: by sequence, in pages, as bytes for a peer, by time.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::BlockDigest;
 use super::block::{BLOCK_HEADER_BYTES, Block, BlockHeader};
 use super::files::{self, BLOCKS_PER_SEGMENT};
 use super::mend;
+use super::packed::{SECTION_RAW_BYTES, TABLE_BYTES_MAX};
 use super::shared::{BlockPlace, Located, Shared};
 use crate::core::codec::DecodeError;
 use crate::core::event::Record;
 use crate::core::types::{Sequence, Timestamp};
 use crate::store::StoreError;
-use crate::store::file::Access;
+use crate::store::file::{Access, File};
 
 /// Reads the journal, also what is not on disk yet. A cheap handle.
 #[derive(Debug, Clone)]
@@ -125,40 +127,68 @@ impl JournalReader {
         StoreError::corrupt(&path, offset, format!("the record of event {sequence}: {error}"))
     }
 
-    /// The block that holds an event; of the open one a part.
-    fn block_of(&self, sequence: Sequence, bytes_max: usize) -> Result<Option<Arc<Block>>, StoreError> {
-        let located = self.shared.lock().locate(sequence, bytes_max);
+    /// The block that holds an event; a part of it when `bytes_max` asks for no more, or when it is the open one.
+    fn block_of(&self, event: Sequence, bytes_max: usize) -> Result<Option<Arc<Block>>, StoreError> {
+        let located = self.shared.lock().locate(event, bytes_max);
         match located {
             None => Ok(None),
             Some(Located::Memory(block)) => Ok(Some(block)),
-            Some(Located::Written(number, place)) => self.written_block(number, place).map(Some),
+            Some(Located::Written(number, place)) => self.written_block(number, place, event, bytes_max).map(Some),
         }
     }
 
-    fn written_block(&self, number: u64, place: BlockPlace) -> Result<Arc<Block>, StoreError> {
-        if let Some(block) = self.shared.lock_cache().get(number) {
+    fn written_block(
+        &self,
+        number: u64,
+        place: BlockPlace,
+        event: Sequence,
+        bytes_max: usize,
+    ) -> Result<Arc<Block>, StoreError> {
+        let part_will_do = bytes_max < SECTION_RAW_BYTES;
+        if let Some(block) = self.shared.lock_cache().get(event, part_will_do) {
             return Ok(block);
         }
-        self.read_block(number, place).inspect_err(|error| {
+        let read = if part_will_do { self.read_section(number, place, event) } else { self.read_block(number, place) };
+        let block = Arc::new(read.inspect_err(|error| {
             if error.is_damage() {
                 mend::note_suspect(&self.shared.disk, &self.shared.dir, error);
             }
-        })
+        })?);
+        self.shared.lock_cache().put(Arc::clone(&block), part_will_do);
+        Ok(block)
     }
 
-    fn read_block(&self, number: u64, place: BlockPlace) -> Result<Arc<Block>, StoreError> {
-        let path = files::segment_path(&self.shared.dir, number / BLOCKS_PER_SEGMENT);
+    fn read_block(&self, number: u64, place: BlockPlace) -> Result<Block, StoreError> {
+        let file = self.segment(number / BLOCKS_PER_SEGMENT)?;
         let mut bytes = vec![0; place.len as usize];
-        self.shared.disk.open(&path, Access::Read)?.read_exact_at(&mut bytes, place.offset)?;
-        let (header_bytes, stored) = bytes.split_at(BLOCK_HEADER_BYTES);
-        let header = BlockHeader::read(header_bytes)
-            .map_err(|reason| StoreError::corrupt(&path, place.offset, format!("block {number}: {reason}")))?;
-        if header.number != number || header.first != place.first || header.disk_bytes() != bytes.len() as u64 {
-            return Err(StoreError::corrupt(&path, place.offset, format!("block {number}: another block is here")));
+        file.read_exact_at(&mut bytes, place.offset)?;
+        let (header, stored) = bytes.split_at(BLOCK_HEADER_BYTES);
+        read_header(file.path(), header, number, place)?.unpack(file.path(), place.offset, stored)
+    }
+
+    /// Of a block the section that holds the event.
+    fn read_section(&self, number: u64, place: BlockPlace, event: Sequence) -> Result<Block, StoreError> {
+        let file = self.segment(number / BLOCKS_PER_SEGMENT)?;
+        let mut head = [0; BLOCK_HEADER_BYTES + TABLE_BYTES_MAX];
+        let head = &mut head[..(BLOCK_HEADER_BYTES + TABLE_BYTES_MAX).min(place.len as usize)];
+        file.read_exact_at(head, place.offset)?;
+        let (header, table) = head.split_at(BLOCK_HEADER_BYTES);
+        let header = read_header(file.path(), header, number, place)?;
+        let found = header.find(file.path(), place.offset, table, event)?;
+        let mut stored = vec![0; found.stored_len()];
+        file.read_exact_at(&mut stored, place.offset + (BLOCK_HEADER_BYTES + found.at) as u64)?;
+        header.unpack_section(file.path(), place.offset, &found, &stored)
+    }
+
+    /// The segment's file; those read last stay open.
+    fn segment(&self, number: u64) -> Result<Arc<File>, StoreError> {
+        if let Some(file) = self.shared.lock_files().get(number) {
+            return Ok(file);
         }
-        let block = Arc::new(header.unpack(&path, place.offset, stored)?);
-        self.shared.lock_cache().put(number, Arc::clone(&block));
-        Ok(block)
+        let path = files::segment_path(&self.shared.dir, number);
+        let file = Arc::new(self.shared.disk.open(&path, Access::Read)?);
+        self.shared.lock_files().put(number, Arc::clone(&file));
+        Ok(file)
     }
 
     /// The last event at or before this time, `None` when all are later.
@@ -213,10 +243,20 @@ impl JournalReader {
         }
         let Some(Located::Written(number, place)) = inner.locate(sequence, 0) else { return Ok(None) };
         drop(inner);
-        let path = files::segment_path(&self.shared.dir, number / BLOCKS_PER_SEGMENT);
+        let file = self.segment(number / BLOCKS_PER_SEGMENT)?;
         let mut bytes = [0; BLOCK_HEADER_BYTES];
-        self.shared.disk.open(&path, Access::Read)?.read_exact_at(&mut bytes, place.offset)?;
-        let header = BlockHeader::read(&bytes).map_err(|reason| StoreError::corrupt(&path, place.offset, reason))?;
+        file.read_exact_at(&mut bytes, place.offset)?;
+        let header = read_header(file.path(), &bytes, number, place)?;
         Ok((header.last == sequence).then_some(header.digest))
     }
+}
+
+/// The header of a block, which has to be the one that stands at this place.
+fn read_header(path: &Path, bytes: &[u8], number: u64, place: BlockPlace) -> Result<BlockHeader, StoreError> {
+    let corrupt = |reason: String| StoreError::corrupt(path, place.offset, format!("block {number}: {reason}"));
+    let header = BlockHeader::read(bytes).map_err(corrupt)?;
+    if header.number != number || header.first != place.first || header.disk_bytes() != u64::from(place.len) {
+        return Err(corrupt("another block is here".to_owned()));
+    }
+    Ok(header)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::block::Block;
 use super::files::{self, BLOCKS_PER_SEGMENT, Tail};
-use super::output::{self, OutputState};
+use super::output::OutputState;
 use super::scan::{self, Cursor, Damage, Go};
 use super::shared::{BlockPlace, Inner};
 use crate::core::types::Sequence;
@@ -64,7 +64,6 @@ pub(super) fn recover(disk: &Disk, dir: &Path, keep: Keep) -> Result<Recovered, 
         unsynced: Vec::new(),
         dirty: false,
         new_names: false,
-        compressor: output::compressor(dir)?,
     };
     // Durable before the block is cut that it may come from; also an empty one, which ends what an
     // older tail says.

@@ -9,7 +9,7 @@ use super::block::Block;
 use crate::core::event::RecordView;
 use crate::core::types::{Sequence, Timestamp};
 use crate::store::StoreError;
-use crate::store::file::{Disk, FolderLock};
+use crate::store::file::{Disk, File, FolderLock};
 
 /// Where a written block is. Its number says in which segment.
 #[derive(Debug, Clone, Copy)]
@@ -100,7 +100,8 @@ pub(super) struct Shared {
     inner: Mutex<Inner>,
     pub dir: PathBuf,
     pub disk: Disk,
-    pub cache: Mutex<BlockCache>,
+    cache: Mutex<BlockCache>,
+    files: Mutex<OpenFiles>,
     _lock: Option<FolderLock>,
 }
 
@@ -112,6 +113,7 @@ impl Shared {
             dir: dir.to_owned(),
             disk: disk.clone(),
             cache: Mutex::new(cache),
+            files: Mutex::default(),
             _lock: lock,
         }
     }
@@ -123,35 +125,73 @@ impl Shared {
     pub(super) fn lock_cache(&self) -> MutexGuard<'_, BlockCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    pub(super) fn lock_files(&self) -> MutexGuard<'_, OpenFiles> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// The blocks that were read or written last, least recently used first.
+/// Segments that stay open for their readers.
+const OPEN_FILES_MAX: usize = 32;
+
+/// The segments that were read last, least recently used first.
+#[derive(Debug, Default)]
+pub(super) struct OpenFiles {
+    files: VecDeque<(u64, Arc<File>)>,
+}
+
+impl OpenFiles {
+    /// The file of the segment with this number.
+    pub(super) fn get(&mut self, number: u64) -> Option<Arc<File>> {
+        let at = self.files.iter().rposition(|(open, _)| *open == number)?;
+        let hit = self.files.remove(at)?;
+        let file = Arc::clone(&hit.1);
+        self.files.push_back(hit);
+        Some(file)
+    }
+
+    pub(super) fn put(&mut self, number: u64, file: Arc<File>) {
+        self.files.push_back((number, file));
+        if self.files.len() > OPEN_FILES_MAX {
+            self.files.pop_front();
+        }
+    }
+}
+
+/// The blocks, whole or in parts, that were read or written last, least recently used first.
 #[derive(Debug)]
 pub(super) struct BlockCache {
-    blocks: VecDeque<(u64, Arc<Block>)>,
+    blocks: VecDeque<Cached>,
     bytes: usize,
     bytes_max: usize,
 }
 
+#[derive(Debug)]
+struct Cached {
+    first: Sequence,
+    last: Sequence,
+    is_part: bool,
+    block: Arc<Block>,
+}
+
 impl BlockCache {
-    pub(super) fn get(&mut self, number: u64) -> Option<Arc<Block>> {
-        let at = self.blocks.iter().rposition(|(cached, _)| *cached == number)?;
+    /// The block that holds this event; a part of it, when that will do.
+    pub(super) fn get(&mut self, event: Sequence, part_will_do: bool) -> Option<Arc<Block>> {
+        let holds = |cached: &Cached| cached.first <= event && event <= cached.last;
+        let at = self.blocks.iter().rposition(|cached| holds(cached) && (part_will_do || !cached.is_part))?;
         let hit = self.blocks.remove(at)?;
-        let block = Arc::clone(&hit.1);
+        let block = Arc::clone(&hit.block);
         self.blocks.push_back(hit);
         Some(block)
     }
 
-    pub(super) fn put(&mut self, number: u64, block: Arc<Block>) {
-        if self.get(number).is_some() {
-            return;
-        }
+    pub(super) fn put(&mut self, block: Arc<Block>, is_part: bool) {
         self.bytes += block.raw().len();
-        self.blocks.push_back((number, block));
+        self.blocks.push_back(Cached { first: block.first(), last: block.last(), is_part, block });
         while self.bytes > self.bytes_max
-            && let Some((_, oldest)) = self.blocks.pop_front()
+            && let Some(oldest) = self.blocks.pop_front()
         {
-            self.bytes -= oldest.raw().len();
+            self.bytes -= oldest.block.raw().len();
         }
     }
 }

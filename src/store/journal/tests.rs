@@ -14,7 +14,7 @@ use crate::store::testing::{Random, SimDisk};
 const SECOND: u64 = 1_000_000_000;
 
 /// The record that begins with this event: a function of the sequence, so that any mix-up shows.
-fn record(sequence: u64) -> Record {
+pub(super) fn record(sequence: u64) -> Record {
     let mut random = Random(sequence);
     let events = 1 + random.below(3);
     let mut postings = Vec::new();
