@@ -11,14 +11,15 @@ use std::path::Path;
 
 use super::backup::fuzzing as backup;
 use super::image::{Image, Page, page_len};
-use super::index::{Run, RunName};
+use super::index::{IndexWriter, Run, RunName};
 use super::journal::{self, Journal, JournalOptions, verify_journal};
 use super::log::{self, Log, LogOptions, SEGMENT_BYTES_MIN};
 use super::snapshot::{self, restore};
 use super::testing::SimDisk;
 use super::{identity, repair, state, vote};
 use crate::core::Table;
-use crate::core::types::{LogIndex, Sequence};
+use crate::core::command::{CommandKey, Scope};
+use crate::core::types::{AccountId, CommandId, LogIndex, Sequence};
 
 const FOLDER: &str = "/data";
 
@@ -138,7 +139,7 @@ pub fn state_meta(bytes: &[u8]) {
     both(bytes, seals::state_meta, |bytes| drop(state::decode_meta(bytes)));
 }
 
-/// A run of the index: opened, verified, and sought in.
+/// A run of the index: opened, verified, sought in, and asked for a command.
 pub fn index_run(bytes: &[u8]) {
     both(bytes, seals::index_run, |bytes| {
         let name = RunName { first: Sequence(1), last: seeds::RUN_LAST, level: 0 };
@@ -149,6 +150,8 @@ pub fn index_run(bytes: &[u8]) {
             while let Ok(Some(_)) = cursor.next(&run) {}
             while let Ok(Some(_)) = cursor.previous(&run) {}
         }
+        let asked = CommandKey { scope: Scope::Transfer, account: AccountId(0), id: CommandId(1) };
+        let _ = IndexWriter::new(vec![run], usize::MAX).reader().find(&asked);
     });
 }
 

@@ -10,8 +10,11 @@ const BITS_PER_KEY: usize = 16;
 /// Words of a block.
 const WORDS: usize = 8;
 
+/// What one key's bits stand in.
+pub type Block = [u32; WORDS];
+
 /// Bytes of a block.
-const BLOCK_BYTES: usize = WORDS * size_of::<u32>();
+pub const BLOCK_BYTES: usize = size_of::<Block>();
 
 /// Odd numbers that draw a bit of each word from one hash.
 const SALTS: [u32; WORDS] =
@@ -20,11 +23,30 @@ const SALTS: [u32; WORDS] =
 /// A set of hashes that may say "perhaps" of one that is not in it, and never "no" of one that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bloom {
-    blocks: Vec<[u32; WORDS]>,
+    blocks: Vec<Block>,
 }
 
-fn mask(hash: u64) -> [u32; WORDS] {
+fn mask(hash: u64) -> Block {
     SALTS.map(|salt| 1 << ((hash as u32).wrapping_mul(salt) >> 27))
+}
+
+/// In which of so many blocks a hash has its bits.
+#[must_use]
+pub fn block_of(hash: u64, blocks: usize) -> usize {
+    // The upper half chooses the block, the lower one the bits in it.
+    (((hash >> 32) * blocks as u64) >> 32) as usize
+}
+
+/// Whether the block has all bits of this hash.
+#[must_use]
+pub fn holds(block: &Block, hash: u64) -> bool {
+    block.iter().zip(mask(hash)).fold(0, |missing, (word, bit)| missing | (!word & bit)) == 0
+}
+
+impl From<Vec<Block>> for Bloom {
+    fn from(blocks: Vec<Block>) -> Self {
+        Self { blocks }
+    }
 }
 
 impl Bloom {
@@ -34,14 +56,15 @@ impl Bloom {
         Self { blocks: vec![[0; WORDS]; (keys * BITS_PER_KEY).div_ceil(BLOCK_BYTES * 8).max(1)] }
     }
 
-    fn place(&self, hash: u64) -> usize {
-        // The upper half chooses the block, the lower one the bits in it.
-        (((hash >> 32) * self.blocks.len() as u64) >> 32) as usize
+    /// Its blocks: one at least.
+    #[must_use]
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
     }
 
     /// Adds a key's hash.
     pub fn insert(&mut self, hash: u64) {
-        let place = self.place(hash);
+        let place = block_of(hash, self.blocks.len());
         for (word, bit) in self.blocks[place].iter_mut().zip(mask(hash)) {
             *word |= bit;
         }
@@ -50,27 +73,7 @@ impl Bloom {
     /// Whether the key with this hash may be there.
     #[must_use]
     pub fn may_contain(&self, hash: u64) -> bool {
-        let block = &self.blocks[self.place(hash)];
-        block.iter().zip(mask(hash)).fold(0, |missing, (word, bit)| missing | (!word & bit)) == 0
-    }
-
-    /// Appends its bytes.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        for word in self.blocks.as_flattened() {
-            out.extend_from_slice(&word.to_le_bytes());
-        }
-    }
-
-    /// Reads it back, or `None` when the bytes are no filter.
-    #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let (blocks, rest) = bytes.as_chunks::<BLOCK_BYTES>();
-        let block = |bytes: &[u8; BLOCK_BYTES]| {
-            let (words, _) = bytes.as_chunks::<4>();
-            std::array::from_fn(|place| u32::from_le_bytes(words[place]))
-        };
-        let blocks: Vec<[u32; WORDS]> = blocks.iter().map(block).collect();
-        (rest.is_empty() && !blocks.is_empty()).then_some(Self { blocks })
+        holds(&self.blocks[block_of(hash, self.blocks.len())], hash)
     }
 }
 
@@ -86,10 +89,7 @@ mod tests {
         for key in 0..10_000_u64 {
             bloom.insert(hash(key));
         }
-        let mut bytes = Vec::new();
-        bloom.encode(&mut bytes);
-        assert_eq!(bytes.len(), 10_000 * BITS_PER_KEY / 8);
-        let bloom = Bloom::decode(&bytes).expect("a filter");
+        assert_eq!(size_of_val(bloom.blocks()), 10_000 * BITS_PER_KEY / 8);
         assert!((0..10_000_u64).all(|key| bloom.may_contain(hash(key))));
         let wrong = (10_000..110_000_u64).filter(|key| bloom.may_contain(hash(*key))).count();
         assert!(wrong < 300, "{wrong} of 100,000 absent keys");

@@ -7,6 +7,7 @@
 
 mod bloom;
 mod files;
+mod filter;
 mod key;
 mod memtable;
 mod run;
@@ -17,6 +18,8 @@ use std::cell::{LazyCell, OnceCell};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use files::{IndexFiles, open_runs, salvage};
+#[cfg(any(test, feature = "testing"))]
+pub(super) use filter::page_checksum;
 pub use key::HistoryKey;
 #[cfg(test)]
 pub(super) use key::for_each_history;

@@ -3,16 +3,18 @@
 //! ```text
 //! magic (8)
 //! block: CRC32C u32, length u32, entries: shared u8, rest u8, rest bytes …      (repeated)
-//! footer: name, counts, last entry, per block its place and first entry, spans of ids, Bloom filter
+//! page of the filter: CRC32C of its place and blocks u32, up to 128 blocks of 32 bytes         (repeated)
+//! footer: name, counts, last entry, per block its place and first entry, spans of ids, place of the filter
 //! trailer: footer offset u64, footer length u32, CRC32C of the footer u32, magic (8)
 //! ```
 //!
 //! Entries are sorted and each shares a prefix with the one before in its block. What a lookup
-//! needs besides one block (the blocks' first entries and the filter) is kept in memory.
+//! needs besides one block is kept in memory: the blocks' first entries, and those pages of the
+//! [`filter`](super::filter) that were asked before. All pages but the last are full.
 
 use std::path::Path;
 
-use super::bloom::Bloom;
+use super::filter::{Filter, FilterPlace};
 use super::key::{ENTRY_BYTES_MAX, Entry, IdSpans, Sought, command_key_of, hash_of, used_of};
 use crate::core::Used;
 use crate::core::codec::{Decode as _, DecodeError, Encode as _, Reader, record};
@@ -21,7 +23,7 @@ use crate::core::types::Sequence;
 use crate::store::file::{Access, File};
 use crate::store::{Disk, StoreError};
 
-pub(super) const MAGIC: &[u8; 8] = b"CFINDEX2";
+pub(super) const MAGIC: &[u8; 8] = b"CFINDEX3";
 
 /// No block or footer is longer than this; a longer one is damage, not a reason to allocate.
 const BLOCK_BYTES_MAX: usize = 64 * 1024;
@@ -85,12 +87,12 @@ pub struct Run {
     entries: u64,
     commands: u64,
     ids: IdSpans,
-    bloom: Bloom,
+    filter: Filter,
     bytes: u64,
 }
 
 impl Run {
-    /// Opens the run and reads what is kept in memory of it.
+    /// Opens the run and reads what is kept in memory of it: of its filter nothing yet.
     ///
     /// # Errors
     /// When the file cannot be read or its footer is not what was written.
@@ -119,8 +121,11 @@ impl Run {
         if footer.name != name {
             return Err(damaged(footer_at, format!("the footer is that of {}", footer.name.file_name())));
         }
-        let Footer { fences, keys, last, entries, commands, ids, bloom, .. } = footer;
-        Ok(Self { disk: disk.clone(), name, file, fences, keys, last, entries, commands, ids, bloom, bytes })
+        let Footer { fences, keys, last, entries, commands, ids, filter, .. } = footer;
+        let Some(filter) = Filter::at(filter, footer_at) else {
+            return Err(damaged(footer_at, "the filter does not end where the footer begins".to_owned()));
+        };
+        Ok(Self { disk: disk.clone(), name, file, fences, keys, last, entries, commands, ids, filter, bytes })
     }
 
     /// Which events it indexes.
@@ -171,12 +176,13 @@ impl Run {
         self.ids.span(key)
     }
 
-    /// The used command with this key. Fresh keys are answered from memory, nearly always.
+    /// The used command with this key. Fresh keys are answered from memory, nearly always, once the pages
+    /// of the filter are there that they ask.
     ///
     /// # Errors
-    /// When a block cannot be read or is damaged.
+    /// When a block or a page of the filter cannot be read or is damaged.
     pub fn find(&self, sought: &Sought) -> Result<Option<Used>, StoreError> {
-        if !self.bloom.may_contain(sought.hash()) {
+        if !self.noting_damage(self.filter.may_contain(&self.file, sought.hash()))? {
             return Ok(None);
         }
         let key = sought.bytes();
@@ -282,11 +288,12 @@ impl Run {
         Ok(())
     }
 
-    /// Reads every block.
+    /// Reads every block and the whole filter, which is in memory only meanwhile.
     ///
     /// # Errors
-    /// The first block that cannot be read or is damaged, or a count that differs.
+    /// The first block or page of the filter that cannot be read or is damaged, or a count that differs.
     pub fn verify(&self) -> Result<(), StoreError> {
+        let bloom = self.noting_damage(self.filter.read_whole(&self.file))?;
         let (mut entries, mut block, mut last) = (0, Vec::new(), None::<Entry>);
         for place in 0..self.fences.len() {
             self.read_block(place, &mut block)?;
@@ -295,7 +302,7 @@ impl Run {
                 return Err(StoreError::corrupt(self.path(), offset, format!("index block {place} is out of order")));
             }
             let mut keys = block.iter().filter_map(|entry| command_key_of(entry.as_slice()));
-            let is_missing = |key: &&[u8]| !self.bloom.may_contain(hash_of(key)) || !self.ids.span_bytes(key);
+            let is_missing = |key: &&[u8]| !bloom.may_contain(hash_of(key)) || !self.ids.span_bytes(key);
             if let Some(missing) = keys.find(is_missing) {
                 let reason = format!("filter or spans lack the command {missing:02x?}");
                 return Err(StoreError::corrupt(self.path(), self.fences[place].offset, reason));
@@ -389,7 +396,7 @@ pub(super) struct Footer {
     pub fences: Vec<Fence>,
     pub keys: Vec<u8>,
     pub ids: IdSpans,
-    pub bloom: Bloom,
+    pub filter: FilterPlace,
 }
 
 impl Footer {
@@ -407,7 +414,7 @@ impl Footer {
         }
         self.keys.encode(&mut out);
         self.ids.encode(&mut out);
-        self.bloom.encode(&mut out);
+        self.filter.encode(&mut out);
         out
     }
 
@@ -432,8 +439,9 @@ impl Footer {
             return Err(DecodeError::Truncated("first entries"));
         }
         let ids = IdSpans::decode(&mut input)?;
-        let bloom = Bloom::decode(input.remaining()).ok_or(DecodeError::Truncated("filter"))?;
-        Ok(Self { name, entries, commands, last, fences, keys, ids, bloom })
+        let filter = FilterPlace::decode(&mut input)?;
+        input.finish()?;
+        Ok(Self { name, entries, commands, last, fences, keys, ids, filter })
     }
 }
 
@@ -526,6 +534,41 @@ mod tests {
             std::fs::write(run.path(), &good[..cut]).expect("written");
             assert!(Run::open(&Disk::real(), dir.path(), run.name()).is_err(), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_filter_is_in_memory_as_far_as_it_was_asked() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (run, _) = write(dir.path(), 9_000);
+        run.verify().expect("undamaged");
+        run.seek(&[]).expect("readable");
+        assert!(run.filter.resident().is_empty(), "writing, opening, verifying and reading leave none of it");
+        let (key, used) = command(1);
+        assert_eq!(run.find(&Sought::from(&key)).expect("readable"), Some(used));
+        assert_eq!(run.filter.resident().len(), 1);
+        for number in 1..=9_000 {
+            let (key, used) = command(number);
+            assert_eq!(run.find(&Sought::from(&key)).expect("readable"), Some(used), "{number}");
+        }
+        assert_eq!(run.filter.resident(), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_damaged_page_of_the_filter_is_a_fault_and_not_an_answer() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (run, _) = write(dir.path(), 100);
+        let path = run.path().to_owned();
+        let mut bytes = std::fs::read(&path).expect("readable");
+        let last_block = run.fences[run.fences.len() - 1];
+        let filter = (last_block.offset + u64::from(last_block.len)) as usize;
+        bytes[filter + 40..filter + 80].fill(0);
+        std::fs::write(&path, &bytes).expect("written");
+        for number in [1, 101] {
+            let error = run.find(&Sought::from(&command(number).0)).expect_err("it may be there or not");
+            let place = format!("{} is damaged at byte {filter}", path.display());
+            assert!(error.to_string().contains(&place), "{error}");
+        }
+        assert!(!path.exists(), "the next start does not take it for whole");
     }
 
     #[test]

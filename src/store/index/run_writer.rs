@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::bloom::Bloom;
+use super::filter::{FilterPlace, encode_page, pages_of};
 use super::key::{ENTRY_BYTES_MAX, Entry, IdSpans, command_key_of, hash_of};
 use super::run::{BLOCK_HEADER_BYTES, Fence, Footer, MAGIC, Run, RunName};
 use crate::core::codec::Encode as _;
@@ -109,7 +110,7 @@ impl RunWriter {
 
     fn close_block(&mut self) -> Result<(), StoreError> {
         let Some(first) = self.block_first.take() else { return Ok(()) };
-        let offset = self.written + self.buffer.len() as u64;
+        let offset = self.end();
         crc32c::crc32c(&self.block).encode(&mut self.buffer);
         (self.block.len() as u32).encode(&mut self.buffer);
         self.buffer.extend_from_slice(&self.block);
@@ -131,13 +132,31 @@ impl RunWriter {
         Ok(())
     }
 
+    /// Where the next byte will stand.
+    fn end(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    fn write_filter(&mut self) -> Result<FilterPlace, StoreError> {
+        self.fill_bloom();
+        let bloom = std::mem::replace(&mut self.bloom, Bloom::new(0));
+        let place = FilterPlace { offset: self.end(), blocks: bloom.blocks().len() as u32 };
+        for page in pages_of(&bloom) {
+            encode_page(page, self.end(), &mut self.buffer);
+            if self.buffer.len() >= WRITE_BYTES {
+                self.flush()?;
+            }
+        }
+        Ok(place)
+    }
+
     /// Writes the rest, syncs the file and its folder, names it, and opens it for reading.
     ///
     /// # Errors
     /// When the file cannot be written, synced or read back.
     pub fn finish(mut self) -> Result<Run, StoreError> {
         self.close_block()?;
-        self.fill_bloom();
+        let filter = self.write_filter()?;
         let footer = Footer {
             name: self.name,
             entries: self.entries,
@@ -146,10 +165,10 @@ impl RunWriter {
             fences: std::mem::take(&mut self.fences),
             keys: std::mem::take(&mut self.keys),
             ids: std::mem::take(&mut self.ids),
-            bloom: std::mem::replace(&mut self.bloom, Bloom::new(0)),
+            filter,
         }
         .encode();
-        let offset = self.written + self.buffer.len() as u64;
+        let offset = self.end();
         self.buffer.extend_from_slice(&footer);
         offset.encode(&mut self.buffer);
         (footer.len() as u32).encode(&mut self.buffer);
