@@ -5,7 +5,7 @@
 
 use crate::core::Table;
 use crate::store::image::page_len;
-use crate::store::index::page_checksum;
+use crate::store::index::seal_piece;
 use crate::store::segment::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, record_bytes, record_checksum};
 
 const WORD: usize = 4;
@@ -153,8 +153,7 @@ pub(super) fn index_run(bytes: &mut [u8]) {
         let mut at = filter;
         while at < footer {
             let end = (at + WORD + FILTER_PAGE).min(footer);
-            let checksum = page_checksum(&bytes[at + WORD..end], at as u64);
-            put(bytes, at, checksum);
+            seal_piece(&mut bytes[at..end], at as u64);
             at = end;
         }
     }
@@ -162,7 +161,7 @@ pub(super) fn index_run(bytes: &mut [u8]) {
     let (mut at, end_of_blocks) = (MAGIC, filter.unwrap_or(footer));
     while at + BLOCK_HEADER <= end_of_blocks {
         let end = at + BLOCK_HEADER + word(bytes, at + WORD).unwrap_or_default();
-        seal(bytes, at, at + BLOCK_HEADER, end.min(end_of_blocks));
+        seal_piece(&mut bytes[at..end.min(end_of_blocks)], at as u64);
         at = end;
     }
 }

@@ -9,17 +9,16 @@
 use std::sync::OnceLock;
 
 use super::bloom::{BLOCK_BYTES, Block, Bloom, block_of, holds};
-use crate::core::codec::{Encode as _, record};
+use super::piece::{self, CHECKSUM_BYTES};
+use crate::core::codec::record;
 use crate::store::StoreError;
 use crate::store::file::File;
 
 /// Blocks of a page; the last page has what is left.
 const PAGE_BLOCKS: usize = 128;
 
-const CHECKSUM_BYTES: usize = 4;
-
 /// Bytes of a full page in the file.
-pub(super) const PAGE_BYTES: usize = CHECKSUM_BYTES + PAGE_BLOCKS * BLOCK_BYTES;
+const PAGE_BYTES: usize = CHECKSUM_BYTES + PAGE_BLOCKS * BLOCK_BYTES;
 
 record! {
     /// Where a filter lies in its file.
@@ -96,11 +95,10 @@ impl Filter {
         let mut bytes = [0; PAGE_BYTES];
         let bytes = &mut bytes[..CHECKSUM_BYTES + count * BLOCK_BYTES];
         file.read_exact_at(bytes, offset)?;
-        let (checksum, body) = bytes.split_at(CHECKSUM_BYTES);
-        if checksum != page_checksum(body, offset).to_le_bytes() {
+        let Some(body) = piece::open(bytes, offset) else {
             let reason = format!("filter page {number}: checksum differs");
             return Err(StoreError::corrupt(file.path(), offset, reason));
-        }
+        };
         let (words, _) = body.as_chunks();
         for (word, bytes) in blocks.as_flattened_mut().iter_mut().zip(words) {
             *word = u32::from_le_bytes(*bytes);
@@ -113,7 +111,7 @@ impl Filter {
     /// # Errors
     /// The first page that cannot be read or is damaged.
     pub fn read_whole(&self, file: &File) -> Result<Bloom, StoreError> {
-        let mut blocks = Vec::new();
+        let mut blocks = Vec::with_capacity(self.place.blocks as usize);
         let mut page = [Block::default(); PAGE_BLOCKS];
         for number in 0..self.place.page_count() {
             let count = self.read_page(file, number, &mut page)?;
@@ -130,11 +128,6 @@ impl Filter {
     }
 }
 
-/// With the page's place: another page would answer "no" where this one says "perhaps".
-pub fn page_checksum(body: &[u8], offset: u64) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&offset.to_le_bytes()), body)
-}
-
 /// The blocks of each page of a filter that is to be written.
 pub fn pages_of(bloom: &Bloom) -> impl Iterator<Item = &[Block]> {
     bloom.blocks().chunks(PAGE_BLOCKS)
@@ -143,10 +136,9 @@ pub fn pages_of(bloom: &Bloom) -> impl Iterator<Item = &[Block]> {
 /// Appends a page, which will lie at `offset` in its file.
 pub fn encode_page(blocks: &[Block], offset: u64, out: &mut Vec<u8>) {
     let start = out.len();
-    0_u32.encode(out);
+    out.extend_from_slice(&[0; CHECKSUM_BYTES]);
     blocks.as_flattened().iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
-    let (checksum, body) = out[start..].split_at_mut(CHECKSUM_BYTES);
-    checksum.copy_from_slice(&page_checksum(body, offset).to_le_bytes());
+    piece::seal(&mut out[start..], offset);
 }
 
 #[cfg(test)]

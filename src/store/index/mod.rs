@@ -8,8 +8,10 @@
 mod bloom;
 mod files;
 mod filter;
+mod footer;
 mod key;
 mod memtable;
+mod piece;
 mod run;
 mod run_writer;
 mod scan;
@@ -18,13 +20,13 @@ use std::cell::{LazyCell, OnceCell};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use files::{IndexFiles, open_runs, salvage};
-#[cfg(any(test, feature = "testing"))]
-pub(super) use filter::page_checksum;
 pub use key::HistoryKey;
 #[cfg(test)]
 pub(super) use key::for_each_history;
 use key::{Entry, IdSpans, KeyBytes, Sought, sequence_of};
 pub use memtable::Memtable;
+#[cfg(any(test, feature = "testing"))]
+pub(super) use piece::seal as seal_piece;
 pub use run::{Run, RunName};
 
 use super::StoreError;

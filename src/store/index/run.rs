@@ -3,21 +3,24 @@
 //! ```text
 //! magic (8)
 //! block: CRC32C u32, length u32, entries: shared u8, rest u8, rest bytes …      (repeated)
-//! page of the filter: CRC32C of its place and blocks u32, up to 128 blocks of 32 bytes         (repeated)
-//! footer: name, counts, last entry, per block its place and first entry, spans of ids, place of the filter
+//! page of the filter: CRC32C u32, up to 128 blocks of 32 bytes                  (repeated)
+//! footer: name, counts, last entry, per block its place and how it begins, spans of ids, place of the filter
 //! trailer: footer offset u64, footer length u32, CRC32C of the footer u32, magic (8)
 //! ```
 //!
 //! Entries are sorted and each shares a prefix with the one before in its block. What a lookup
-//! needs besides one block is kept in memory: the blocks' first entries, and those pages of the
-//! [`filter`](super::filter) that were asked before. All pages but the last are full.
+//! needs besides one block is kept in memory: how the blocks begin ([`footer`](super::footer)), and those
+//! pages of the [`filter`](super::filter) that were asked before. All pages but the last are full. What a
+//! checksum covers says [`piece`](super::piece).
 
 use std::path::Path;
 
-use super::filter::{Filter, FilterPlace};
+use super::filter::Filter;
+use super::footer::{Fences, Footer};
 use super::key::{ENTRY_BYTES_MAX, Entry, IdSpans, Sought, command_key_of, hash_of, used_of};
+use super::piece::{self, CHECKSUM_BYTES};
 use crate::core::Used;
-use crate::core::codec::{Decode as _, DecodeError, Encode as _, Reader, record};
+use crate::core::codec::{Decode as _, DecodeError, Reader, record};
 use crate::core::command::CommandKey;
 use crate::core::types::Sequence;
 use crate::store::file::{Access, File};
@@ -28,7 +31,7 @@ pub(super) const MAGIC: &[u8; 8] = b"CFINDEX3";
 /// No block or footer is longer than this; a longer one is damage, not a reason to allocate.
 const BLOCK_BYTES_MAX: usize = 64 * 1024;
 
-pub(super) const BLOCK_HEADER_BYTES: usize = 8;
+pub(super) const BLOCK_HEADER_BYTES: usize = CHECKSUM_BYTES + size_of::<u32>();
 const TRAILER_BYTES: usize = 24;
 
 /// The ending of a run's file in which damage was found.
@@ -67,22 +70,13 @@ impl RunName {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Fence {
-    pub offset: u64,
-    pub len: u32,
-    pub key_start: u32,
-    pub key_len: u8,
-}
-
 /// A run that is open for reading.
 #[derive(Debug)]
 pub struct Run {
     disk: Disk,
     name: RunName,
     file: File,
-    fences: Vec<Fence>,
-    keys: Vec<u8>,
+    fences: Fences,
     last: Vec<u8>,
     entries: u64,
     commands: u64,
@@ -121,11 +115,11 @@ impl Run {
         if footer.name != name {
             return Err(damaged(footer_at, format!("the footer is that of {}", footer.name.file_name())));
         }
-        let Footer { fences, keys, last, entries, commands, ids, filter, .. } = footer;
+        let Footer { fences, last, entries, commands, ids, filter, .. } = footer;
         let Some(filter) = Filter::at(filter, footer_at) else {
             return Err(damaged(footer_at, "the filter does not end where the footer begins".to_owned()));
         };
-        Ok(Self { disk: disk.clone(), name, file, fences, keys, last, entries, commands, ids, filter, bytes })
+        Ok(Self { disk: disk.clone(), name, file, fences, last, entries, commands, ids, filter, bytes })
     }
 
     /// Which events it indexes.
@@ -156,12 +150,6 @@ impl Run {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
-    }
-
-    fn fence_key(&self, place: usize) -> &[u8] {
-        let fence = &self.fences[place];
-        let start = fence.key_start as usize;
-        &self.keys[start..start + usize::from(fence.key_len)]
     }
 
     /// Between which ids those of its commands lie.
@@ -196,7 +184,7 @@ impl Run {
     /// # Errors
     /// When a block cannot be read or is damaged.
     pub fn seek(&self, bound: &[u8]) -> Result<Cursor, StoreError> {
-        let after = self.partition(bound);
+        let after = self.fences.count_upto(bound);
         let block = after.saturating_sub(1);
         let mut cursor = Cursor { block, place: 0, entries: Vec::new(), loaded: false };
         if block < self.fences.len() {
@@ -204,20 +192,6 @@ impl Run {
             cursor.place = cursor.entries.partition_point(|entry| entry.as_slice() < bound);
         }
         Ok(cursor)
-    }
-
-    /// How many blocks begin at or below `bound`.
-    fn partition(&self, bound: &[u8]) -> usize {
-        let (mut low, mut high) = (0, self.fences.len());
-        while low < high {
-            let middle = (low + high) / 2;
-            if self.fence_key(middle) <= bound {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
     }
 
     fn read_block(&self, place: usize, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
@@ -235,7 +209,7 @@ impl Run {
     }
 
     fn damaged(&self, place: usize, reason: &str) -> StoreError {
-        StoreError::corrupt(self.path(), self.fences[place].offset, format!("index block {place}: {reason}"))
+        StoreError::corrupt(self.path(), self.fences.get(place).offset, format!("index block {place}: {reason}"))
     }
 
     /// How many blocks it has.
@@ -245,18 +219,13 @@ impl Run {
 
     /// Reads a block's bytes, its header in front.
     pub(super) fn load_block(&self, place: usize, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
-        let fence = self.fences[place];
+        let fence = self.fences.get(place);
         if fence.len as usize > BLOCK_BYTES_MAX || (fence.len as usize) < BLOCK_HEADER_BYTES {
             return Err(self.damaged(place, "impossible length"));
         }
         bytes.resize(fence.len as usize, 0);
         self.file.read_exact_at(bytes, fence.offset)?;
-        let (header, body) = bytes.split_at(BLOCK_HEADER_BYTES);
-        let checksum = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
-        if crc32c::crc32c(body) != checksum {
-            return Err(self.damaged(place, "checksum differs"));
-        }
-        Ok(())
+        piece::open(bytes, fence.offset).map(drop).ok_or_else(|| self.damaged(place, "checksum differs"))
     }
 
     /// Reads the entry at the reader behind the entry before it in the block, whose place it takes.
@@ -266,7 +235,7 @@ impl Run {
         if before >= *entry {
             return Err(self.damaged(place, "entries out of order"));
         }
-        if before == Entry::EMPTY && entry.as_slice() != self.fence_key(place) {
+        if before == Entry::EMPTY && !entry.as_slice().starts_with(self.fences.key(place)) {
             return Err(self.damaged(place, "first entry is another one"));
         }
         Ok(())
@@ -297,15 +266,16 @@ impl Run {
         let (mut entries, mut block, mut last) = (0, Vec::new(), None::<Entry>);
         for place in 0..self.fences.len() {
             self.read_block(place, &mut block)?;
-            if last.is_some_and(|last| block.first().is_some_and(|first| *first <= last)) {
-                let offset = self.fences[place].offset;
+            // The first entry begins with the key.
+            if last.is_some_and(|last| self.fences.key(place) <= last.as_slice()) {
+                let offset = self.fences.get(place).offset;
                 return Err(StoreError::corrupt(self.path(), offset, format!("index block {place} is out of order")));
             }
             let mut keys = block.iter().filter_map(|entry| command_key_of(entry.as_slice()));
             let is_missing = |key: &&[u8]| !bloom.may_contain(hash_of(key)) || !self.ids.span_bytes(key);
             if let Some(missing) = keys.find(is_missing) {
                 let reason = format!("filter or spans lack the command {missing:02x?}");
-                return Err(StoreError::corrupt(self.path(), self.fences[place].offset, reason));
+                return Err(StoreError::corrupt(self.path(), self.fences.get(place).offset, reason));
             }
             last = block.last().copied();
             entries += block.len() as u64;
@@ -388,63 +358,6 @@ impl Cursor {
     }
 }
 
-pub(super) struct Footer {
-    pub name: RunName,
-    pub entries: u64,
-    pub commands: u64,
-    pub last: Vec<u8>,
-    pub fences: Vec<Fence>,
-    pub keys: Vec<u8>,
-    pub ids: IdSpans,
-    pub filter: FilterPlace,
-}
-
-impl Footer {
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        self.name.encode(&mut out);
-        self.entries.encode(&mut out);
-        self.commands.encode(&mut out);
-        self.last.encode(&mut out);
-        (self.fences.len() as u32).encode(&mut out);
-        for fence in &self.fences {
-            fence.offset.encode(&mut out);
-            fence.len.encode(&mut out);
-            fence.key_len.encode(&mut out);
-        }
-        self.keys.encode(&mut out);
-        self.ids.encode(&mut out);
-        self.filter.encode(&mut out);
-        out
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut input = Reader::new(bytes);
-        let name = RunName::decode(&mut input)?;
-        let entries = u64::decode(&mut input)?;
-        let commands = u64::decode(&mut input)?;
-        let last = Vec::decode(&mut input)?;
-        let count = u32::decode(&mut input)? as usize;
-        let mut fences = Vec::with_capacity(count.min(input.remaining().len()));
-        let mut key_start = 0;
-        for _ in 0..count {
-            let offset = u64::decode(&mut input)?;
-            let len = u32::decode(&mut input)?;
-            let key_len = u8::decode(&mut input)?;
-            fences.push(Fence { offset, len, key_start, key_len });
-            key_start += u32::from(key_len);
-        }
-        let keys: Vec<u8> = Vec::decode(&mut input)?;
-        if keys.len() != key_start as usize {
-            return Err(DecodeError::Truncated("first entries"));
-        }
-        let ids = IdSpans::decode(&mut input)?;
-        let filter = FilterPlace::decode(&mut input)?;
-        input.finish()?;
-        Ok(Self { name, entries, commands, last, fences, keys, ids, filter })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::key::HistoryKey;
@@ -516,6 +429,27 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_beside_the_beginning_of_a_block_is_sought_from_both_sides() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (run, entries) = write(dir.path(), 5_000);
+        for place in 1..run.fences.len() {
+            let key = run.fences.key(place);
+            let first = entries.partition_point(|entry| entry.as_slice() < key);
+            let shared = entries[first - 1].shared_with(&entries[first]);
+            assert_eq!(key.len(), shared + 1, "block {place}: no more than tells it from the entry before");
+            let (before, behind) = (entries[first - 1].as_slice(), entries[first].as_slice());
+            let above = [before, &[0]].concat();
+            for bound in [key, before, behind, &above, &key[..key.len() - 1], &behind[..behind.len() - 1]] {
+                let expected = entries.partition_point(|entry| entry.as_slice() < bound);
+                let next = run.seek(bound).expect("readable").next(&run).expect("readable");
+                assert_eq!(next.as_ref(), entries.get(expected), "block {place}, bound {bound:02x?}");
+                let previous = run.seek(bound).expect("readable").previous(&run).expect("readable");
+                assert_eq!(previous, expected.checked_sub(1).map(|place| entries[place]), "block {place}");
+            }
+        }
+    }
+
+    #[test]
     fn every_flipped_bit_is_found() {
         let dir = tempfile::tempdir().expect("a folder");
         let (run, _) = write(dir.path(), 1_500);
@@ -524,11 +458,9 @@ mod tests {
             let mut bad = good.clone();
             bad[at] ^= 1 << (at % 8);
             std::fs::write(run.path(), &bad).expect("written");
-            // The file's first bytes and a block's own length are not read: the footer has the places.
-            let unread =
-                at < MAGIC.len() || run.fences.iter().any(|f| (4..8).contains(&(at as u64).wrapping_sub(f.offset)));
             let checked = Run::open(&Disk::real(), dir.path(), run.name()).and_then(|run| run.verify());
-            assert!(checked.is_err() || unread, "byte {at}");
+            // The file's first bytes are not read: it has the same at its end.
+            assert!(checked.is_err() || at < MAGIC.len(), "byte {at}");
         }
         for cut in (0..good.len()).step_by(997) {
             std::fs::write(run.path(), &good[..cut]).expect("written");
@@ -559,7 +491,7 @@ mod tests {
         let (run, _) = write(dir.path(), 100);
         let path = run.path().to_owned();
         let mut bytes = std::fs::read(&path).expect("readable");
-        let last_block = run.fences[run.fences.len() - 1];
+        let last_block = run.fences.get(run.fences.len() - 1);
         let filter = (last_block.offset + u64::from(last_block.len)) as usize;
         bytes[filter + 40..filter + 80].fill(0);
         std::fs::write(&path, &bytes).expect("written");

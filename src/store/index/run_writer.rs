@@ -4,14 +4,23 @@ use std::path::{Path, PathBuf};
 
 use super::bloom::Bloom;
 use super::filter::{FilterPlace, encode_page, pages_of};
+use super::footer::{Fences, Footer};
 use super::key::{ENTRY_BYTES_MAX, Entry, IdSpans, command_key_of, hash_of};
-use super::run::{BLOCK_HEADER_BYTES, Fence, Footer, MAGIC, Run, RunName};
+use super::piece::{self, CHECKSUM_BYTES};
+use super::run::{BLOCK_HEADER_BYTES, MAGIC, Run, RunName};
 use crate::core::codec::Encode as _;
 use crate::store::file::{Access, File};
 use crate::store::{Disk, StoreError};
 
 /// Raw bytes at which a block is closed.
 const BLOCK_BYTES: usize = 8 * 1024;
+
+/// The same in runs that came from two merges or more. Nearly all blocks are theirs, and of each block something
+/// stays in memory, while few lookups reach them.
+const OLD_BLOCK_BYTES: usize = 2 * BLOCK_BYTES;
+
+/// Merges behind which a run is old.
+const OLD_LEVEL: u8 = 2;
 
 /// The ending of a run's file until it is whole.
 const UNFINISHED: &str = "unfinished";
@@ -31,13 +40,14 @@ pub struct RunWriter {
     name: RunName,
     buffer: Vec<u8>,
     written: u64,
+    block_bytes: usize,
     block: Vec<u8>,
-    block_first: Option<Entry>,
+    /// What the block begins with, as its fence has it.
+    block_key: Vec<u8>,
     before: Entry,
     entries: u64,
     commands: u64,
-    fences: Vec<Fence>,
-    keys: Vec<u8>,
+    fences: Fences,
     ids: IdSpans,
     /// Of the commands that are not in the filter yet.
     hashes: Vec<u64>,
@@ -51,6 +61,7 @@ impl RunWriter {
     /// When the file cannot be made.
     pub fn create(disk: &Disk, folder: &Path, name: RunName, commands: u64) -> Result<Self, StoreError> {
         let file = disk.open(&folder.join(name.file_name()).with_extension(UNFINISHED), Access::Create)?;
+        let block_bytes = if name.level < OLD_LEVEL { BLOCK_BYTES } else { OLD_BLOCK_BYTES };
         Ok(Self {
             disk: disk.clone(),
             folder: folder.to_owned(),
@@ -58,13 +69,13 @@ impl RunWriter {
             name,
             buffer: MAGIC.to_vec(),
             written: 0,
-            block: Vec::with_capacity(BLOCK_BYTES + ENTRY_BYTES_MAX),
-            block_first: None,
+            block_bytes,
+            block: Vec::with_capacity(block_bytes + ENTRY_BYTES_MAX),
+            block_key: Vec::with_capacity(ENTRY_BYTES_MAX),
             before: Entry::EMPTY,
             entries: 0,
             commands: 0,
-            fences: Vec::new(),
-            keys: Vec::new(),
+            fences: Fences::default(),
             ids: IdSpans::default(),
             hashes: Vec::with_capacity(HASHES),
             bloom: Bloom::new(commands as usize),
@@ -80,12 +91,15 @@ impl RunWriter {
     /// When the entry is not above the one before.
     pub fn push(&mut self, entry: &Entry) -> Result<(), StoreError> {
         assert!(self.before < *entry, "entries of a run ascend");
-        if self.block.len() >= BLOCK_BYTES {
+        if self.block.len() >= self.block_bytes {
             self.close_block()?;
         }
         let bytes = entry.as_slice();
-        let shared = if self.block_first.is_some() { self.before.shared_with(entry) } else { 0 };
-        self.block_first.get_or_insert(*entry);
+        let mut shared = self.before.shared_with(entry);
+        if self.block.is_empty() {
+            self.block_key.extend_from_slice(&bytes[..=shared]);
+            shared = 0;
+        }
         self.block.extend_from_slice(&[shared as u8, (bytes.len() - shared) as u8]);
         self.block.extend_from_slice(&bytes[shared..]);
         if let Some(key) = command_key_of(bytes) {
@@ -109,16 +123,18 @@ impl RunWriter {
     }
 
     fn close_block(&mut self) -> Result<(), StoreError> {
-        let Some(first) = self.block_first.take() else { return Ok(()) };
+        if self.block.is_empty() {
+            return Ok(());
+        }
         let offset = self.end();
-        crc32c::crc32c(&self.block).encode(&mut self.buffer);
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(&[0; CHECKSUM_BYTES]);
         (self.block.len() as u32).encode(&mut self.buffer);
         self.buffer.extend_from_slice(&self.block);
-        let key = first.as_slice();
-        let len = (BLOCK_HEADER_BYTES + self.block.len()) as u32;
-        self.fences.push(Fence { offset, len, key_start: self.keys.len() as u32, key_len: key.len() as u8 });
-        self.keys.extend_from_slice(key);
+        piece::seal(&mut self.buffer[start..], offset);
+        self.fences.push(offset, (BLOCK_HEADER_BYTES + self.block.len()) as u32, &self.block_key);
         self.block.clear();
+        self.block_key.clear();
         if self.buffer.len() >= WRITE_BYTES {
             self.flush()?;
         }
@@ -163,7 +179,6 @@ impl RunWriter {
             commands: self.commands,
             last: self.before.as_slice().to_vec(),
             fences: std::mem::take(&mut self.fences),
-            keys: std::mem::take(&mut self.keys),
             ids: std::mem::take(&mut self.ids),
             filter,
         }
