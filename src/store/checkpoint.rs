@@ -22,6 +22,22 @@ pub struct Checkpoint {
     pub records: u64,
 }
 
+impl Checkpoint {
+    /// Whether records of this digest and count are those that it is of.
+    ///
+    /// # Errors
+    /// How they differ.
+    pub fn check(&self, digest: StateDigest, records: u64) -> Result<(), String> {
+        if records != self.records {
+            return Err(format!("{records} records, expected {}", self.records));
+        }
+        if digest != self.digest {
+            return Err(format!("the state's digest is {digest}, expected {}", self.digest));
+        }
+        Ok(())
+    }
+}
+
 fn encode_position(position: Position, out: &mut Vec<u8>) {
     position.term.encode(out);
     position.index.encode(out);

@@ -319,10 +319,7 @@ impl Image {
         if key.page as usize != expected {
             return Err(PageError::OutOfOrder(key));
         }
-        for (record_key, record) in page.records(key) {
-            self.digest.add(record_key.table.number(), record);
-            self.records += 1;
-        }
+        add_records(&page, key, &mut self.digest, &mut self.records);
         let table = &mut self.tables[place_of(key.table)];
         table.pages.push(Arc::new(page));
         table.dirty.push(false);
@@ -369,6 +366,49 @@ impl Image {
             let pages = self.tables[place_of(*table)].pages.iter().zip(0..);
             pages.flat_map(|(page, number)| page.records(PageKey { table: *table, page: number }))
         })
+    }
+}
+
+fn add_records(page: &Page, key: PageKey, digest: &mut StateDigest, records: &mut u64) {
+    for (record_key, record) in page.records(key) {
+        digest.add(record_key.table.number(), record);
+        *records += 1;
+    }
+}
+
+/// What pages add up to that are read one by one, as [`Image::load`] takes them, and not kept.
+#[derive(Debug, Clone, Default)]
+pub struct PageSums {
+    pages: [u32; Table::ALL.len()],
+    digest: StateDigest,
+    records: u64,
+}
+
+impl PageSums {
+    /// Adds the next page.
+    ///
+    /// # Errors
+    /// When it is not the next page of its table.
+    pub fn add(&mut self, key: PageKey, page: &Page) -> Result<(), PageError> {
+        let count = &mut self.pages[place_of(key.table)];
+        if key.page != *count {
+            return Err(PageError::OutOfOrder(key));
+        }
+        *count += 1;
+        add_records(page, key, &mut self.digest, &mut self.records);
+        Ok(())
+    }
+
+    /// How many pages there were.
+    #[must_use]
+    pub fn page_count(&self) -> usize {
+        self.pages.iter().map(|count| *count as usize).sum()
+    }
+
+    /// The digest and the count of their records.
+    #[must_use]
+    pub fn sums(&self) -> (StateDigest, u64) {
+        (self.digest, self.records)
     }
 }
 
@@ -446,12 +486,14 @@ mod tests {
         for slot in 0..100 {
             image.write(key(Table::Pending, slot), &record(Table::Pending, slot as u8));
         }
-        let mut loaded = Image::new();
+        let (mut loaded, mut sums) = (Image::new(), PageSums::default());
         for shared in image.share_all() {
             let mut bytes = Vec::new();
             shared.page.encode(shared.key, &mut bytes);
             let (found, page) = Page::decode(&bytes).expect("an undamaged page");
             assert_eq!((found, &page), (shared.key, shared.page.as_ref()));
+            sums.add(found, &page).expect("the next page");
+            assert!(sums.add(found, &page).is_err(), "it came already");
             loaded.load(found, page).expect("the next page");
             for bit in 0..bytes.len() * 8 {
                 bytes[bit / 8] ^= 1 << (bit % 8);
@@ -462,6 +504,7 @@ mod tests {
         }
         assert_eq!(loaded.digest(), image.digest());
         assert_eq!(loaded.record_count(), 100);
+        assert_eq!((sums.sums(), sums.page_count()), ((image.digest(), 100), image.page_count()));
         assert!(loaded.records().eq(image.records()));
         assert_eq!(loaded.dirty_count(), 0);
     }

@@ -309,7 +309,7 @@ impl Persister {
             Job::Changes(changes) => {
                 self.journal.sync(changes.checkpoint.sequence)?;
                 let Some(store) = &self.state else { return Err(StoreError::Closed) };
-                store.commit(&changes.pages, &changes.checkpoint, &self.index.names())?;
+                store.commit(changes.pages, &changes.checkpoint, &self.index.names())?;
                 self.link.wrote(changes.checkpoint.position, begun.elapsed());
                 if store.is_bloated(changes.live_pages)? {
                     self.link.lock().bloated = true;
@@ -321,7 +321,7 @@ impl Persister {
                 // sled's threads must be done with the old files before they go.
                 drop(self.state.take());
                 let names = self.index.names();
-                let store = StateStore::create(&self.disk, &self.folder, &all.pages, &all.checkpoint, &names)?;
+                let store = StateStore::create(&self.disk, &self.folder, all.pages, &all.checkpoint, &names)?;
                 self.state = Some(store);
                 self.link.wrote(all.checkpoint.position, begun.elapsed());
                 self.index.remove_merged()

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
 use super::file::Access;
-use super::image::{Image, PAGE_BYTES_MAX, Page, PageKey, SharedPage};
+use super::image::{Image, PAGE_BYTES_MAX, Page, PageKey, PageSums, SharedPage};
 use super::index::RunName;
 use super::{Disk, StoreError, sled_sync};
 use crate::core::codec::{Decode as _, DecodeError, Encode as _, Reader, record};
@@ -24,14 +24,14 @@ const META_FORMAT: u32 = 1;
 /// Bytes of one part of the meta record: well below the size at which sled makes blob files.
 const META_PART_BYTES: usize = 3 * 1024;
 
-/// sled's cache in bytes. Pages are read once, at start.
-const CACHE_BYTES: u64 = 64 << 20;
+/// sled's cache in bytes. Every page is in memory besides, and nobody reads them from here but a start.
+const CACHE_BYTES: u64 = 16 << 20;
 
 /// How often sled cleans its segments, in milliseconds.
 const CLEAN_EVERY_MS: u64 = 1_000;
 
 /// Pages written at once into a fresh database.
-const FILL_PAGES: usize = 4_096;
+const FILL_PAGES: usize = 1_024;
 
 /// Disk use, in multiples of the live size, at which the database is written anew.
 const REWRITE_FACTOR: u64 = 6;
@@ -121,32 +121,36 @@ impl StateStore {
             match key.first() {
                 Some(&META_PREFIX) => meta_bytes.extend_from_slice(&value),
                 Some(&PROBE_PREFIX) => {}
-                _ => self.load_page(&key, &value, &mut image)?,
+                _ => {
+                    let (found, page) = self.decode_page(&key, &value)?;
+                    image.load(found, page).map_err(|error| self.broken(&error.to_string()))?;
+                }
             }
         }
         let meta = decode_meta(&meta_bytes).map_err(damaged)?;
         let Meta { checkpoint, runs, .. } = meta;
-        check_sum(&image, &checkpoint).map_err(damaged)?;
+        checkpoint.check(image.digest(), image.record_count()).map_err(damaged)?;
         check_override(&self)?;
         Ok(Opened { store: self, image, checkpoint, runs })
     }
 
-    fn load_page(&self, key: &[u8], value: &[u8], image: &mut Image) -> Result<(), StoreError> {
+    fn decode_page(&self, key: &[u8], value: &[u8]) -> Result<(PageKey, Page), StoreError> {
         let (found, page) = Page::decode(value).map_err(|error| self.broken(&format!("page {key:02x?}: {error}")))?;
         if page_key(found)[..] != *key {
             return Err(self.broken(&format!("page {key:02x?} says it is {found:?}")));
         }
-        image.load(found, page).map_err(|error| self.broken(&error.to_string()))
+        Ok((found, page))
     }
 
-    /// Writes a whole state into a fresh database, reads it back, and makes it the current one.
+    /// Writes a whole state into a fresh database, reads it back, and makes it the current one. A page is let go as
+    /// soon as it is in the database: whoever changes it from then on copies none.
     ///
     /// # Errors
     /// A fault of the disk or of sled.
     pub fn create(
         disk: &Disk,
         folder: &Path,
-        pages: &[SharedPage],
+        pages: Vec<SharedPage>,
         checkpoint: &Checkpoint,
         runs: &[RunName],
     ) -> Result<Self, StoreError> {
@@ -157,16 +161,15 @@ impl StateStore {
             let db = open_sled(disk, &database)?;
             let store = Self { disk: disk.clone(), database: database.clone(), db };
             check_override(&store)?;
-            let (last, before) = match pages.rchunks(FILL_PAGES).next() {
-                Some(last) => (last, &pages[..pages.len() - last.len()]),
-                None => (&[][..], &[][..]),
-            };
-            for part in before.chunks(FILL_PAGES) {
-                store.apply(part, None)?;
+            let count = pages.len();
+            let mut pages = pages.into_iter();
+            while pages.len() > FILL_PAGES {
+                let part: Vec<SharedPage> = pages.by_ref().take(FILL_PAGES).collect();
+                store.apply(&part, None)?;
             }
             // The meta record comes with the last pages: without it the database is no state.
-            store.commit(last, checkpoint, runs)?;
-            store.check_against(pages.len(), checkpoint)?;
+            store.commit(pages.collect(), checkpoint, runs)?;
+            store.check_against(count, checkpoint)?;
             Ok(store)
         })?;
         disk.replace_file(&folder.join(CURRENT), format!("{number}\n").as_bytes())?;
@@ -178,9 +181,10 @@ impl StateStore {
     ///
     /// # Errors
     /// A fault of sled or the disk; the node must stop.
-    pub fn commit(&self, pages: &[SharedPage], checkpoint: &Checkpoint, runs: &[RunName]) -> Result<(), StoreError> {
+    pub fn commit(&self, pages: Vec<SharedPage>, checkpoint: &Checkpoint, runs: &[RunName]) -> Result<(), StoreError> {
         let meta = Meta::new(checkpoint.clone(), runs.to_vec());
-        self.apply(pages, Some(&meta))?;
+        self.apply(&pages, Some(&meta))?;
+        drop(pages);
         self.db.flush().map_err(|error| self.failed("flush", &error))?;
         self.sync_files()
     }
@@ -219,17 +223,19 @@ impl StateStore {
     }
 
     fn check_against(&self, pages: usize, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        let mut image = Image::new();
+        let mut read = PageSums::default();
         for item in self.db.iter() {
             let (key, value) = item.map_err(|error| self.failed("read", &error))?;
             if !matches!(key.first(), Some(&META_PREFIX | &PROBE_PREFIX)) {
-                self.load_page(&key, &value, &mut image)?;
+                let (found, page) = self.decode_page(&key, &value)?;
+                read.add(found, &page).map_err(|error| self.broken(&error.to_string()))?;
             }
         }
-        if image.page_count() != pages {
+        if read.page_count() != pages {
             return Err(self.broken("other pages read back than were written"));
         }
-        check_sum(&image, checkpoint).map_err(|reason| self.broken(&reason))
+        let (digest, records) = read.sums();
+        checkpoint.check(digest, records).map_err(|reason| self.broken(&reason))
     }
 
     /// Whether the database should be written anew, since sled's file has outgrown what it holds.
@@ -427,17 +433,6 @@ fn page_key(key: PageKey) -> [u8; 5] {
     bytes
 }
 
-/// Whether the image adds up to what the checkpoint says.
-pub fn check_sum(image: &Image, checkpoint: &Checkpoint) -> Result<(), String> {
-    if image.record_count() != checkpoint.records {
-        return Err(format!("{} records, expected {}", image.record_count(), checkpoint.records));
-    }
-    if image.digest() != checkpoint.digest {
-        return Err(format!("the state's digest is {}, expected {}", image.digest(), checkpoint.digest));
-    }
-    Ok(())
-}
-
 /// The record behind its length and before its checksum.
 pub(super) fn encode_meta(meta: &Meta) -> Vec<u8> {
     let body = meta.to_bytes();
@@ -500,12 +495,12 @@ mod tests {
         (0..3_000).for_each(|slot| put(&mut image, Table::Balance, slot, slot as u8));
         let pages = image.take_all();
         let first = checkpoint(&image, 10);
-        let store = StateStore::create(&Disk::real(), folder, &pages, &first, &[]).expect("created");
+        let store = StateStore::create(&Disk::real(), folder, pages, &first, &[]).expect("created");
         (0..200).for_each(|slot| put(&mut image, Table::Order, slot, slot as u8));
         (0..50).for_each(|slot| put(&mut image, Table::Balance, slot * 7, 99));
         let second = checkpoint(&image, 20);
         let run = RunName { first: Sequence(1), last: Sequence(50), level: 0 };
-        store.commit(&image.take_dirty(), &second, &[run]).expect("committed");
+        store.commit(image.take_dirty(), &second, &[run]).expect("committed");
         (image, second)
     }
 
@@ -539,7 +534,7 @@ mod tests {
         let opened = reopen(dir.path()).expect("undamaged").expect("there");
         drop(opened.store);
         let pages = image.take_all();
-        drop(StateStore::create(&Disk::real(), dir.path(), &pages, &checkpoint, &[]).expect("created"));
+        drop(StateStore::create(&Disk::real(), dir.path(), pages, &checkpoint, &[]).expect("created"));
         assert!(!dir.path().join("000001").exists());
         let opened = reopen(dir.path()).expect("undamaged").expect("there");
         assert_eq!((opened.checkpoint, opened.runs.len()), (checkpoint, 0));
@@ -567,7 +562,8 @@ mod tests {
             match reopen(copy.path()) {
                 Err(_) | Ok(None) => errors += 1,
                 Ok(Some(opened)) => {
-                    check_sum(&opened.image, &opened.checkpoint).expect("what is served adds up");
+                    let Opened { image, checkpoint, .. } = &opened;
+                    checkpoint.check(image.digest(), image.record_count()).expect("what is served adds up");
                     if opened.checkpoint == newest { unharmed += 1 } else { older += 1 }
                 }
             }

@@ -179,17 +179,21 @@ impl Run {
         Ok(entry.and_then(|entry| entry.as_slice().starts_with(key).then(|| used_of(entry.as_slice())).flatten()))
     }
 
-    /// A cursor before the first entry that is not below `bound`.
+    /// A cursor before the first entry that is not below `bound`, which is no longer than an entry.
     ///
     /// # Errors
     /// When a block cannot be read or is damaged.
     pub fn seek(&self, bound: &[u8]) -> Result<Cursor, StoreError> {
         let after = self.fences.count_upto(bound);
         let block = after.saturating_sub(1);
-        let mut cursor = Cursor { block, place: 0, entries: Vec::new(), loaded: false };
+        let mut cursor = Cursor { block, place: 0, bytes: Vec::new(), at: 0, entries: Vec::new(), loaded: false };
         if block < self.fences.len() {
             cursor.load(self)?;
-            cursor.place = cursor.entries.partition_point(|entry| entry.as_slice() < bound);
+            let mut first = Entry::EMPTY;
+            first.go_on(0, bound);
+            while cursor.decode(self)?.is_some_and(|entry| *entry < first) {
+                cursor.place += 1;
+            }
         }
         Ok(cursor)
     }
@@ -199,13 +203,19 @@ impl Run {
     }
 
     /// Sets the run aside when it is damaged.
+    #[inline]
     pub(super) fn noting_damage<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        if matches!(result, Err(StoreError::Corrupt { .. })) {
-            // The node stops now. The next start misses the file, and rebuilds it from the journal;
-            // if the renaming fails too, the next lookup finds the same damage again.
-            let _ = self.disk.rename(self.path(), &self.path().with_extension(DAMAGED));
+        if let Err(StoreError::Corrupt { .. }) = &result {
+            self.set_aside();
         }
         result
+    }
+
+    #[cold]
+    fn set_aside(&self) {
+        // The node stops now. The next start misses the file, and rebuilds it from the journal;
+        // if the renaming fails too, the next lookup finds the same damage again.
+        let _ = self.disk.rename(self.path(), &self.path().with_extension(DAMAGED));
     }
 
     fn damaged(&self, place: usize, reason: &str) -> StoreError {
@@ -302,16 +312,38 @@ fn next_entry(input: &mut Reader<'_>, entry: &mut Entry) -> Result<(), DecodeErr
 #[derive(Debug)]
 pub struct Cursor {
     block: usize,
+    /// How many entries of the block stand before the cursor.
     place: usize,
+    /// The block's bytes.
+    bytes: Vec<u8>,
+    /// Where in them the entries end that were decoded.
+    at: usize,
+    /// Those: no more than the cursor came by.
     entries: Vec<Entry>,
     loaded: bool,
 }
 
 impl Cursor {
     fn load(&mut self, run: &Run) -> Result<(), StoreError> {
-        run.read_block(self.block, &mut self.entries)?;
-        self.loaded = true;
+        let loaded = run.load_block(self.block, &mut self.bytes);
+        run.noting_damage(loaded)?;
+        (self.at, self.loaded) = (BLOCK_HEADER_BYTES, true);
+        self.entries.clear();
         Ok(())
+    }
+
+    /// Decodes one entry more of the block, unless all are.
+    fn decode(&mut self, run: &Run) -> Result<Option<&Entry>, StoreError> {
+        if self.at >= self.bytes.len() {
+            return Ok(None);
+        }
+        let mut entry = self.entries.last().copied().unwrap_or(Entry::EMPTY);
+        let mut input = Reader::new(&self.bytes[self.at..]);
+        let decoded = run.next_entry(self.block, &mut input, &mut entry);
+        run.noting_damage(decoded)?;
+        self.at = self.bytes.len() - input.remaining().len();
+        self.entries.push(entry);
+        Ok(self.entries.last())
     }
 
     /// The entry behind the cursor, which moves behind it.
@@ -326,9 +358,9 @@ impl Cursor {
             if !self.loaded {
                 self.load(run)?;
             }
-            if let Some(entry) = self.entries.get(self.place) {
+            if self.place < self.entries.len() || self.decode(run)?.is_some() {
                 self.place += 1;
-                return Ok(Some(*entry));
+                return Ok(Some(self.entries[self.place - 1]));
             }
             self.block += 1;
             self.place = 0;
@@ -352,6 +384,7 @@ impl Cursor {
             self.block -= 1;
             if self.block < run.fences.len() {
                 self.load(run)?;
+                while self.decode(run)?.is_some() {}
                 self.place = self.entries.len();
             }
         }

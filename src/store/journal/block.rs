@@ -20,6 +20,8 @@ pub(super) const BLOCK_RAW_BYTES: usize = 64 << 10;
 pub(super) const BLOCK_RAW_BYTES_MAX: usize = 256 << 20;
 /// Size of a block's header, in bytes.
 pub(super) const BLOCK_HEADER_BYTES: usize = 128;
+/// Room is made for records of at least so many bytes: a transfer's has 230.
+const RECORD_BYTES_USUAL: usize = 128;
 /// Size of the length before each record, in bytes.
 const LENGTH_BYTES: usize = 4;
 
@@ -137,7 +139,7 @@ impl Block {
     /// # Errors
     /// Where in the bytes something is wrong, and what.
     pub(super) fn parse(raw: Vec<u8>, first: Sequence) -> Result<Self, (usize, String)> {
-        let mut block = Self::default();
+        let mut block = Self { starts: Vec::with_capacity(raw.len() / RECORD_BYTES_USUAL), ..Self::default() };
         let mut expected = first;
         let mut offset = 0;
         while offset < raw.len() {

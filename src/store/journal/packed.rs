@@ -15,10 +15,10 @@ use crate::core::codec::{Decode, Encode as _, Reader, record};
 use crate::core::types::Sequence;
 
 /// Raw bytes at which a section is closed.
-pub(super) const SECTION_RAW_BYTES: usize = 8 << 10;
+pub(super) const SECTION_RAW_BYTES: usize = 4 << 10;
 
 /// A block is full with so many of them.
-const SECTIONS_MAX: usize = BLOCK_RAW_BYTES / SECTION_RAW_BYTES;
+pub(super) const SECTIONS_MAX: usize = BLOCK_RAW_BYTES / SECTION_RAW_BYTES;
 
 /// No table is longer.
 pub(super) const TABLE_BYTES_MAX: usize = 2 * u32::BYTES_MIN + SECTIONS_MAX * Section::BYTES_MIN;
@@ -228,7 +228,7 @@ mod tests {
             let room =
                 if block.raw().len() < BLOCK_RAW_BYTES - SECTION_RAW_BYTES { SECTION_RAW_BYTES } else { 1 << 20 };
             while long.view().to_bytes().len() < room {
-                long.postings.push(posting.clone());
+                long.postings.push(posting);
                 long.events.last_mut().expect("one event at least").postings_end += 1;
             }
             block.push(long.view());

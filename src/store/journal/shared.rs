@@ -1,11 +1,12 @@
 //! What the writer, the flusher and the readers share: the index of blocks and what is not written yet.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::BlockDigest;
 use super::block::Block;
+use super::packed::SECTIONS_MAX;
 use crate::core::event::RecordView;
 use crate::core::types::{Sequence, Timestamp};
 use crate::store::StoreError;
@@ -107,12 +108,11 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(dir: &Path, disk: &Disk, cache_bytes: usize, inner: Inner, lock: Option<FolderLock>) -> Self {
-        let cache = BlockCache { blocks: VecDeque::new(), bytes: 0, bytes_max: cache_bytes };
         Self {
             inner: Mutex::new(inner),
             dir: dir.to_owned(),
             disk: disk.clone(),
-            cache: Mutex::new(cache),
+            cache: Mutex::new(BlockCache::new(cache_bytes)),
             files: Mutex::default(),
             _lock: lock,
         }
@@ -158,40 +158,109 @@ impl OpenFiles {
     }
 }
 
-/// The blocks, whole or in parts, that were read or written last, least recently used first.
+/// The blocks, whole or in parts, that were read or written last.
 #[derive(Debug)]
 pub(super) struct BlockCache {
-    blocks: VecDeque<Cached>,
+    blocks: BTreeMap<CacheKey, Cached>,
+    /// By the time of their last use.
+    used: BTreeMap<u64, CacheKey>,
+    clock: u64,
     bytes: usize,
     bytes_max: usize,
 }
 
+/// The first event, and whether it is but a part of a block.
+type CacheKey = (Sequence, bool);
+
 #[derive(Debug)]
 struct Cached {
-    first: Sequence,
-    last: Sequence,
-    is_part: bool,
     block: Arc<Block>,
+    used: u64,
 }
 
 impl BlockCache {
+    fn new(bytes_max: usize) -> Self {
+        Self { blocks: BTreeMap::new(), used: BTreeMap::new(), clock: 0, bytes: 0, bytes_max }
+    }
+
     /// The block that holds this event; a part of it, when that will do.
     pub(super) fn get(&mut self, event: Sequence, part_will_do: bool) -> Option<Arc<Block>> {
-        let holds = |cached: &Cached| cached.first <= event && event <= cached.last;
-        let at = self.blocks.iter().rposition(|cached| holds(cached) && (part_will_do || !cached.is_part))?;
-        let hit = self.blocks.remove(at)?;
-        let block = Arc::clone(&hit.block);
-        self.blocks.push_back(hit);
-        Some(block)
+        // Between the event and the beginning of its block begin no more than the block's sections.
+        let near = self.blocks.range_mut(..=(event, true)).rev().take(SECTIONS_MAX + 1);
+        let mut fitting =
+            near.filter(|((_, is_part), cached)| event <= cached.block.last() && (part_will_do || !is_part));
+        let (key, cached) = fitting.next()?;
+        self.clock += 1;
+        self.used.remove(&cached.used);
+        self.used.insert(self.clock, *key);
+        cached.used = self.clock;
+        Some(Arc::clone(&cached.block))
     }
 
     pub(super) fn put(&mut self, block: Arc<Block>, is_part: bool) {
+        self.clock += 1;
+        let (key, used) = ((block.first(), is_part), self.clock);
         self.bytes += block.raw().len();
-        self.blocks.push_back(Cached { first: block.first(), last: block.last(), is_part, block });
+        self.used.insert(used, key);
+        let replaced = self.blocks.insert(key, Cached { block, used });
+        self.forget(replaced);
         while self.bytes > self.bytes_max
-            && let Some(oldest) = self.blocks.pop_front()
+            && let Some((_, oldest)) = self.used.first_key_value()
         {
-            self.bytes -= oldest.block.raw().len();
+            let oldest = self.blocks.remove(oldest);
+            self.forget(oldest);
         }
+    }
+
+    fn forget(&mut self, gone: Option<Cached>) {
+        if let Some(Cached { block, used }) = gone {
+            self.bytes -= block.raw().len();
+            self.used.remove(&used);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::record;
+    use super::*;
+
+    fn block(first: u64, last: u64) -> Arc<Block> {
+        let mut block = Block::default();
+        let mut next = first;
+        while next <= last {
+            let record = record(next);
+            next = record.view().last_sequence().0 + 1;
+            block.push(record.view());
+        }
+        Arc::new(block)
+    }
+
+    #[test]
+    fn the_cache_gives_what_holds_the_event_and_forgets_what_was_used_least() {
+        let whole = block(1, 400);
+        let behind = whole.last().0 + 1;
+        let (early, late) = (block(1, 40), block(behind, behind + 40));
+        let mut cache = BlockCache::new(whole.raw().len() + early.raw().len() + late.raw().len());
+        cache.put(Arc::clone(&early), true);
+        assert!(cache.get(early.last(), true).is_some());
+        assert!(cache.get(early.last(), false).is_none(), "a part is not the block");
+        assert!(cache.get(early.last().plus(1), true).is_none());
+        cache.put(Arc::clone(&whole), false);
+        for event in [Sequence(1), early.last().plus(1), whole.last()] {
+            let found = cache.get(event, false).expect("it is there");
+            assert!(Arc::ptr_eq(&found, &whole));
+            assert!(cache.get(event, true).is_some());
+        }
+        cache.put(Arc::clone(&late), true);
+        assert!(Arc::ptr_eq(&cache.get(late.last(), true).expect("the newest"), &late));
+        assert!(cache.get(Sequence(1), true).is_some(), "there is room for all three");
+
+        let used_least = cache.used.values().next().copied().expect("three");
+        cache.put(block(late.last().0 + 1, late.last().0 + 9), true);
+        assert!(!cache.blocks.contains_key(&used_least));
+        cache.put(Arc::clone(&late), true);
+        let held: usize = cache.blocks.values().map(|cached| cached.block.raw().len()).sum();
+        assert_eq!((cache.bytes, cache.used.len()), (held, cache.blocks.len()), "put twice, held once");
     }
 }

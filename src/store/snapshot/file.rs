@@ -14,7 +14,6 @@ use crate::store::chunked::{CHUNK_BYTES, Chunks, Magic, OnDisk, Source, Writer};
 use crate::store::file::Access;
 use crate::store::identity::ClusterId;
 use crate::store::image::{Image, PAGE_BYTES_MAX, Page, PageError, PageKey, SharedPage, page_len};
-use crate::store::state::check_sum;
 use crate::store::{Disk, StoreError};
 
 const MAGIC: Magic = *b"CFSNAPS1";
@@ -94,7 +93,7 @@ pub fn read(disk: &Disk, path: &Path) -> Result<Contents, StoreError> {
     if image.page_count() as u64 != header.pages {
         return Err(chunks.damaged(&format!("{} pages, the header says {}", image.page_count(), header.pages)));
     }
-    check_sum(&image, &header.checkpoint).map_err(|reason| chunks.damaged(&reason))?;
+    header.checkpoint.check(image.digest(), image.record_count()).map_err(|reason| chunks.damaged(&reason))?;
     Ok(Contents { header, image, bytes: chunks.len() })
 }
 
