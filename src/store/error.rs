@@ -70,6 +70,16 @@ pub enum StoreError {
         /// The newest format known here.
         known: u32,
     },
+    /// The folder was written by an older version of the program, whose format is no longer read.
+    #[error("{} has format {found}, this version reads {known}: it was written by an older version", path.display())]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format that is read here.
+        known: u32,
+    },
     /// A file or folder that must be there is not.
     #[error("{} is missing: {reason}", path.display())]
     Missing {

@@ -1,4 +1,4 @@
-//! Unpacking what was compressed in one piece, such as a block of the journal or a chunk of a snapshot.
+//! Unpacking what zstd compressed in one piece: a chunk of a snapshot or of a backup.
 
 use std::io::{self, Read as _};
 

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::backup::fuzzing as backup;
 use super::image::{Image, Page, page_len};
-use super::index::{IndexWriter, Run, RunName};
+use super::index::{IndexWriter, Run};
 use super::journal::{self, Journal, JournalOptions, verify_journal};
 use super::log::{self, Log, LogOptions, SEGMENT_BYTES_MIN};
 use super::snapshot::{self, restore};
@@ -57,7 +57,7 @@ pub fn log_segment(bytes: &[u8]) {
     });
 }
 
-/// A segment of the journal: verified, opened, and every record read.
+/// A segment of the journal: verified, opened, and every record read, many at once and by itself.
 pub fn journal_segment(bytes: &[u8]) {
     both(bytes, seals::journal_segment, |bytes| journal_with(&journal::segment_path(folder(), 0), bytes));
 }
@@ -74,6 +74,9 @@ fn journal_with(path: &Path, bytes: &[u8]) {
     let reader = journal.reader();
     let mut next = Sequence(1);
     while let Ok(records) = reader.read(next, usize::MAX, READ_BYTES) {
+        for record in &records {
+            let _ = reader.record_at(record.sequence);
+        }
         let Some(last) = records.last() else { break };
         next = last.view().last_sequence().plus(1);
     }
@@ -142,7 +145,7 @@ pub fn state_meta(bytes: &[u8]) {
 /// A run of the index: opened, verified, sought in, and asked for a command.
 pub fn index_run(bytes: &[u8]) {
     both(bytes, seals::index_run, |bytes| {
-        let name = RunName { first: Sequence(1), last: seeds::RUN_LAST, level: 0 };
+        let name = seeds::RUN;
         let disk = disk_with(&folder().join(name.file_name()), bytes).disk();
         let Ok(run) = Run::open(&disk, folder(), name) else { return };
         let _ = run.verify();
@@ -243,7 +246,7 @@ mod tests {
         let (disk, path) = file("one", seeds::snapshots());
         let contents = snapshot::file::read(&disk, &path).expect("a snapshot");
         restore(&contents.image, &path).expect("a ledger");
-        let run = RunName { first: Sequence(1), last: seeds::RUN_LAST, level: 0 };
+        let run = seeds::RUN;
         let (disk, _) = file(&run.file_name(), seeds::index_runs());
         Run::open(&disk, folder(), run).and_then(|run| run.verify()).expect("a run");
         let (disk, _) = file(identity::FILE_NAME, seeds::identities());

@@ -3,6 +3,7 @@
 //! What is sound already stays as it is: a test holds each function to that, so that a change of a format is
 //! not forgotten here.
 
+use super::seeds;
 use crate::core::Table;
 use crate::store::image::page_len;
 use crate::store::index::seal_piece;
@@ -51,20 +52,44 @@ pub(super) fn log_segment(bytes: &mut [u8]) {
     }
 }
 
-/// A segment of a journal: its header, and every block that fits.
+/// A segment of a journal: its header, and of every block that fits the sections, their table, all of it, and its header.
 pub(super) fn journal_segment(bytes: &mut [u8]) {
     const SEGMENT_HEADER: usize = 32;
     const BLOCK_HEADER: usize = 128;
     const HEAD_CHECKSUM_AT: usize = 4;
     const STORED_CHECKSUM_AT: usize = 8;
     const STORED_LEN_AT: usize = 12;
+    const DIGEST_AT: usize = 96;
     seal(bytes, SEGMENT_HEADER - WORD, 0, SEGMENT_HEADER - WORD);
     let mut at = SEGMENT_HEADER;
     while at + BLOCK_HEADER <= bytes.len() {
         let end = at + BLOCK_HEADER + word(bytes, at + STORED_LEN_AT).unwrap_or_default();
+        let digest: Vec<u8> = bytes[at + DIGEST_AT..at + BLOCK_HEADER].to_vec();
+        journal_sections(bytes, at + BLOCK_HEADER, end, &digest);
         seal(bytes, at + STORED_CHECKSUM_AT, at + BLOCK_HEADER, end);
         seal(bytes, at + HEAD_CHECKSUM_AT, at + STORED_CHECKSUM_AT, at + BLOCK_HEADER);
         at = end;
+    }
+}
+
+/// The sections of a block from `begin` to `end`, and their table.
+fn journal_sections(bytes: &mut [u8], begin: usize, end: usize, digest: &[u8]) {
+    const COUNT_AT: usize = 4;
+    const TABLE_HEADER: usize = 8;
+    const SECTION: usize = 20;
+    const STORED_LEN_AT: usize = 12;
+    const CHECKSUM_AT: usize = 16;
+    let Some(count) = word(bytes, begin + COUNT_AT).filter(|_| end <= bytes.len()) else { return };
+    let Some(behind) = count.checked_mul(SECTION).map(|table| begin + TABLE_HEADER + table) else { return };
+    let mut at = behind;
+    for entry in (begin + TABLE_HEADER..behind.min(end)).step_by(SECTION) {
+        let next = at.saturating_add(word(bytes, entry + STORED_LEN_AT).unwrap_or_default());
+        seal(bytes, entry + CHECKSUM_AT, at, next.min(end));
+        at = next;
+    }
+    if let Some(table) = bytes.get(begin + COUNT_AT..behind) {
+        let checksum = crc32c::crc32c_append(crc32c::crc32c(digest), table);
+        put(bytes, begin, checksum);
     }
 }
 
@@ -141,6 +166,7 @@ pub(super) fn index_run(bytes: &mut [u8]) {
     const FILTER_PAGE: usize = 128 * FILTER_BLOCK;
     /// At the end of the footer: where the filter begins u64, how many blocks it has u32.
     const FILTER_PLACE: usize = 12;
+    let run = seeds::RUN.mark();
     let Some(trailer) = bytes.len().checked_sub(TRAILER) else { return };
     let footer_len = word(bytes, trailer + FOOTER_LEN_AT).unwrap_or_default();
     let Some(footer) = trailer.checked_sub(footer_len) else { return };
@@ -153,7 +179,7 @@ pub(super) fn index_run(bytes: &mut [u8]) {
         let mut at = filter;
         while at < footer {
             let end = (at + WORD + FILTER_PAGE).min(footer);
-            seal_piece(&mut bytes[at..end], at as u64);
+            seal_piece(&mut bytes[at..end], run, at as u64);
             at = end;
         }
     }
@@ -161,7 +187,7 @@ pub(super) fn index_run(bytes: &mut [u8]) {
     let (mut at, end_of_blocks) = (MAGIC, filter.unwrap_or(footer));
     while at + BLOCK_HEADER <= end_of_blocks {
         let end = at + BLOCK_HEADER + word(bytes, at + WORD).unwrap_or_default();
-        seal_piece(&mut bytes[at..end.min(end_of_blocks)], at as u64);
+        seal_piece(&mut bytes[at..end.min(end_of_blocks)], run, at as u64);
         at = end;
     }
 }

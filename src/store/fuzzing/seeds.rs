@@ -34,7 +34,7 @@ const ENTRIES_LONG: u64 = 1_500;
 const OF_EACH_KIND: usize = 3;
 
 /// The last event that the run of the index is for.
-pub const RUN_LAST: Sequence = Sequence(60);
+pub const RUN: RunName = RunName { first: Sequence(1), last: Sequence(60), level: 0 };
 
 /// Records that fill no block.
 const TAIL_RECORDS: usize = 100;
@@ -266,7 +266,7 @@ pub fn index_runs() -> Vec<Vec<u8>> {
     let mut files = IndexFiles::new(&sim.disk(), folder(), &index);
     let mut table = Memtable::new(Sequence(0));
     for record in &life().records {
-        if record.view().last_sequence() <= RUN_LAST {
+        if record.view().last_sequence() <= RUN.last {
             table.note(std::iter::once(record.view()));
         }
     }

@@ -9,7 +9,7 @@
 use std::sync::OnceLock;
 
 use super::bloom::{BLOCK_BYTES, Block, Bloom, block_of, holds};
-use super::piece::{self, CHECKSUM_BYTES};
+use super::piece::{self, CHECKSUM_BYTES, RunMark};
 use crate::core::codec::record;
 use crate::store::StoreError;
 use crate::store::file::File;
@@ -53,16 +53,17 @@ type Slot = OnceLock<Box<Page>>;
 /// A filter in a file, and as much of it in memory as was asked.
 #[derive(Debug)]
 pub struct Filter {
+    run: RunMark,
     place: FilterPlace,
     /// Made by the first question.
     slots: OnceLock<Box<[Slot]>>,
 }
 
 impl Filter {
-    /// The filter at this place, which has to end at `end`; nothing is read.
+    /// The filter of the run at this place, which has to end at `end`; nothing is read.
     #[must_use]
-    pub fn at(place: FilterPlace, end: u64) -> Option<Self> {
-        (place.end() == Some(end)).then(|| Self { place, slots: OnceLock::new() })
+    pub fn at(run: RunMark, place: FilterPlace, end: u64) -> Option<Self> {
+        (place.end() == Some(end)).then(|| Self { run, place, slots: OnceLock::new() })
     }
 
     /// Whether the key with this hash may be in it. The first question to a page reads it.
@@ -95,7 +96,7 @@ impl Filter {
         let mut bytes = [0; PAGE_BYTES];
         let bytes = &mut bytes[..CHECKSUM_BYTES + count * BLOCK_BYTES];
         file.read_exact_at(bytes, offset)?;
-        let Some(body) = piece::open(bytes, offset) else {
+        let Some(body) = piece::open(bytes, self.run, offset) else {
             let reason = format!("filter page {number}: checksum differs");
             return Err(StoreError::corrupt(file.path(), offset, reason));
         };
@@ -133,12 +134,12 @@ pub fn pages_of(bloom: &Bloom) -> impl Iterator<Item = &[Block]> {
     bloom.blocks().chunks(PAGE_BLOCKS)
 }
 
-/// Appends a page, which will lie at `offset` in its file.
-pub fn encode_page(blocks: &[Block], offset: u64, out: &mut Vec<u8>) {
+/// Appends a page of the run, which will lie at `offset` in its file.
+pub fn encode_page(blocks: &[Block], run: RunMark, offset: u64, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(&[0; CHECKSUM_BYTES]);
     blocks.as_flattened().iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
-    piece::seal(&mut out[start..], offset);
+    piece::seal(&mut out[start..], run, offset);
 }
 
 #[cfg(test)]
@@ -153,6 +154,7 @@ mod tests {
     use crate::store::file::Access;
 
     const OFFSET: usize = 77;
+    const RUN: RunMark = 5;
 
     /// A filter of these hashes in a file, behind what else may stand there.
     fn written(folder: &Path, keys: usize, hashes: impl Iterator<Item = u64>) -> (Bloom, Filter, File) {
@@ -161,12 +163,12 @@ mod tests {
         let mut bytes = vec![0xab; OFFSET];
         for page in pages_of(&bloom) {
             let offset = bytes.len() as u64;
-            encode_page(page, offset, &mut bytes);
+            encode_page(page, RUN, offset, &mut bytes);
         }
         let file = Disk::real().open(&folder.join("filter"), Access::Create).expect("made");
         file.write_at(&bytes, 0).expect("written");
         let place = FilterPlace { offset: OFFSET as u64, blocks: bloom.blocks().len() as u32 };
-        (bloom, Filter::at(place, bytes.len() as u64).expect("it ends there"), file)
+        (bloom, Filter::at(RUN, place, bytes.len() as u64).expect("it ends there"), file)
     }
 
     /// A hash that this block of the filter is asked for.
@@ -243,10 +245,10 @@ mod tests {
     #[test]
     fn a_place_that_no_file_has_is_refused() {
         let place = |offset, blocks| FilterPlace { offset, blocks };
-        assert!(Filter::at(place(100, 129), 100 + 2 * 4 + 129 * 32).is_some());
-        assert!(Filter::at(place(100, 129), 100 + 2 * 4 + 129 * 32 - 1).is_none());
-        assert!(Filter::at(place(100, 0), 100).is_none(), "a filter has a block");
-        assert!(Filter::at(place(u64::MAX, u32::MAX), u64::MAX).is_none());
+        assert!(Filter::at(RUN, place(100, 129), 100 + 2 * 4 + 129 * 32).is_some());
+        assert!(Filter::at(RUN, place(100, 129), 100 + 2 * 4 + 129 * 32 - 1).is_none());
+        assert!(Filter::at(RUN, place(100, 0), 100).is_none(), "a filter has a block");
+        assert!(Filter::at(RUN, place(u64::MAX, u32::MAX), u64::MAX).is_none());
     }
 
     proptest! {

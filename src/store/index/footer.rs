@@ -74,11 +74,12 @@ impl Fences {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let count = u32::decode(input)? as usize;
         let mut fences = Vec::with_capacity(count.min(input.remaining().len()));
-        let mut key_start = 0;
+        let mut key_start = 0_u32;
         for _ in 0..count {
             let (offset, len) = (u64::decode(input)?, u32::decode(input)?);
             fences.push(Fence { offset, len, key_start });
-            key_start += u32::from(u8::decode(input)?);
+            let key_len = u32::from(u8::decode(input)?);
+            key_start = key_start.checked_add(key_len).ok_or(DecodeError::Truncated("keys of blocks"))?;
         }
         let keys: Vec<u8> = Vec::decode(input)?;
         if keys.len() != key_start as usize {

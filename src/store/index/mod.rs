@@ -64,8 +64,8 @@ struct Parts {
 
 type Shared = Arc<RwLock<Parts>>;
 
-// A panic while the lock is held ends the process in release builds; in tests the parts are whole
-// even then, since every change of them is one step.
+// A panic while the lock is held ends the process in release builds. In tests, where it does not, a proposal that was
+// being applied may have left commands without their histories: the engine is gone then, and no one goes on with them.
 fn read(shared: &Shared) -> RwLockReadGuard<'_, Parts> {
     shared.read().unwrap_or_else(PoisonError::into_inner)
 }
@@ -119,7 +119,7 @@ impl IndexReader {
     /// # Errors
     /// When a file cannot be read or is damaged.
     pub fn find(&self, key: &CommandKey) -> Result<Option<Used>, StoreError> {
-        // Nobody waits for the disk with the lock in hand.
+        // A reader does not wait for the disk with the lock in hand; the apply thread does, when a proposal asks runs.
         let runs = {
             let parts = read(&self.shared);
             match parts.find_in_memory(key) {

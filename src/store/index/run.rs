@@ -18,9 +18,9 @@ use std::path::Path;
 use super::filter::Filter;
 use super::footer::{Fences, Footer};
 use super::key::{ENTRY_BYTES_MAX, Entry, IdSpans, Sought, command_key_of, hash_of, used_of};
-use super::piece::{self, CHECKSUM_BYTES};
+use super::piece::{self, CHECKSUM_BYTES, RunMark};
 use crate::core::Used;
-use crate::core::codec::{Decode as _, DecodeError, Reader, record};
+use crate::core::codec::{Decode as _, DecodeError, Encode as _, Reader, record};
 use crate::core::command::CommandKey;
 use crate::core::types::Sequence;
 use crate::store::file::{Access, File};
@@ -28,7 +28,7 @@ use crate::store::{Disk, StoreError};
 
 pub(super) const MAGIC: &[u8; 8] = b"CFINDEX3";
 
-/// No block or footer is longer than this; a longer one is damage, not a reason to allocate.
+/// No block is longer than this; a longer one is damage, not a reason to allocate.
 const BLOCK_BYTES_MAX: usize = 64 * 1024;
 
 pub(super) const BLOCK_HEADER_BYTES: usize = CHECKSUM_BYTES + size_of::<u32>();
@@ -57,6 +57,12 @@ impl RunName {
         format!("{:020}-{:020}-{}.run", self.first, self.last, self.level)
     }
 
+    /// What tells the pieces of its file from those of other runs: see [`piece`](super::piece).
+    #[must_use]
+    pub fn mark(&self) -> RunMark {
+        crc32c::crc32c(&self.to_bytes())
+    }
+
     /// The run that has this file name.
     #[must_use]
     pub fn from_file_name(name: &str) -> Option<Self> {
@@ -75,6 +81,7 @@ impl RunName {
 pub struct Run {
     disk: Disk,
     name: RunName,
+    mark: RunMark,
     file: File,
     fences: Fences,
     last: Vec<u8>,
@@ -116,10 +123,22 @@ impl Run {
             return Err(damaged(footer_at, format!("the footer is that of {}", footer.name.file_name())));
         }
         let Footer { fences, last, entries, commands, ids, filter, .. } = footer;
-        let Some(filter) = Filter::at(filter, footer_at) else {
+        let Some(filter) = Filter::at(name.mark(), filter, footer_at) else {
             return Err(damaged(footer_at, "the filter does not end where the footer begins".to_owned()));
         };
-        Ok(Self { disk: disk.clone(), name, file, fences, last, entries, commands, ids, filter, bytes })
+        Ok(Self {
+            disk: disk.clone(),
+            name,
+            mark: name.mark(),
+            file,
+            fences,
+            last,
+            entries,
+            commands,
+            ids,
+            filter,
+            bytes,
+        })
     }
 
     /// Which events it indexes.
@@ -230,12 +249,12 @@ impl Run {
     /// Reads a block's bytes, its header in front.
     pub(super) fn load_block(&self, place: usize, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
         let fence = self.fences.get(place);
-        if fence.len as usize > BLOCK_BYTES_MAX || (fence.len as usize) < BLOCK_HEADER_BYTES {
+        if fence.len as usize > BLOCK_BYTES_MAX || (fence.len as usize) <= BLOCK_HEADER_BYTES {
             return Err(self.damaged(place, "impossible length"));
         }
         bytes.resize(fence.len as usize, 0);
         self.file.read_exact_at(bytes, fence.offset)?;
-        piece::open(bytes, fence.offset).map(drop).ok_or_else(|| self.damaged(place, "checksum differs"))
+        piece::open(bytes, self.mark, fence.offset).map(drop).ok_or_else(|| self.damaged(place, "checksum differs"))
     }
 
     /// Reads the entry at the reader behind the entry before it in the block, whose place it takes.
@@ -260,9 +279,6 @@ impl Run {
         while !input.remaining().is_empty() {
             self.next_entry(place, &mut input, &mut entry)?;
             entries.push(entry);
-        }
-        if entries.is_empty() {
-            return Err(self.damaged(place, "it is empty"));
         }
         Ok(())
     }
@@ -325,10 +341,11 @@ pub struct Cursor {
 
 impl Cursor {
     fn load(&mut self, run: &Run) -> Result<(), StoreError> {
+        self.loaded = false;
+        self.entries.clear();
         let loaded = run.load_block(self.block, &mut self.bytes);
         run.noting_damage(loaded)?;
         (self.at, self.loaded) = (BLOCK_HEADER_BYTES, true);
-        self.entries.clear();
         Ok(())
     }
 

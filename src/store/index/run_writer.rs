@@ -131,7 +131,7 @@ impl RunWriter {
         self.buffer.extend_from_slice(&[0; CHECKSUM_BYTES]);
         (self.block.len() as u32).encode(&mut self.buffer);
         self.buffer.extend_from_slice(&self.block);
-        piece::seal(&mut self.buffer[start..], offset);
+        piece::seal(&mut self.buffer[start..], self.name.mark(), offset);
         self.fences.push(offset, (BLOCK_HEADER_BYTES + self.block.len()) as u32, &self.block_key);
         self.block.clear();
         self.block_key.clear();
@@ -158,7 +158,7 @@ impl RunWriter {
         let bloom = std::mem::replace(&mut self.bloom, Bloom::new(0));
         let place = FilterPlace { offset: self.end(), blocks: bloom.blocks().len() as u32 };
         for page in pages_of(&bloom) {
-            encode_page(page, self.end(), &mut self.buffer);
+            encode_page(page, self.name.mark(), self.end(), &mut self.buffer);
             if self.buffer.len() >= WRITE_BYTES {
                 self.flush()?;
             }

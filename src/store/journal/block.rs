@@ -345,6 +345,7 @@ impl BlockHeader {
         }
         let header = Self::from_bytes(input.remaining()).map_err(|error| error.to_string())?;
         if header.raw_len as usize > BLOCK_RAW_BYTES_MAX
+            || header.stored_len as usize > 2 * BLOCK_RAW_BYTES_MAX
             || header.first > header.last
             || header.last == Sequence(u64::MAX)
         {
@@ -409,7 +410,7 @@ impl BlockHeader {
     }
 
     fn table(&self, bytes: &[u8]) -> Result<Table, String> {
-        Table::read(bytes, self.stored_len as usize, self.raw_len as usize)
+        Table::read(bytes, &self.digest, self.stored_len as usize, self.raw_len as usize)
     }
 
     fn parse(&self, raw: Vec<u8>, first: Sequence, last: Sequence) -> Result<Block, String> {

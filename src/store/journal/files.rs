@@ -12,8 +12,8 @@ use crate::store::StoreError;
 pub(super) const BLOCKS_PER_SEGMENT: u64 = 1024;
 /// Size of a segment's header, in bytes.
 pub(super) const SEGMENT_HEADER_BYTES: usize = 32;
-/// The newest format of the journal's files.
-const FORMAT_VERSION: u32 = 1;
+/// The format of the journal's files.
+const FORMAT_VERSION: u32 = 2;
 const SEGMENT_MAGIC: [u8; 8] = *b"CFOILJNL";
 const TAIL_MAGIC: [u8; 8] = *b"CFOILJTL";
 const SEGMENT_SUFFIX: &str = ".journal";
@@ -53,7 +53,7 @@ pub(super) fn encode_segment_header(number: u64) -> Vec<u8> {
 /// Checks the header of a segment.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`], [`StoreError::NewerFormat`].
+/// [`StoreError::Corrupt`], [`StoreError::NewerFormat`], [`StoreError::OlderFormat`].
 pub(super) fn check_segment_header(path: &Path, bytes: &[u8], number: u64) -> Result<(), StoreError> {
     let corrupt = |reason: &str| StoreError::corrupt(path, 0, reason);
     let (body, checksum) = bytes.split_at(bytes.len().saturating_sub(4));
@@ -71,6 +71,9 @@ pub(super) fn check_segment_header(path: &Path, bytes: &[u8], number: u64) -> Re
 fn check_version(path: &Path, version: u32) -> Result<(), StoreError> {
     if version > FORMAT_VERSION {
         return Err(StoreError::NewerFormat { path: path.to_owned(), found: version, known: FORMAT_VERSION });
+    }
+    if version < FORMAT_VERSION {
+        return Err(StoreError::OlderFormat { path: path.to_owned(), found: version, known: FORMAT_VERSION });
     }
     Ok(())
 }
@@ -118,7 +121,7 @@ pub(super) fn encode_tail(write: u64, block: u64, previous: &BlockDigest, record
 /// Reads a tail file; `None` when it was never written.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`], [`StoreError::NewerFormat`]. A write that was torn looks corrupt too.
+/// [`StoreError::Corrupt`], [`StoreError::NewerFormat`], [`StoreError::OlderFormat`]. A write that was torn looks corrupt too.
 pub(super) fn decode_tail(path: &Path, bytes: &[u8]) -> Result<Option<Tail>, StoreError> {
     let corrupt = |offset: usize, reason: &str| StoreError::corrupt(path, offset as u64, reason);
     if bytes.is_empty() {

@@ -5,7 +5,7 @@
 //!
 //! The journal is the same on every node. A block whose header is whole says what its records have to add up
 //! to, by the digest of the chain: when another node's records do, they are those that were lost, whoever sent
-//! them. Blocks are cut and compressed alike everywhere, so that they fit the place, too.
+//! them. Blocks are cut and compressed alike by every node of one build, so that they fit the place, too.
 
 use std::path::{Path, PathBuf};
 
@@ -113,7 +113,7 @@ pub fn mend(disk: &Disk, block: &DamagedBlock, records: &[u8]) -> Result<(), Sto
     if whole.last() != header.last || block::chain(&header.previous, whole.raw()) != header.digest {
         return Err(malformed("they are not the records that the block was made of"));
     }
-    let stored = packed::pack(&whole);
+    let stored = packed::pack(&whole, &header.digest);
     if stored.len() as u64 != u64::from(header.stored_len) || crc32c::crc32c(&stored) != header.stored_checksum {
         return Err(malformed("they are compressed to other bytes than those that stood there"));
     }

@@ -118,8 +118,8 @@ impl OutputState {
         if raw.len() > BLOCK_RAW_BYTES_MAX {
             return Err(StoreError::TooLarge { bytes: raw.len() as u64, max: BLOCK_RAW_BYTES_MAX as u64 });
         }
-        let stored = packed::pack(block);
         let digest = block::chain(&self.digest, raw);
+        let stored = packed::pack(block, &digest);
         let header = BlockHeader {
             stored_checksum: crc32c::crc32c(&stored),
             stored_len: stored.len() as u32,

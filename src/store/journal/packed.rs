@@ -1,7 +1,7 @@
 //! The compressed form of a block: sections that are read and unpacked one by one.
 //!
 //! ```text
-//! CRC32C of the table u32, count u32
+//! CRC32C u32 of the block's digest and of what follows in the table, count u32
 //! per section: first event u64, raw length u32, compressed length u32, CRC32C of the compressed bytes u32
 //! the sections
 //! ```
@@ -10,6 +10,7 @@
 //! and unpacks [`SECTION_RAW_BYTES`], not the whole block around it. LZ4, since every node compresses all that it
 //! applies, on the cores that apply it; disk is the cheaper one of the two.
 
+use super::BlockDigest;
 use super::block::{BLOCK_RAW_BYTES, Block};
 use crate::core::codec::{Decode, Encode as _, Reader, record};
 use crate::core::types::Sequence;
@@ -38,8 +39,8 @@ record! {
     }
 }
 
-/// Packs a block. The same records give the same bytes on every node.
-pub(super) fn pack(block: &Block) -> Vec<u8> {
+/// Packs the block with this digest. The same records give the same bytes on all nodes of one build.
+pub(super) fn pack(block: &Block, digest: &BlockDigest) -> Vec<u8> {
     let mut sections = Vec::with_capacity(SECTIONS_MAX);
     let mut packed = Vec::with_capacity(block.raw().len() / 2);
     let mut begun = 0;
@@ -61,10 +62,15 @@ pub(super) fn pack(block: &Block) -> Vec<u8> {
     }
     let table = sections.to_bytes();
     let mut out = Vec::with_capacity(u32::BYTES_MIN + table.len() + packed.len());
-    crc32c::crc32c(&table).encode(&mut out);
+    checksum_of(&table, digest).encode(&mut out);
     out.extend_from_slice(&table);
     out.extend_from_slice(&packed);
     out
+}
+
+/// Without the digest the table of another block would do, which stood there before.
+fn checksum_of(table: &[u8], digest: &BlockDigest) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(digest), table)
 }
 
 /// The table of a packed block.
@@ -94,21 +100,25 @@ impl Found {
 }
 
 impl Table {
-    /// Reads the table at the beginning of a packed block of `stored_len` bytes, `raw_len` when it is unpacked.
+    /// Reads the table at the beginning of the packed block with this digest, of `stored_len` bytes, `raw_len` when it
+    /// is unpacked.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn read(bytes: &[u8], stored_len: usize, raw_len: usize) -> Result<Self, String> {
+    pub(super) fn read(bytes: &[u8], digest: &BlockDigest, stored_len: usize, raw_len: usize) -> Result<Self, String> {
         let mut input = Reader::new(bytes);
         let mut number = || u32::decode(&mut input).map_err(|error| error.to_string());
         let (checksum, count) = (number()?, number()? as usize);
         let len = u32::BYTES_MIN + count.min(SECTIONS_MAX) * Section::BYTES_MIN;
         let table = bytes.get(u32::BYTES_MIN..).and_then(|rest| rest.get(..len)).filter(|_| count <= SECTIONS_MAX);
         let table = table.ok_or_else(|| format!("a table of {count} sections"))?;
-        if crc32c::crc32c(table) != checksum {
+        if checksum_of(table, digest) != checksum {
             return Err("the checksum of the table of sections does not match".to_owned());
         }
         let sections = Vec::<Section>::from_bytes(table).map_err(|error| error.to_string())?;
+        if !sections.is_sorted_by(|a, b| a.first < b.first) {
+            return Err("its sections are out of order".to_owned());
+        }
         let bytes = u32::BYTES_MIN + len;
         let sum = |len: fn(&Section) -> u32| sections.iter().map(|section| len(section) as usize).sum::<usize>();
         let (packed, raw) = (bytes + sum(|section| section.stored_len), sum(|section| section.raw_len));
@@ -194,15 +204,17 @@ mod tests {
         block
     }
 
+    const DIGEST: BlockDigest = [7; 32];
+
     fn table_of(bytes: &[u8], block: &Block) -> Table {
-        Table::read(bytes, bytes.len(), block.raw().len()).expect("whole")
+        Table::read(bytes, &DIGEST, bytes.len(), block.raw().len()).expect("whole")
     }
 
     #[test]
     fn a_block_comes_back_whole_and_around_each_event() {
         let block = block();
-        let bytes = pack(&block);
-        let table = Table::read(&bytes[..TABLE_BYTES_MAX], bytes.len(), block.raw().len()).expect("whole");
+        let bytes = pack(&block, &DIGEST);
+        let table = Table::read(&bytes[..TABLE_BYTES_MAX], &DIGEST, bytes.len(), block.raw().len()).expect("whole");
         assert!(table.sections.len() > SECTIONS_MAX / 2, "several sections: {}", table.sections.len());
         assert_eq!(table.unpack(&bytes).expect("whole"), block.raw());
         for event in 1..=block.last().0 {
@@ -233,20 +245,33 @@ mod tests {
             }
             block.push(long.view());
         }
-        let bytes = pack(&block);
+        let bytes = pack(&block, &DIGEST);
         assert_eq!(table_of(&bytes, &block).unpack(&bytes).expect("whole"), block.raw());
     }
 
     #[test]
+    fn a_table_is_that_of_its_block_alone() {
+        let block = block();
+        let bytes = pack(&block, &DIGEST);
+        assert!(Table::read(&bytes, &[8; 32], bytes.len(), block.raw().len()).is_err());
+    }
+
+    /// A damaged block is mended from another node's records only where they are packed to the bytes that stood there.
+    #[test]
+    fn a_block_is_packed_as_ever() {
+        assert_eq!(crc32c::crc32c(&pack(&block(), &DIGEST)), 0x7663_e4d3);
+    }
+
+    #[test]
     fn an_empty_block_has_no_sections() {
-        let bytes = pack(&Block::default());
+        let bytes = pack(&Block::default(), &DIGEST);
         assert_eq!(table_of(&bytes, &Block::default()).unpack(&bytes), Ok(Vec::new()));
     }
 
     /// A table, with the checksum that belongs to it, before some bytes.
     fn packed(sections: &Vec<Section>, stored: &[u8]) -> Vec<u8> {
         let table = sections.to_bytes();
-        [&crc32c::crc32c(&table).to_bytes()[..], &table, stored].concat()
+        [&checksum_of(&table, &DIGEST).to_bytes()[..], &table, stored].concat()
     }
 
     #[test]
@@ -258,28 +283,30 @@ mod tests {
             checksum: crc32c::crc32c(b"abcd"),
         };
         let bytes = packed(&vec![section(256 << 20, 4)], b"abcd");
-        let table = Table::read(&bytes, bytes.len(), 256 << 20).expect("the sums are right");
+        let table = Table::read(&bytes, &DIGEST, bytes.len(), 256 << 20).expect("the sums are right");
         assert_eq!(table.unpack(&bytes), Err("the section of event 1: 4 bytes cannot hold 268435456".to_owned()));
         for (sections, raw_len) in [
             (vec![section(9, 5)], 9),
             (vec![section(9, 3)], 9),
             (vec![section(9, 4)], 8),
             (vec![section(9, u32::MAX), section(0, 5)], 9),
+            (vec![section(5, 2), section(4, 2)], 9),
             (vec![section(1, 0); SECTIONS_MAX + 1], SECTIONS_MAX + 1),
         ] {
             let bytes = packed(&sections, b"abcd");
-            assert!(Table::read(&bytes, bytes.len(), raw_len).is_err(), "{sections:?}");
+            assert!(Table::read(&bytes, &DIGEST, bytes.len(), raw_len).is_err(), "{sections:?}");
         }
-        assert!(Table::read(&u64::MAX.to_bytes(), 8, 9).is_err());
+        assert!(Table::read(&u64::MAX.to_bytes(), &DIGEST, 8, 9).is_err());
     }
 
     #[test]
     fn every_flipped_bit_is_found() {
         let block = block();
-        let mut bytes = pack(&block);
+        let mut bytes = pack(&block, &DIGEST);
         for at in 0..bytes.len() {
             bytes[at] ^= 1 << (at % 8);
-            let found = Table::read(&bytes, bytes.len(), block.raw().len()).and_then(|table| table.unpack(&bytes));
+            let found =
+                Table::read(&bytes, &DIGEST, bytes.len(), block.raw().len()).and_then(|table| table.unpack(&bytes));
             assert!(found.is_err(), "byte {at}");
             bytes[at] ^= 1 << (at % 8);
         }

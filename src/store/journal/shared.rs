@@ -151,6 +151,7 @@ impl OpenFiles {
     }
 
     pub(super) fn put(&mut self, number: u64, file: Arc<File>) {
+        self.files.retain(|(open, _)| *open != number);
         self.files.push_back((number, file));
         if self.files.len() > OPEN_FILES_MAX {
             self.files.pop_front();

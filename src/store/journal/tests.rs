@@ -131,6 +131,30 @@ fn records_are_readable_at_once_and_after_a_restart() {
 }
 
 #[test]
+fn a_journal_of_an_older_version_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let records = records(1500);
+    filled(dir.path(), &records);
+    let path = segment_path(dir.path(), 0);
+    let mut bytes = fs::read(&path).expect("readable");
+    bytes[8..12].copy_from_slice(&1_u32.to_le_bytes());
+    let checksum = crc32c::crc32c(&bytes[..files::SEGMENT_HEADER_BYTES - 4]).to_le_bytes();
+    bytes[files::SEGMENT_HEADER_BYTES - 4..files::SEGMENT_HEADER_BYTES].copy_from_slice(&checksum);
+    fs::write(&path, &bytes).expect("written");
+    let refused = |error: &StoreError| matches!(error, StoreError::OlderFormat { found: 1, known: 2, .. });
+    for opened in [
+        open(dir.path(), Sequence(0)).map(drop),
+        open(dir.path(), last_of(&records)).map(drop),
+        Journal::open_whole(dir.path(), JournalOptions::default()).map(drop),
+        verify_journal(&Disk::real(), dir.path()).map(drop),
+    ] {
+        assert!(opened.as_ref().is_err_and(refused), "{opened:?}");
+        assert!(!opened.expect_err("refused").is_damage());
+    }
+    assert!(fs::read(&path).expect("readable") == bytes);
+}
+
+#[test]
 fn pages_times_and_digests() {
     let dir = tempfile::tempdir().expect("a folder");
     let records = records(2000);
