@@ -1,7 +1,7 @@
 //! Damage inside blocks: found, remembered over a restart, and made good from another node's records.
 //!
-//! A start looks at the header of every block, not at what stands behind it: a flipped bit in an old block shows when
-//! the block is read. Then the node stops, and what it found is noted, so that the next start looks at all blocks.
+//! A start looks at the headers of the blocks whose places it does not know, and at nothing behind them: a flipped bit in
+//! an old block shows when the block is read. Then the node stops, and what it found is noted, so that the next start looks at all blocks.
 //!
 //! The journal is the same on every node. A block whose header is whole says what its records have to add up
 //! to, by the digest of the chain: when another node's records do, they are those that were lost, whoever sent

@@ -8,7 +8,8 @@
 //! reached, and everything behind it is cut, whole or torn. So there is no guessing about torn tails:
 //! what is needed is there and whole, or the start fails.
 //!
-//! `block` is a block's bytes, `packed` its compressed ones, `files` are the files', `shared` what is in memory, `output` the
+//! `block` is a block's bytes, `packed` its compressed ones, `contents` says where those of a
+//! full segment are, `files` are the files', `shared` what is in memory, `output` the
 //! writing, `scan` the walk over the files, `recovery` the opening, `mend` what becomes of damaged blocks, `reader` and
 //! `verify` say themselves.
 
@@ -21,6 +22,7 @@ use crate::core::event::RecordView;
 use crate::core::types::Sequence;
 
 mod block;
+mod contents;
 mod files;
 mod mend;
 mod output;

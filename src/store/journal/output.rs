@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::BlockDigest;
 use super::block::{self, BLOCK_HEADER_BYTES, BLOCK_RAW_BYTES_MAX, Block, BlockHeader};
+use super::contents;
 use super::files::{self, BLOCKS_PER_SEGMENT};
 use super::packed;
 use super::shared::{BlockPlace, Inner, Shared};
@@ -108,8 +109,15 @@ impl OutputState {
             inner.blocks.push(place);
             inner.written = block.last();
             inner.digest = self.digest;
+            let full = self.number.is_multiple_of(BLOCKS_PER_SEGMENT).then(|| {
+                let first = inner.blocks.len().saturating_sub(BLOCKS_PER_SEGMENT as usize);
+                inner.blocks[first..].to_vec()
+            });
             drop(inner);
             shared.lock_cache().put(block, false);
+            if let (Some(blocks), Some(segment)) = (full, self.unsynced.last()) {
+                contents::write(&self.disk, segment, self.number / BLOCKS_PER_SEGMENT - 1, &blocks)?;
+            }
         }
     }
 

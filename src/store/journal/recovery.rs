@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::block::Block;
+use super::contents;
 use super::files::{self, BLOCKS_PER_SEGMENT, Tail};
 use super::output::OutputState;
 use super::scan::{self, Cursor, Damage, Go};
@@ -87,7 +88,9 @@ fn find_blocks(disk: &Disk, dir: &Path, numbers: &[u64], keep: Keep) -> Result<F
     let mut boundary = None;
     let mut broken = None;
     let check_all = keep == Keep::AllWhole;
-    let (cursor, damage) = scan::walk(disk, dir, numbers, |visited| {
+    let mut begin = Cursor::default();
+    let known = if check_all { 0 } else { known_segments(disk, dir, numbers, keep.limit(), &mut begin, &mut blocks)? };
+    let (cursor, damage) = scan::walk_from(begin, disk, dir, &numbers[known..], |visited| {
         let header = &visited.header;
         let reaches_behind = header.last > keep.limit();
         if reaches_behind || check_all {
@@ -114,6 +117,26 @@ fn find_blocks(disk: &Disk, dir: &Path, numbers: &[u64], keep: Keep) -> Result<F
         Ok(Go::On)
     })?;
     Ok(Found { cursor, blocks, boundary, damage: broken.into_iter().chain(damage).collect() })
+}
+
+/// The segments from the first on that are full, kept whole, and whose contents are known: they need not be walked over.
+fn known_segments(
+    disk: &Disk,
+    dir: &Path,
+    numbers: &[u64],
+    limit: Sequence,
+    cursor: &mut Cursor,
+    blocks: &mut Vec<BlockPlace>,
+) -> Result<usize, StoreError> {
+    for (place, number) in numbers.iter().enumerate() {
+        let mut behind = cursor.clone();
+        match contents::read(disk, dir, *number, &mut behind)? {
+            Some(places) if behind.last <= limit => blocks.extend(places),
+            _ => return Ok(place),
+        }
+        *cursor = behind;
+    }
+    Ok(numbers.len())
 }
 
 fn open_tails(disk: &Disk, dir: &Path) -> Result<[File; 2], StoreError> {
@@ -180,6 +203,12 @@ fn check_kept(dir: &Path, found: &Found, open: &Block, keep: Keep) -> Result<(),
 fn cut(disk: &Disk, dir: &Path, numbers: &[u64], cursor: &Cursor) -> Result<Option<File>, StoreError> {
     let inside = !cursor.number.is_multiple_of(BLOCKS_PER_SEGMENT);
     for &number in numbers.iter().rev() {
+        if number >= cursor.segment() {
+            let contents = contents::path(dir, number);
+            if disk.exists(&contents)? {
+                disk.remove_file(&contents)?;
+            }
+        }
         if number > cursor.segment() || (number == cursor.segment() && !inside) {
             disk.remove_file(&files::segment_path(dir, number))?;
             disk.sync_folder(dir)?;

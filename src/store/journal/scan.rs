@@ -71,9 +71,19 @@ pub(super) fn walk(
     disk: &Disk,
     dir: &Path,
     numbers: &[u64],
+    visit: impl FnMut(Visited<'_>) -> Result<Go, StoreError>,
+) -> Result<(Cursor, Option<Damage>), StoreError> {
+    walk_from(Cursor::default(), disk, dir, numbers, visit)
+}
+
+/// The same from the beginning of a segment on, the first one of those numbers.
+pub(super) fn walk_from(
+    mut cursor: Cursor,
+    disk: &Disk,
+    dir: &Path,
+    numbers: &[u64],
     mut visit: impl FnMut(Visited<'_>) -> Result<Go, StoreError>,
 ) -> Result<(Cursor, Option<Damage>), StoreError> {
-    let mut cursor = Cursor::default();
     for &number in numbers {
         let path = files::segment_path(dir, number);
         let damaged = |offset, reason: String| Some(Damage { path: path.clone(), offset, reason });
@@ -122,6 +132,15 @@ fn check_segment(file: &File, number: u64) -> Result<(), StoreError> {
     let mut bytes = [0; SEGMENT_HEADER_BYTES];
     let count = file.read_at(&mut bytes, 0)?;
     files::check_segment_header(file.path(), &bytes[..count], number)
+}
+
+/// Whether the file begins as the segment with this number does.
+pub(super) fn is_segment(file: &File, number: u64) -> Result<bool, StoreError> {
+    match check_segment(file, number) {
+        Ok(()) => Ok(true),
+        Err(StoreError::Corrupt { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The header at the cursor if it goes on from there; the inner error is why it does not.

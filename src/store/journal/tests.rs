@@ -319,35 +319,36 @@ fn a_large_record_is_a_block_of_its_own_making() {
     assert_eq!(journal.reader().record_at(Sequence(50_001)).expect("read"), Some(after));
 }
 
+/// A new journal in the folder, of so many blocks, synced: one posting-heavy record fills a block.
+pub(super) fn long(dir: &Path, options: JournalOptions, blocks: u64) -> Journal {
+    let mut journal = Journal::open(dir, options, Sequence(0)).expect("opens");
+    let posting = Posting {
+        account: AccountId(1),
+        asset: AssetId(1),
+        amount: Amount(0),
+        hold: Amount(0),
+        posted: Amount(0),
+        reserved: Amount(0),
+    };
+    for _ in 0..blocks {
+        let mut heavy = record(journal.last_sequence().0 + 1);
+        heavy.postings = vec![posting; 1500];
+        for event in &mut heavy.events {
+            event.postings_end = 1500;
+        }
+        journal.append(heavy.view());
+    }
+    journal.flusher().sync(journal.last_sequence()).expect("synced");
+    journal
+}
+
 #[test]
 fn many_blocks_make_more_than_one_segment() {
     let sim = SimDisk::default();
     let options = JournalOptions { disk: sim.disk(), ..JournalOptions::default() };
     let dir = Path::new("/journal");
-    let mut journal = Journal::open(dir, options.clone(), Sequence(0)).expect("opens");
-    // One posting-heavy record fills a block.
-    let mut next = 1;
-    for _ in 0..files::BLOCKS_PER_SEGMENT + 3 {
-        let mut heavy = record(next);
-        heavy.postings = vec![
-            Posting {
-                account: AccountId(1),
-                asset: AssetId(1),
-                amount: Amount(0),
-                hold: Amount(0),
-                posted: Amount(0),
-                reserved: Amount(0)
-            };
-            1500
-        ];
-        for event in &mut heavy.events {
-            event.postings_end = 1500;
-        }
-        journal.append(heavy.view());
-        next = heavy.view().last_sequence().0 + 1;
-    }
-    let last = Sequence(next - 1);
-    journal.flusher().sync(last).expect("synced");
+    let journal = long(dir, options.clone(), files::BLOCKS_PER_SEGMENT + 3);
+    let last = journal.last_sequence();
     let head = journal.head();
     assert_eq!(head.0, last);
     drop(journal);
