@@ -100,24 +100,23 @@ pub(super) fn read(
     if file.len()? != last_block.offset + u64::from(last_block.len) || !scan::is_segment(&file, number)? {
         return Ok(None);
     }
-    let places: Vec<BlockPlace> = blocks.iter().map(BlockPlace::from).collect();
-    let (Some(end), next) = (places.last(), (number + 1) * BLOCKS_PER_SEGMENT) else { return Ok(None) };
-    let Ok(header) = header_at(&file, end)? else { return Ok(None) };
+    let Ok(header) = header_at(&file, &BlockPlace::from(last_block))? else { return Ok(None) };
+    let next = (number + 1) * BLOCKS_PER_SEGMENT;
     if (header.number + 1, header.last, header.digest) != (next, last, digest) {
         return Ok(None);
     }
     *cursor = Cursor { number: next, offset: 0, digest, last };
-    Ok(Some(places))
+    Ok(Some(blocks.iter().map(BlockPlace::from).collect()))
 }
 
 fn decode(bytes: &[u8]) -> Option<Contents> {
     let (checksum, body) = bytes.split_first_chunk()?;
-    (u32::from_le_bytes(*checksum) == crc32c::crc32c(body)).then(|| Contents::from_bytes(body).ok())?.filter(
-        |contents| {
-            let ends = contents.blocks.iter().map(|block| block.offset.checked_add(u64::from(block.len)));
-            contents.magic == MAGIC && ends.clone().all(|end| end.is_some())
-        },
-    )
+    if u32::from_le_bytes(*checksum) != crc32c::crc32c(body) {
+        return None;
+    }
+    let contents = Contents::from_bytes(body).ok().filter(|contents| contents.magic == MAGIC)?;
+    let ends = |block: &Place| block.offset.checked_add(u64::from(block.len)).is_some();
+    contents.blocks.iter().all(ends).then_some(contents)
 }
 
 impl From<&Place> for BlockPlace {
