@@ -51,7 +51,7 @@ impl Memory {
 /// Copies and small structures of what was decoded.
 const PLAIN: Memory = Memory { fixed: 64 << 10, per_byte: 64 };
 
-/// As [`PLAIN`], where bytes are packed, with the buffers of zstd and zip.
+/// As [`PLAIN`], where bytes are packed, with the buffers of LZ4, zstd and zip.
 const PACKED: Memory = Memory { fixed: 4 << 20, per_byte: 1_024 };
 
 /// Every decoder.

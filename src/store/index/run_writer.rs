@@ -6,7 +6,7 @@ use super::bloom::Bloom;
 use super::filter::{FilterPlace, encode_page, pages_of};
 use super::footer::{Fences, Footer};
 use super::key::{ENTRY_BYTES_MAX, Entry, IdSpans, command_key_of, hash_of};
-use super::piece::{self, CHECKSUM_BYTES};
+use super::piece::{self, CHECKSUM_BYTES, RunMark};
 use super::run::{BLOCK_HEADER_BYTES, MAGIC, Run, RunName};
 use crate::core::codec::Encode as _;
 use crate::store::file::{Access, File};
@@ -38,6 +38,7 @@ pub struct RunWriter {
     folder: PathBuf,
     file: File,
     name: RunName,
+    mark: RunMark,
     buffer: Vec<u8>,
     written: u64,
     block_bytes: usize,
@@ -67,6 +68,7 @@ impl RunWriter {
             folder: folder.to_owned(),
             file,
             name,
+            mark: name.mark(),
             buffer: MAGIC.to_vec(),
             written: 0,
             block_bytes,
@@ -131,7 +133,7 @@ impl RunWriter {
         self.buffer.extend_from_slice(&[0; CHECKSUM_BYTES]);
         (self.block.len() as u32).encode(&mut self.buffer);
         self.buffer.extend_from_slice(&self.block);
-        piece::seal(&mut self.buffer[start..], self.name.mark(), offset);
+        piece::seal(&mut self.buffer[start..], self.mark, offset);
         self.fences.push(offset, (BLOCK_HEADER_BYTES + self.block.len()) as u32, &self.block_key);
         self.block.clear();
         self.block_key.clear();
@@ -158,7 +160,7 @@ impl RunWriter {
         let bloom = std::mem::replace(&mut self.bloom, Bloom::new(0));
         let place = FilterPlace { offset: self.end(), blocks: bloom.blocks().len() as u32 };
         for page in pages_of(&bloom) {
-            encode_page(page, self.name.mark(), self.end(), &mut self.buffer);
+            encode_page(page, self.mark, self.end(), &mut self.buffer);
             if self.buffer.len() >= WRITE_BYTES {
                 self.flush()?;
             }
