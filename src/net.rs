@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tonic::transport::server::Connected;
 use tonic::transport::{Channel, Endpoint};
 
@@ -19,6 +19,19 @@ pub type Dial = Arc<dyn Fn(Endpoint) -> Channel + Send + Sync>;
 #[must_use]
 pub fn dial_tcp() -> Dial {
     Arc::new(|endpoint| endpoint.connect_lazy())
+}
+
+/// Asks whether a node could listen here now.
+///
+/// The socket is bound and does not listen: a process that is started at this moment by another thread has a
+/// copy of it until it runs its own program, and a copy that listened would keep the port from the node.
+///
+/// # Errors
+/// When something listens here, or the address is not of this machine.
+pub fn probe(address: SocketAddr) -> io::Result<()> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)
 }
 
 /// Where connections come in.
@@ -60,4 +73,23 @@ impl Listener for TcpListener {
 /// Every connection that comes in.
 pub fn incoming<L: Listener>(listener: L) -> impl Stream<Item = io::Result<L::Stream>> + Send {
     futures::stream::unfold(listener, async |listener| Some((listener.accept().await, listener)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_sees_who_listens_and_keeps_nobody_from_it() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = taken.local_addr().expect("bound");
+        assert_eq!(probe(address).map_err(|error| error.kind()), Err(io::ErrorKind::AddrInUse));
+        drop(taken);
+        // As a process that is just being started has it: a copy of the socket that is still open.
+        let copy = TcpSocket::new_v4().expect("a socket");
+        copy.set_reuseaddr(true).expect("an option");
+        copy.bind(address).expect("free again");
+        probe(address).expect("nobody listens");
+        std::net::TcpListener::bind(address).expect("a copy that does not listen is in nobody's way");
+    }
 }

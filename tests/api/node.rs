@@ -1,6 +1,8 @@
 //! Nodes in this process, and short ways to send them commands.
 
-use std::net::TcpListener;
+#[path = "../support/ports.rs"]
+mod ports;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,8 @@ use pb::event_service_client::EventServiceClient;
 use pb::market_data_service_client::MarketDataServiceClient;
 use pb::query_service_client::QueryServiceClient;
 use tonic::transport::{Channel, Endpoint};
+
+use ports::free_port;
 
 /// How long anything here may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,11 +51,6 @@ pub struct TestNode {
 pub struct TestCluster {
     pub nodes: Vec<TestNode>,
     _folder: tempfile::TempDir,
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").port()
 }
 
 impl TestCluster {

@@ -1,12 +1,13 @@
 //! A whole cluster of three processes by `counterfoil dev`, for the tests of the command line.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use counterfoil::net;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -104,7 +105,7 @@ impl Drop for Dev {
 pub fn free_ports() -> u16 {
     static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
     let mut given = GIVEN.lock().expect("no test ends while it holds this");
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let free = |port: u16| net::probe((Ipv4Addr::LOCALHOST, port).into()).is_ok();
     let start = 12_000 + (std::process::id() % 400) as u16 * 10;
     let mut starts = (start..start + 8_000).step_by(10).filter(|&port| port / 10 % 20 < 10);
     let found = starts.find(|port| !given.contains(port) && (*port..port + 3).chain(port + 100..port + 103).all(free));

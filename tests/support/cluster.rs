@@ -3,11 +3,12 @@
 // Every test file compiles this for itself and uses a part of it.
 #![allow(dead_code)]
 
+#[path = "ports.rs"]
+mod ports;
+
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use counterfoil::proto::v1::cluster_service_client::ClusterServiceClient;
@@ -15,6 +16,8 @@ use counterfoil::proto::v1::{GetStatusRequest, GetStatusResponse};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tonic::transport::{Channel, Endpoint};
+
+use ports::free_port;
 
 /// How long a cluster may take to do what it must.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,18 +29,6 @@ enum Birth {
     Founder,
     /// It waits to be added.
     Joins,
-}
-
-/// A free port below the range that outgoing connections take theirs from.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = (std::process::id() % 900) as u16 * 10;
-    loop {
-        let port = 21_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// One node: its place on disk and on the network, and its process while it runs.

@@ -16,6 +16,7 @@ use crate::cli::args::ConfigSource;
 use crate::cli::chaos::proxy::{self, Links};
 use crate::cli::process::{signal_child, start_node};
 use crate::config::{Config, MemberConfig};
+use crate::net;
 
 /// How long a node may take to stop when it is told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -261,8 +262,8 @@ impl Ports {
         loop {
             let address = SocketAddr::from(([127, 0, 0, 1], FIRST_PORT + self.next % PORTS));
             (self.next, self.tried) = (self.next + 1, self.tried + 1);
-            match std::net::TcpListener::bind(address) {
-                Ok(_) => return Ok(address),
+            match net::probe(address) {
+                Ok(()) => return Ok(address),
                 Err(error) if self.tried >= PORTS => return Err(CliError::Start(error)),
                 Err(_) => {}
             }
