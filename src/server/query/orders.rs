@@ -248,29 +248,28 @@ fn rebuild(
     last: Sequence,
     mut on_fill: impl FnMut(pb::Trade) -> bool,
 ) -> Result<Option<PastOrder>, ReadFault> {
-    let mut past: Option<PastOrder> = None;
-    let mut from = Sequence(0);
+    let accepted_at = Sequence(id.0);
+    if accepted_at == Sequence(0) || accepted_at > last {
+        return Ok(None);
+    }
+    let (record, body, _) = events.event(accepted_at)?;
+    let EventBody::OrderAccepted(accepted) = body else { return Ok(None) };
+    let mut past = PastOrder::accepted(accepted_at, record.stamp.time, accepted);
+    let mut from = accepted_at.plus(1);
     loop {
-        let step = reading.index().scan(HistoryKey::EventsOf(id), from, Direction::Forward, EVENTS_STEP)?;
+        let step = reading.index().scan(HistoryKey::ChangesOf(id), from, Direction::Forward, EVENTS_STEP)?;
         for sequence in step.iter().copied().take_while(|sequence| *sequence <= last) {
             let (record, body, _) = events.event(sequence)?;
-            let time = record.stamp.time;
-            match (body, &mut past) {
-                (EventBody::OrderAccepted(accepted), _) => past = Some(PastOrder::accepted(sequence, time, accepted)),
-                (body, Some(order)) => {
-                    order.take(body);
-                    if let EventBody::Trade(trade) = body
-                        && !on_fill(event::trade(sequence, time, trade))
-                    {
-                        return Ok(past);
-                    }
-                }
-                (_, None) => {}
+            past.take(body);
+            if let EventBody::Trade(trade) = body
+                && !on_fill(event::trade(sequence, record.stamp.time, trade))
+            {
+                return Ok(Some(past));
             }
         }
         match step.last() {
             Some(end) if step.len() == EVENTS_STEP && *end < last => from = end.plus(1),
-            _ => return Ok(past),
+            _ => return Ok(Some(past)),
         }
     }
 }

@@ -36,8 +36,8 @@ pub enum HistoryKey {
     Postings(AccountId, AssetId),
     /// The events that accepted this account's orders; their sequences are the order ids.
     OrdersOf(AccountId),
-    /// Every event of an order: acceptance, trades, changes, end.
-    EventsOf(OrderId),
+    /// Every event of an order behind its acceptance, which is the one that its id names: trades, changes, its end.
+    ChangesOf(OrderId),
     /// The trades in a market.
     TradesIn(MarketId),
     /// The trades of an account, as maker or taker.
@@ -104,7 +104,7 @@ impl From<HistoryKey> for KeyBytes {
                 Self::new(10).with(&account.0.to_be_bytes()).with(&asset.0.to_be_bytes())
             }
             HistoryKey::OrdersOf(account) => Self::new(11).with(&account.0.to_be_bytes()),
-            HistoryKey::EventsOf(order) => Self::new(12).with(&order.0.to_be_bytes()),
+            HistoryKey::ChangesOf(order) => Self::new(12).with(&order.0.to_be_bytes()),
             HistoryKey::TradesIn(market) => Self::new(13).with(&market.0.to_be_bytes()),
             HistoryKey::TradesOf(account) => Self::new(14).with(&account.0.to_be_bytes()),
             HistoryKey::EndOf(transfer) => Self::new(15).with(&transfer.0.to_be_bytes()),
@@ -372,22 +372,19 @@ pub fn for_each_history(record: RecordView<'_>, mut note: impl FnMut(HistoryKey,
             }
         }
         match body {
-            EventBody::OrderAccepted(accepted) => {
-                note(HistoryKey::OrdersOf(accepted.order.account), sequence);
-                note(HistoryKey::EventsOf(OrderId(sequence.0)), sequence);
-            }
+            EventBody::OrderAccepted(accepted) => note(HistoryKey::OrdersOf(accepted.order.account), sequence),
             EventBody::Trade(trade) => {
                 note(HistoryKey::TradesIn(trade.market), sequence);
                 note(HistoryKey::TradesOf(trade.maker_account), sequence);
                 if trade.taker_account != trade.maker_account {
                     note(HistoryKey::TradesOf(trade.taker_account), sequence);
                 }
-                note(HistoryKey::EventsOf(trade.maker), sequence);
-                note(HistoryKey::EventsOf(trade.taker), sequence);
+                note(HistoryKey::ChangesOf(trade.maker), sequence);
+                note(HistoryKey::ChangesOf(trade.taker), sequence);
             }
-            EventBody::OrderReplaced(replaced) => note(HistoryKey::EventsOf(replaced.order), sequence),
-            EventBody::OrderReduced(reduced) => note(HistoryKey::EventsOf(reduced.order), sequence),
-            EventBody::OrderCancelled(cancelled) => note(HistoryKey::EventsOf(cancelled.order), sequence),
+            EventBody::OrderReplaced(replaced) => note(HistoryKey::ChangesOf(replaced.order), sequence),
+            EventBody::OrderReduced(reduced) => note(HistoryKey::ChangesOf(reduced.order), sequence),
+            EventBody::OrderCancelled(cancelled) => note(HistoryKey::ChangesOf(cancelled.order), sequence),
             EventBody::PendingPosted(posted) => note(HistoryKey::EndOf(posted.transfer), sequence),
             EventBody::PendingVoided(ended) | EventBody::PendingExpired(ended) => {
                 note(HistoryKey::EndOf(ended.transfer), sequence);
@@ -463,7 +460,7 @@ mod tests {
         let entry = Entry::used(&key, used);
         assert_eq!(used_of(entry.as_slice()), Some(used));
         assert_eq!(command_key_of(entry.as_slice()), Some(KeyBytes::from(&key).as_slice()));
-        let order = Entry::event(&HistoryKey::EventsOf(OrderId(1)).into(), Sequence(1));
+        let order = Entry::event(&HistoryKey::ChangesOf(OrderId(1)).into(), Sequence(1));
         assert_eq!(command_key_of(order.as_slice()), None);
     }
 }

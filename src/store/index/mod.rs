@@ -145,7 +145,7 @@ impl IndexReader {
         let forward = direction == Direction::Forward;
         // No event of an order is older than the order: runs before it need not be looked at.
         let oldest = match key {
-            HistoryKey::EventsOf(order) => Sequence(order.0),
+            HistoryKey::ChangesOf(order) => Sequence(order.0),
             _ => Sequence(1),
         };
         let (mut newest, runs) = {

@@ -430,7 +430,7 @@ mod tests {
         for number in 1..=count {
             let (key, used) = command(number);
             entries.push(Entry::used(&key, used));
-            entries.push(Entry::event(&HistoryKey::EventsOf(OrderId(number / 3)).into(), Sequence(number)));
+            entries.push(Entry::event(&HistoryKey::ChangesOf(OrderId(number / 3)).into(), Sequence(number)));
         }
         entries.sort();
         let name = RunName { first: Sequence(1), last: Sequence(count), level: 0 };

@@ -192,7 +192,7 @@ fn check_index(engine: &Engine) -> Result<usize, StoreError> {
     // Orders are many and all alike: some of them stand for all.
     let orders_apart = 23;
     let looked_at = |key: &HistoryKey| match key {
-        HistoryKey::EventsOf(order) => order.0 % orders_apart == 0,
+        HistoryKey::ChangesOf(order) => order.0 % orders_apart == 0,
         _ => true,
     };
     for (key, events) in expected.iter().filter(|(key, _)| looked_at(key)) {
