@@ -31,6 +31,10 @@ const HASHES: usize = 256;
 /// Bytes written at once.
 const WRITE_BYTES: usize = 1024 * 1024;
 
+/// Bytes written at which the file is synced before it is whole. A long merge would be synced in one go
+/// otherwise: the log's syncs wait for the disk meanwhile, and what the persister is to write piles up in memory.
+const SYNC_BYTES: u64 = 16 * 1024 * 1024;
+
 /// Writes a run, entry by entry; it has its name only when it is whole and synced.
 #[derive(Debug)]
 pub struct RunWriter {
@@ -41,6 +45,7 @@ pub struct RunWriter {
     mark: RunMark,
     buffer: Vec<u8>,
     written: u64,
+    synced: u64,
     block_bytes: usize,
     block: Vec<u8>,
     /// What the block begins with, as its fence has it.
@@ -71,6 +76,7 @@ impl RunWriter {
             mark: name.mark(),
             buffer: MAGIC.to_vec(),
             written: 0,
+            synced: 0,
             block_bytes,
             block: Vec::with_capacity(block_bytes + ENTRY_BYTES_MAX),
             block_key: Vec::with_capacity(ENTRY_BYTES_MAX),
@@ -147,6 +153,10 @@ impl RunWriter {
         self.file.write_at(&self.buffer, self.written)?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
+        if self.written - self.synced >= SYNC_BYTES {
+            self.file.sync()?;
+            self.synced = self.written;
+        }
         Ok(())
     }
 
