@@ -35,8 +35,9 @@ use crate::core::event::{Effects, RecordView};
 use crate::core::types::Sequence;
 use crate::core::{History, Used};
 
-/// Entries at which the table in memory is closed and written as a run: some 20 MB.
-pub const MEMTABLE_ENTRIES: usize = 200_000;
+/// Entries at which the table in memory is closed and written as a run: some 10 MB. Larger ones are merged less often,
+/// but what is looked up in them is farther from the processor; see docs/PERFORMANCE.md.
+pub const MEMTABLE_ENTRIES: usize = 100_000;
 
 /// Closed tables not written yet at which the apply thread waits for the persister.
 pub const FROZEN_TABLES_MAX: usize = 4;
