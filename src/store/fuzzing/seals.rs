@@ -6,7 +6,7 @@
 use super::seeds;
 use crate::core::Table;
 use crate::store::image::page_len;
-use crate::store::index::seal_piece;
+use crate::store::index::{Footer, seal_piece};
 use crate::store::segment::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, record_bytes, record_checksum};
 
 const WORD: usize = 4;
@@ -155,40 +155,22 @@ pub(super) fn state_meta(bytes: &mut [u8]) {
     seal(bytes, body_end, 0, body_end);
 }
 
-/// A run of an index: its blocks, as far as they follow each other, the pages of its filter, and its footer.
+/// A run of an index: its footer, and as far as that can be read the blocks and the pages of the filter.
 pub(super) fn index_run(bytes: &mut [u8]) {
-    const MAGIC: usize = 8;
     const TRAILER: usize = 24;
     const FOOTER_LEN_AT: usize = 8;
     const CHECKSUM_AT: usize = 12;
-    const BLOCK_HEADER: usize = 8;
-    const FILTER_BLOCK: usize = 32;
-    const FILTER_PAGE: usize = 128 * FILTER_BLOCK;
-    /// At the end of the footer: where the filter begins u64, how many blocks it has u32.
-    const FILTER_PLACE: usize = 12;
-    let run = seeds::RUN.mark();
     let Some(trailer) = bytes.len().checked_sub(TRAILER) else { return };
     let footer_len = word(bytes, trailer + FOOTER_LEN_AT).unwrap_or_default();
-    let Some(footer) = trailer.checked_sub(footer_len) else { return };
-    bytes[trailer..trailer + 8].copy_from_slice(&(footer as u64).to_le_bytes());
-    let filter_bytes = word(bytes, trailer.saturating_sub(WORD)).unwrap_or_default() * FILTER_BLOCK;
-    let filter = footer.checked_sub(filter_bytes + filter_bytes.div_ceil(FILTER_PAGE) * WORD);
-    if let Some(filter) = filter.filter(|_| footer_len >= FILTER_PLACE) {
-        let place = trailer - FILTER_PLACE;
-        bytes[place..place + 8].copy_from_slice(&(filter as u64).to_le_bytes());
-        let mut at = filter;
-        while at < footer {
-            let end = (at + WORD + FILTER_PAGE).min(footer);
-            seal_piece(&mut bytes[at..end], run, at as u64);
-            at = end;
+    let Some(footer_at) = trailer.checked_sub(footer_len) else { return };
+    bytes[trailer..trailer + 8].copy_from_slice(&(footer_at as u64).to_le_bytes());
+    seal(bytes, trailer + CHECKSUM_AT, footer_at, trailer);
+    let Ok(footer) = Footer::decode(&bytes[footer_at..trailer]) else { return };
+    for (offset, len) in footer.pieces() {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        if let Some(piece) = bytes.get_mut(start..start.saturating_add(len as usize)) {
+            seal_piece(piece, seeds::RUN.mark(), offset);
         }
-    }
-    seal(bytes, trailer + CHECKSUM_AT, footer, trailer);
-    let (mut at, end_of_blocks) = (MAGIC, filter.unwrap_or(footer));
-    while at + BLOCK_HEADER <= end_of_blocks {
-        let end = at + BLOCK_HEADER + word(bytes, at + WORD).unwrap_or_default();
-        seal_piece(&mut bytes[at..end.min(end_of_blocks)], run, at as u64);
-        at = end;
     }
 }
 

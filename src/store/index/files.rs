@@ -55,7 +55,7 @@ impl IndexFiles {
     /// When the file cannot be written.
     pub fn write_table(&mut self, table: &Memtable) -> Result<(), StoreError> {
         let name = RunName { first: table.first(), last: table.last(), level: 0 };
-        let mut writer = RunWriter::create(&self.disk, &self.folder, name, table.command_count() as u64)?;
+        let mut writer = RunWriter::create(&self.disk, &self.folder, name)?;
         table.for_each_sorted(|entry| writer.push(entry))?;
         let run = Arc::new(writer.finish()?);
         let mut parts = write(&self.shared);
@@ -122,8 +122,7 @@ impl Merge {
     fn begin(disk: &Disk, folder: &Path, runs: &[Arc<Run>]) -> Result<Self, StoreError> {
         let (first, last) = (runs[0].name(), runs[runs.len() - 1].name());
         let name = RunName { first: first.first, last: last.last, level: first.level + 1 };
-        let commands = runs.iter().map(|run| run.command_count()).sum();
-        let writer = RunWriter::create(disk, folder, name, commands)?;
+        let writer = RunWriter::create(disk, folder, name)?;
         let inputs = runs.iter().map(|run| Scan::start(Arc::clone(run))).collect::<Result<_, _>>()?;
         Ok(Self { inputs, writer })
     }

@@ -1,11 +1,10 @@
 //! The footer of a run: what is known of it without its blocks. All but the places of its blocks is small.
 
-use super::filter::FilterPlace;
 use super::key::IdSpans;
 use super::run::RunName;
 use crate::core::codec::{Decode as _, DecodeError, Encode as _, Reader};
 
-/// Where a block is.
+/// Where a block or a page of the filter is.
 #[derive(Debug, Clone, Copy)]
 pub struct Fence {
     /// Where it begins in the file.
@@ -15,8 +14,9 @@ pub struct Fence {
     key_start: u32,
 }
 
-/// Where the blocks of a run are, and with which key each begins: as much of its first entry as tells it from
-/// the entry before, since all keys are in memory. What is below a key is found before its block, if anywhere.
+/// Where the blocks of a run are, or the pages of its filter, and with which key each begins: as much of its first
+/// entry as tells it from the entry before, since all keys are in memory. What is below a key is found before its
+/// block, if anywhere.
 #[derive(Debug, Default)]
 pub struct Fences {
     fences: Vec<Fence>,
@@ -104,11 +104,17 @@ pub struct Footer {
     pub fences: Fences,
     /// Between which ids those of its commands lie.
     pub ids: IdSpans,
-    /// Where its filter is.
-    pub filter: FilterPlace,
+    /// Where the pages of its filter are.
+    pub filter: Fences,
 }
 
 impl Footer {
+    /// Where every piece of the run is, and how long.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn pieces(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.fences.fences.iter().chain(&self.filter.fences).map(|fence| (fence.offset, fence.len))
+    }
+
     /// Its bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -136,7 +142,7 @@ impl Footer {
             last: Vec::decode(&mut input)?,
             fences: Fences::decode(&mut input)?,
             ids: IdSpans::decode(&mut input)?,
-            filter: FilterPlace::decode(&mut input)?,
+            filter: Fences::decode(&mut input)?,
         };
         input.finish()?;
         Ok(footer)

@@ -20,6 +20,8 @@ use std::cell::{LazyCell, OnceCell};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use files::{IndexFiles, open_runs, salvage};
+#[cfg(any(test, feature = "testing"))]
+pub(super) use footer::Footer;
 pub use key::HistoryKey;
 #[cfg(test)]
 pub(super) use key::for_each_history;

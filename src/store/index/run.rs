@@ -3,15 +3,15 @@
 //! ```text
 //! magic (8)
 //! block: CRC32C u32, length u32, entries: shared u8, rest u8, rest bytes …      (repeated)
-//! page of the filter: CRC32C u32, up to 128 blocks of 32 bytes                  (repeated)
-//! footer: name, counts, last entry, per block its place and how it begins, spans of ids, place of the filter
+//! page of the filter: CRC32C u32, up to 128 blocks of 32 bytes                  (between blocks)
+//! footer: name, counts, last entry, per block its place and how it begins, spans of ids, the same of the pages
 //! trailer: footer offset u64, footer length u32, CRC32C of the footer u32, magic (8)
 //! ```
 //!
 //! Entries are sorted and each shares a prefix with the one before in its block. What a lookup
 //! needs besides one block is kept in memory: how the blocks begin ([`footer`](super::footer)), and those
-//! pages of the [`filter`](super::filter) that were asked before. All pages but the last are full. What a
-//! checksum covers says [`piece`](super::piece).
+//! pages of the [`filter`](super::filter) that were asked before. What a checksum covers says
+//! [`piece`](super::piece).
 
 use std::path::Path;
 
@@ -124,7 +124,7 @@ impl Run {
         }
         let Footer { fences, last, entries, commands, ids, filter, .. } = footer;
         let Some(filter) = Filter::at(name.mark(), filter, footer_at) else {
-            return Err(damaged(footer_at, "the filter does not end where the footer begins".to_owned()));
+            return Err(damaged(footer_at, "a page of the filter lies where none can".to_owned()));
         };
         Ok(Self {
             disk: disk.clone(),
@@ -189,7 +189,7 @@ impl Run {
     /// # Errors
     /// When a block or a page of the filter cannot be read or is damaged.
     pub fn find(&self, sought: &Sought) -> Result<Option<Used>, StoreError> {
-        if !self.noting_damage(self.filter.may_contain(&self.file, sought.hash()))? {
+        if !self.noting_damage(self.filter.may_contain(&self.file, sought.bytes(), sought.hash()))? {
             return Ok(None);
         }
         let key = sought.bytes();
@@ -283,28 +283,30 @@ impl Run {
         Ok(())
     }
 
-    /// Reads every block and the whole filter, which is in memory only meanwhile.
+    /// Reads every block and the whole filter, of which a page is in memory at a time.
     ///
     /// # Errors
     /// The first block or page of the filter that cannot be read or is damaged, or a count that differs.
     pub fn verify(&self) -> Result<(), StoreError> {
-        let bloom = self.noting_damage(self.filter.read_whole(&self.file))?;
+        let mut filter = self.filter.walk(&self.file);
         let (mut entries, mut block, mut last) = (0, Vec::new(), None::<Entry>);
         for place in 0..self.fences.len() {
             self.read_block(place, &mut block)?;
+            let damaged = |reason| StoreError::corrupt(self.path(), self.fences.get(place).offset, reason);
             // The first entry begins with the key.
             if last.is_some_and(|last| self.fences.key(place) <= last.as_slice()) {
-                let offset = self.fences.get(place).offset;
-                return Err(StoreError::corrupt(self.path(), offset, format!("index block {place} is out of order")));
+                return Err(damaged(format!("index block {place} is out of order")));
             }
-            let mut keys = block.iter().filter_map(|entry| command_key_of(entry.as_slice()));
-            let is_missing = |key: &&[u8]| !bloom.may_contain(hash_of(key)) || !self.ids.span_bytes(key);
-            if let Some(missing) = keys.find(is_missing) {
-                let reason = format!("filter or spans lack the command {missing:02x?}");
-                return Err(StoreError::corrupt(self.path(), self.fences.get(place).offset, reason));
+            for key in block.iter().filter_map(|entry| command_key_of(entry.as_slice())) {
+                if !self.noting_damage(filter.has(key, hash_of(key)))? || !self.ids.span_bytes(key) {
+                    return Err(damaged(format!("filter or spans lack the command {key:02x?}")));
+                }
             }
             last = block.last().copied();
             entries += block.len() as u64;
+        }
+        if !filter.is_over() {
+            return Err(StoreError::corrupt(self.path(), 0, "a page of the filter has no command".to_owned()));
         }
         if entries != self.entries || last.as_ref().map_or(&[][..], Entry::as_slice) != self.last {
             let reason = format!("{entries} entries in the blocks, {} in the footer", self.entries);
@@ -434,7 +436,7 @@ mod tests {
         }
         entries.sort();
         let name = RunName { first: Sequence(1), last: Sequence(count), level: 0 };
-        let mut writer = RunWriter::create(&Disk::real(), folder, name, count).expect("created");
+        let mut writer = RunWriter::create(&Disk::real(), folder, name).expect("created");
         for entry in &entries {
             writer.push(entry).expect("pushed");
         }

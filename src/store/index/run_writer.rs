@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::bloom::Bloom;
-use super::filter::{FilterPlace, encode_page, pages_of};
+use super::filter::{PAGE_KEYS, encode_page};
 use super::footer::{Fences, Footer};
 use super::key::{ENTRY_BYTES_MAX, Entry, IdSpans, command_key_of, hash_of};
 use super::piece::{self, CHECKSUM_BYTES, RunMark};
@@ -24,9 +23,6 @@ const OLD_LEVEL: u8 = 2;
 
 /// The ending of a run's file until it is whole.
 const UNFINISHED: &str = "unfinished";
-
-/// Commands put into the filter at once.
-const HASHES: usize = 256;
 
 /// Bytes written at once.
 const WRITE_BYTES: usize = 1024 * 1024;
@@ -55,17 +51,19 @@ pub struct RunWriter {
     commands: u64,
     fences: Fences,
     ids: IdSpans,
-    /// Of the commands that are not in the filter yet.
+    pages: Fences,
+    /// Of the commands that are to stand in the next page of the filter.
     hashes: Vec<u64>,
-    bloom: Bloom,
+    /// What they begin with, as the page's fence has it.
+    page_key: Vec<u8>,
 }
 
 impl RunWriter {
-    /// Begins a run that will hold at most `commands` used commands.
+    /// Begins a run.
     ///
     /// # Errors
     /// When the file cannot be made.
-    pub fn create(disk: &Disk, folder: &Path, name: RunName, commands: u64) -> Result<Self, StoreError> {
+    pub fn create(disk: &Disk, folder: &Path, name: RunName) -> Result<Self, StoreError> {
         let file = disk.open(&folder.join(name.file_name()).with_extension(UNFINISHED), Access::Create)?;
         let block_bytes = if name.level < OLD_LEVEL { BLOCK_BYTES } else { OLD_BLOCK_BYTES };
         Ok(Self {
@@ -85,8 +83,9 @@ impl RunWriter {
             commands: 0,
             fences: Fences::default(),
             ids: IdSpans::default(),
-            hashes: Vec::with_capacity(HASHES),
-            bloom: Bloom::new(commands as usize),
+            pages: Fences::default(),
+            hashes: Vec::with_capacity(PAGE_KEYS),
+            page_key: Vec::with_capacity(ENTRY_BYTES_MAX),
         })
     }
 
@@ -104,30 +103,42 @@ impl RunWriter {
         }
         let bytes = entry.as_slice();
         let mut shared = self.before.shared_with(entry);
+        if let Some(key) = command_key_of(bytes) {
+            self.push_command(key, &bytes[..=shared]);
+        }
         if self.block.is_empty() {
             self.block_key.extend_from_slice(&bytes[..=shared]);
             shared = 0;
         }
         self.block.extend_from_slice(&[shared as u8, (bytes.len() - shared) as u8]);
         self.block.extend_from_slice(&bytes[shared..]);
-        if let Some(key) = command_key_of(bytes) {
-            self.hashes.push(hash_of(key));
-            if self.hashes.len() == HASHES {
-                self.fill_bloom();
-            }
-            self.ids.add_bytes(key);
-            self.commands += 1;
-        }
         self.before = *entry;
         self.entries += 1;
         Ok(())
     }
 
-    /// Many at once, so that the memory is asked for many places of the filter at once.
-    fn fill_bloom(&mut self) {
-        for hash in self.hashes.drain(..) {
-            self.bloom.insert(hash);
+    /// Takes a command into the filter; `differing` is as much of it as tells it from the one before.
+    fn push_command(&mut self, key: &[u8], differing: &[u8]) {
+        if self.hashes.len() == PAGE_KEYS {
+            self.close_page();
         }
+        if self.hashes.is_empty() {
+            self.page_key.extend_from_slice(differing);
+        }
+        self.hashes.push(hash_of(key));
+        self.ids.add_bytes(key);
+        self.commands += 1;
+    }
+
+    fn close_page(&mut self) {
+        if self.hashes.is_empty() {
+            return;
+        }
+        let offset = self.end();
+        encode_page(&self.hashes, self.mark, offset, &mut self.buffer);
+        self.pages.push(offset, (self.end() - offset) as u32, &self.page_key);
+        self.hashes.clear();
+        self.page_key.clear();
     }
 
     fn close_block(&mut self) -> Result<(), StoreError> {
@@ -165,26 +176,13 @@ impl RunWriter {
         self.written + self.buffer.len() as u64
     }
 
-    fn write_filter(&mut self) -> Result<FilterPlace, StoreError> {
-        self.fill_bloom();
-        let bloom = std::mem::replace(&mut self.bloom, Bloom::new(0));
-        let place = FilterPlace { offset: self.end(), blocks: bloom.blocks().len() as u32 };
-        for page in pages_of(&bloom) {
-            encode_page(page, self.mark, self.end(), &mut self.buffer);
-            if self.buffer.len() >= WRITE_BYTES {
-                self.flush()?;
-            }
-        }
-        Ok(place)
-    }
-
     /// Writes the rest, syncs the file and its folder, names it, and opens it for reading.
     ///
     /// # Errors
     /// When the file cannot be written, synced or read back.
     pub fn finish(mut self) -> Result<Run, StoreError> {
         self.close_block()?;
-        let filter = self.write_filter()?;
+        self.close_page();
         let footer = Footer {
             name: self.name,
             entries: self.entries,
@@ -192,7 +190,7 @@ impl RunWriter {
             last: self.before.as_slice().to_vec(),
             fences: std::mem::take(&mut self.fences),
             ids: std::mem::take(&mut self.ids),
-            filter,
+            filter: std::mem::take(&mut self.pages),
         }
         .encode();
         let offset = self.end();
