@@ -81,15 +81,13 @@ mod tests {
 
     #[test]
     fn a_probe_sees_who_listens_and_keeps_nobody_from_it() {
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = taken.local_addr().expect("bound");
-        assert_eq!(probe(address).map_err(|error| error.kind()), Err(io::ErrorKind::AddrInUse));
-        drop(taken);
         // As a process that is just being started has it: a copy of the socket that is still open.
         let copy = TcpSocket::new_v4().expect("a socket");
         copy.set_reuseaddr(true).expect("an option");
-        copy.bind(address).expect("free again");
+        copy.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+        let address = copy.local_addr().expect("bound");
         probe(address).expect("nobody listens");
-        std::net::TcpListener::bind(address).expect("a copy that does not listen is in nobody's way");
+        let _taken = std::net::TcpListener::bind(address).expect("a copy that does not listen is in nobody's way");
+        assert_eq!(probe(address).map_err(|error| error.kind()), Err(io::ErrorKind::AddrInUse));
     }
 }

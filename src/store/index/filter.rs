@@ -4,7 +4,7 @@
 //! the end of what rose before, whatever other ids there are: of old filters a page or two is in memory, however
 //! long the history. Ids drawn at random ask every page sooner or later. A page comes into memory when it is
 //! first asked, and is as long as the apply thread ever waits for the disk here. A page is written as soon as it
-//! has its commands: what a merge needs of memory does not grow with what it merges.
+//! has its commands, so that a merge holds one of them.
 
 use std::sync::OnceLock;
 

@@ -4,7 +4,7 @@
 //! magic (8)
 //! block: CRC32C u32, length u32, entries: shared u8, rest u8, rest bytes …      (repeated)
 //! page of the filter: CRC32C u32, up to 128 blocks of 32 bytes                  (between blocks)
-//! footer: name, counts, last entry, per block its place and how it begins, spans of ids, the same of the pages
+//! footer: name, counts, last entry, per block its place and how it begins, spans of ids, per page the same as per block
 //! trailer: footer offset u64, footer length u32, CRC32C of the footer u32, magic (8)
 //! ```
 //!
