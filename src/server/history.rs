@@ -144,7 +144,7 @@ impl<'a> EventReader<'a> {
     ///
     /// # Errors
     /// When the journal cannot be read; also when it has no such event, since whoever asks has its
-    /// number from the index. When nobody waits for the answer any more.
+    /// number from the index or knows that it is not above the last one. When nobody waits for the answer any more.
     pub fn record(&mut self, sequence: Sequence) -> Result<&Record, ReadFault> {
         self.reading.check()?;
         let holds = |record: &Record| record.sequence <= sequence && sequence <= record.view().last_sequence();

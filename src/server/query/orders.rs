@@ -228,7 +228,7 @@ fn past_order_id(
     last: Sequence,
 ) -> Result<Option<OrderId>, ReadFault> {
     match named {
-        OrderRef::OrderId(id) => Ok((id.0 <= last.0).then_some(id)),
+        OrderRef::OrderId(id) => Ok(Some(id)),
         OrderRef::ClientOrderId(id) => {
             let key = CommandKey { scope: Scope::Trading, account: account.unwrap_or_default(), id };
             let Some(record) = answered(reading, &key, last)? else { return Ok(None) };

@@ -1,14 +1,14 @@
 //! The filter of a run: one page for so many of its used commands, in the order of their keys.
 //!
 //! A key asks the one page that its place in that order names, so that ids that rise with time ask the page at
-//! the end of what rose before, whatever other ids there are: of old filters a page or two is in memory, however
-//! long the history. Ids drawn at random ask every page sooner or later. A page comes into memory when it is
+//! the end of what rose before, whatever other ids there are: of old filters a page or two is in memory, for orders
+//! of each account that trades, however long the history. Ids drawn at random ask every page sooner or later. A page comes into memory when it is
 //! first asked, and is as long as the apply thread ever waits for the disk here. A page is written as soon as it
 //! has its commands, so that a merge holds one of them.
 
 use std::sync::OnceLock;
 
-use super::bloom::{BLOCK_BYTES, Block, Bloom, KEYS_PER_BLOCK, block_of, holds};
+use super::bloom::{self, BLOCK_BYTES, Block, KEYS_PER_BLOCK};
 use super::footer::{Fence, Fences};
 use super::piece::{self, CHECKSUM_BYTES, RunMark};
 use crate::store::StoreError;
@@ -33,7 +33,7 @@ impl Page {
 
     /// Whether the key with this hash may be in the page, which has so many blocks.
     fn may_contain(&self, blocks: usize, hash: u64) -> bool {
-        holds(&self.0[block_of(hash, blocks)], hash)
+        bloom::may_contain(&self.0[..blocks], hash)
     }
 }
 
@@ -156,13 +156,14 @@ impl Walk<'_> {
     }
 }
 
-/// The page with these hashes, at most [`PAGE_KEYS`], appended to `out`; it will lie at `offset` in the run's file.
+/// The page with these hashes, one to [`PAGE_KEYS`], appended to `out`; it will lie at `offset` in the run's file.
 pub fn encode_page(hashes: &[u64], run: RunMark, offset: u64, out: &mut Vec<u8>) {
-    let mut bloom = Bloom::new(hashes.len());
-    hashes.iter().for_each(|hash| bloom.insert(*hash));
+    let mut page = Page::EMPTY;
+    let blocks = &mut page.0[..hashes.len().div_ceil(KEYS_PER_BLOCK)];
+    hashes.iter().for_each(|hash| bloom::insert(blocks, *hash));
     let start = out.len();
     out.extend_from_slice(&[0; CHECKSUM_BYTES]);
-    bloom.blocks().as_flattened().iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+    blocks.as_flattened().iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
     piece::seal(&mut out[start..], run, offset);
 }
 

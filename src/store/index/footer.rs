@@ -25,29 +25,29 @@ pub struct Fences {
 }
 
 impl Fences {
-    /// Adds the block behind the others.
+    /// Adds the block or page behind the others.
     pub fn push(&mut self, offset: u64, len: u32, key: &[u8]) {
         self.fences.push(Fence { offset, len, key_start: self.keys.len() as u32 });
         self.keys.extend_from_slice(key);
     }
 
-    /// How many blocks there are.
+    /// How many there are.
     pub fn len(&self) -> usize {
         self.fences.len()
     }
 
-    /// Where this block is.
+    /// Where this one is.
     pub fn get(&self, place: usize) -> Fence {
         self.fences[place]
     }
 
-    /// What this block begins with.
+    /// What this one begins with.
     pub fn key(&self, place: usize) -> &[u8] {
         let end = self.fences.get(place + 1).map_or(self.keys.len(), |next| next.key_start as usize);
         &self.keys[self.fences[place].key_start as usize..end]
     }
 
-    /// How many blocks begin at or below `bound`.
+    /// How many begin at or below `bound`.
     pub fn count_upto(&self, bound: &[u8]) -> usize {
         let (mut low, mut high) = (0, self.fences.len());
         while low < high {
@@ -79,11 +79,11 @@ impl Fences {
             let (offset, len) = (u64::decode(input)?, u32::decode(input)?);
             fences.push(Fence { offset, len, key_start });
             let key_len = u32::from(u8::decode(input)?);
-            key_start = key_start.checked_add(key_len).ok_or(DecodeError::Truncated("keys of blocks"))?;
+            key_start = key_start.checked_add(key_len).ok_or(DecodeError::Truncated("keys of fences"))?;
         }
         let keys: Vec<u8> = Vec::decode(input)?;
         if keys.len() != key_start as usize {
-            return Err(DecodeError::Truncated("keys of blocks"));
+            return Err(DecodeError::Truncated("keys of fences"));
         }
         Ok(Self { fences, keys })
     }

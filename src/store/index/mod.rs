@@ -146,11 +146,6 @@ impl IndexReader {
         limit: usize,
     ) -> Result<Vec<Sequence>, StoreError> {
         let forward = direction == Direction::Forward;
-        // No event of an order is older than the order: runs before it need not be looked at.
-        let oldest = match key {
-            HistoryKey::ChangesOf(order) => Sequence(order.0),
-            _ => Sequence(1),
-        };
         let (mut newest, runs) = {
             let parts = read(&self.shared);
             let mut newest = Vec::new();
@@ -178,13 +173,13 @@ impl IndexReader {
         };
         let mut found = Vec::new();
         if forward {
-            for run in runs.iter().filter(|run| run.name().last >= from.max(oldest)) {
+            for run in runs.iter().filter(|run| run.name().last >= from) {
                 scan_run(run, key, from, direction, limit, &mut found)?;
             }
             found.append(&mut newest);
         } else {
             found.append(&mut newest);
-            for run in runs.iter().rev().filter(|run| run.name().first <= from && run.name().last >= oldest) {
+            for run in runs.iter().rev().filter(|run| run.name().first <= from) {
                 scan_run(run, key, from, direction, limit, &mut found)?;
             }
         }

@@ -415,7 +415,7 @@ mod tests {
     use super::super::key::HistoryKey;
     use std::sync::Arc;
 
-    use super::super::run_writer::RunWriter;
+    use super::super::run_writer::{RunWriter, append_end};
     use super::super::scan::Scan;
     use super::*;
     use crate::core::command::{CommandKey, Scope};
@@ -504,7 +504,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_found() {
         let dir = tempfile::tempdir().expect("a folder");
-        let (run, _) = write(dir.path(), 1_500);
+        let (run, _) = write(dir.path(), 2_100);
         let good = std::fs::read(run.path()).expect("readable");
         for at in (0..good.len()).step_by(97) {
             let mut bad = good.clone();
@@ -517,6 +517,40 @@ mod tests {
         for cut in (0..good.len()).step_by(997) {
             std::fs::write(run.path(), &good[..cut]).expect("written");
             assert!(Run::open(&Disk::real(), dir.path(), run.name()).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_footer_that_names_other_pages_is_found() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (run, _) = write(dir.path(), 2_100);
+        let good = std::fs::read(run.path()).expect("readable");
+        let trailer = good.len() - TRAILER_BYTES;
+        let footer_at = u64::from_le_bytes(good[trailer..trailer + 8].try_into().expect("eight bytes")) as usize;
+        // Checksums fit, as if it had been written so.
+        let verify = |change: &dyn Fn(&mut Footer)| {
+            let mut footer = Footer::decode(&good[footer_at..trailer]).expect("its footer");
+            change(&mut footer);
+            let mut bytes = good[..footer_at].to_vec();
+            append_end(&footer, footer_at as u64, &mut bytes);
+            // One that is damaged is set aside.
+            std::fs::write(dir.path().join(run.name().file_name()), bytes).expect("written");
+            Run::open(&Disk::real(), dir.path(), run.name()).and_then(|run| run.verify())
+        };
+        let pages = |places: &'static [(usize, Option<u8>)]| {
+            move |footer: &mut Footer| {
+                let old = std::mem::take(&mut footer.filter);
+                for (place, key) in places {
+                    let key = key.as_ref().map_or(old.key(*place), std::slice::from_ref);
+                    footer.filter.push(old.get(*place).offset, old.get(*place).len, key);
+                }
+            }
+        };
+        verify(&pages(&[(0, None), (1, None)])).expect("the same again");
+        let others: [&[_]; 4] = [&[], &[(0, None)], &[(1, None)], &[(0, None), (1, None), (1, Some(0xff))]];
+        for other in others {
+            let error = verify(&pages(other)).expect_err("a key asks the wrong page, or a page is asked by none");
+            assert!(matches!(error, StoreError::Corrupt { .. }), "{other:?}: {error}");
         }
     }
 

@@ -191,17 +191,22 @@ impl RunWriter {
             fences: std::mem::take(&mut self.fences),
             ids: std::mem::take(&mut self.ids),
             filter: std::mem::take(&mut self.pages),
-        }
-        .encode();
+        };
         let offset = self.end();
-        self.buffer.extend_from_slice(&footer);
-        offset.encode(&mut self.buffer);
-        (footer.len() as u32).encode(&mut self.buffer);
-        crc32c::crc32c(&footer).encode(&mut self.buffer);
-        self.buffer.extend_from_slice(MAGIC);
+        append_end(&footer, offset, &mut self.buffer);
         self.flush()?;
         self.file.sync()?;
         self.disk.rename(self.file.path(), &self.folder.join(self.name.file_name()))?;
         Run::open(&self.disk, &self.folder, self.name)
     }
+}
+
+/// Appends the footer, which will lie at `offset` in the run's file, and the trailer.
+pub(super) fn append_end(footer: &Footer, offset: u64, out: &mut Vec<u8>) {
+    let footer = footer.encode();
+    out.extend_from_slice(&footer);
+    offset.encode(out);
+    (footer.len() as u32).encode(out);
+    crc32c::crc32c(&footer).encode(out);
+    out.extend_from_slice(MAGIC);
 }
