@@ -1,10 +1,10 @@
 //! The filter of a run: one page for so many of its used commands, in the order of their keys.
 //!
 //! A key asks the one page that its place in that order names, so that ids that rise with time ask the page at
-//! the end of what rose before, whatever other ids there are: of old filters a page or two is in memory, for orders
-//! of each account that trades, however long the history. Ids drawn at random ask every page sooner or later. A page comes into memory when it is
-//! first asked, and is as long as the apply thread ever waits for the disk here. A page is written as soon as it
-//! has its commands, so that a merge holds one of them.
+//! the end of what rose before, whatever other ids there are: of old filters a page or two is in memory, however
+//! long the history. Ids drawn at random ask every page sooner or later. A page comes into memory when it is first
+//! asked, and is as long as the apply thread ever waits for the disk here. A page is written as soon as it has its
+//! commands, so that a merge holds one of them.
 
 use std::sync::OnceLock;
 

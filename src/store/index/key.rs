@@ -92,8 +92,9 @@ impl KeyBytes {
 }
 
 impl From<&CommandKey> for KeyBytes {
+    /// The id before the account: ids that rise with time then rise through a run, whichever accounts send them.
     fn from(key: &CommandKey) -> Self {
-        Self::new(key.scope.number()).with(&key.account.0.to_be_bytes()).with(&key.id.0.to_be_bytes())
+        Self::new(key.scope.number()).with(&key.id.0.to_be_bytes()).with(&key.account.0.to_be_bytes())
     }
 }
 
@@ -191,8 +192,9 @@ impl IdSpans {
 
     /// Takes the key in that these bytes are.
     pub fn add_bytes(&mut self, command_key: &[u8]) {
-        let id = command_key.last_chunk().map(|id| CommandId(u128::from_be_bytes(*id)));
-        if let (Some(scope), Some(id)) = (Scope::from_number(command_key[0]), id) {
+        let (scope, rest) = command_key.split_at(1);
+        let id = rest.first_chunk().map(|id| CommandId(u128::from_be_bytes(*id)));
+        if let (Some(scope), Some(id)) = (Scope::from_number(scope[0]), id) {
             self.add(scope, id);
         }
     }
@@ -268,6 +270,13 @@ impl Entry {
     #[must_use]
     pub fn event(key: &KeyBytes, sequence: Sequence) -> Self {
         Self::before(key).with_sequence(sequence)
+    }
+
+    /// By which histories stand in order: no key of one is longer than this.
+    pub(super) fn history_order(key: HistoryKey) -> [u64; 3] {
+        let before = Self::before_history(key);
+        let mut words = before.words();
+        std::array::from_fn(|_| words.next().unwrap_or_default())
     }
 
     /// What comes before every event of a history, and begins as they do.

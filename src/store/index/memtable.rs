@@ -218,15 +218,16 @@ impl Memtable {
     pub fn for_each_sorted<E>(&self, mut take: impl FnMut(&Entry) -> Result<(), E>) -> Result<(), E> {
         let mut commands = self.commands.clone();
         // Ids that rise with time are nearly sorted, which this sort makes use of.
-        commands.sort_by_key(|command| command.key);
+        commands.sort_by_key(|Command { key, .. }| (key.scope, key.id, key.account));
         for command in &commands {
             take(&Entry::used(&command.key, command.used))?;
         }
         let (ends, offsets) = self.offsets_by_history();
-        let mut histories: Vec<(Entry, Place)> =
-            self.histories.iter().map(|history| Entry::before_history(history.key)).zip(0..).collect();
-        histories.sort_unstable_by_key(|(before, _)| *before);
-        for (before, place) in histories {
+        let order = self.histories.iter().map(|history| Entry::history_order(history.key));
+        let mut histories: Vec<([u64; 3], Place)> = order.zip(0..).collect();
+        histories.sort_unstable();
+        for (_, place) in histories {
+            let before = Entry::before_history(self.histories[place as usize].key);
             let start = (place as usize).checked_sub(1).map_or(0, |last| ends[last]);
             for offset in &offsets[start..ends[place as usize]] {
                 take(&before.with_sequence(self.first.plus((*offset).into())))?;
@@ -282,7 +283,27 @@ const fn whole(hash: u32) -> u64 {
 mod tests {
     use super::super::key::KeyBytes;
     use super::*;
-    use crate::core::types::{AccountId, AssetId, MarketId};
+    use crate::core::command::Scope;
+    use crate::core::types::{AccountId, AssetId, CommandId, MarketId};
+
+    #[test]
+    fn sorted_commands_rise_with_their_ids_whoever_sent_them() {
+        let mut table = Memtable::new(Sequence(0));
+        for number in 0..300_u64 {
+            let scope = if number % 3 == 0 { Scope::Transfer } else { Scope::Trading };
+            let (account, id) = (AccountId(number % 2), CommandId(u128::from(number / 2 * 13 % 150)));
+            table.note_command(CommandKey { scope, account, id }, Used { fingerprint: number, sequence: Sequence(1) });
+        }
+        let mut sorted = Vec::new();
+        let taken: Result<(), ()> = table.for_each_sorted(|entry| {
+            sorted.push(*entry);
+            Ok(())
+        });
+        assert_eq!((taken, sorted.len()), (Ok(()), 300));
+        assert!(sorted.is_sorted_by(|before, after| before < after));
+        let ids = sorted.iter().map(|entry| (entry.as_slice()[0], entry.as_slice()[1..17].to_vec()));
+        assert!(ids.is_sorted());
+    }
 
     #[test]
     fn sorted_entries_are_those_of_each_history_in_order() {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! magic (8)
-//! block: CRC32C u32, length u32, entries: shared u8, rest u8, rest bytes …      (repeated)
+//! block: CRC32C u32, entries: shared u8, rest u8, rest bytes …      (repeated)
 //! page of the filter: CRC32C u32, up to 128 blocks of 32 bytes                  (between blocks)
 //! footer: name, counts, last entry, per block its place and how it begins, spans of ids, per page the same as per block
 //! trailer: footer offset u64, footer length u32, CRC32C of the footer u32, magic (8)
@@ -26,12 +26,11 @@ use crate::core::types::Sequence;
 use crate::store::file::{Access, File};
 use crate::store::{Disk, StoreError};
 
-pub(super) const MAGIC: &[u8; 8] = b"CFINDEX3";
+pub(super) const MAGIC: &[u8; 8] = b"CFINDEX4";
 
 /// No block is longer than this; a longer one is damage, not a reason to allocate.
 const BLOCK_BYTES_MAX: usize = 64 * 1024;
 
-pub(super) const BLOCK_HEADER_BYTES: usize = CHECKSUM_BYTES + size_of::<u32>();
 const TRAILER_BYTES: usize = 24;
 
 /// The ending of a run's file in which damage was found.
@@ -246,10 +245,10 @@ impl Run {
         self.fences.len()
     }
 
-    /// Reads a block's bytes, its header in front.
+    /// Reads a block's bytes, its checksum in front.
     pub(super) fn load_block(&self, place: usize, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
         let fence = self.fences.get(place);
-        if fence.len as usize > BLOCK_BYTES_MAX || (fence.len as usize) <= BLOCK_HEADER_BYTES {
+        if fence.len as usize > BLOCK_BYTES_MAX || (fence.len as usize) <= CHECKSUM_BYTES {
             return Err(self.damaged(place, "impossible length"));
         }
         bytes.resize(fence.len as usize, 0);
@@ -274,7 +273,7 @@ impl Run {
         let mut bytes = Vec::new();
         self.load_block(place, &mut bytes)?;
         entries.clear();
-        let mut input = Reader::new(&bytes[BLOCK_HEADER_BYTES..]);
+        let mut input = Reader::new(&bytes[CHECKSUM_BYTES..]);
         let mut entry = Entry::EMPTY;
         while !input.remaining().is_empty() {
             self.next_entry(place, &mut input, &mut entry)?;
@@ -289,7 +288,7 @@ impl Run {
     /// The first block or page of the filter that cannot be read or is damaged, or a count that differs.
     pub fn verify(&self) -> Result<(), StoreError> {
         let mut filter = self.filter.walk(&self.file);
-        let (mut entries, mut block, mut last) = (0, Vec::new(), None::<Entry>);
+        let (mut entries, mut commands, mut block, mut last) = (0, 0, Vec::new(), None::<Entry>);
         for place in 0..self.fences.len() {
             self.read_block(place, &mut block)?;
             let damaged = |reason| StoreError::corrupt(self.path(), self.fences.get(place).offset, reason);
@@ -301,6 +300,7 @@ impl Run {
                 if !self.noting_damage(filter.has(key, hash_of(key)))? || !self.ids.span_bytes(key) {
                     return Err(damaged(format!("filter or spans lack the command {key:02x?}")));
                 }
+                commands += 1;
             }
             last = block.last().copied();
             entries += block.len() as u64;
@@ -308,8 +308,9 @@ impl Run {
         if !filter.is_over() {
             return Err(StoreError::corrupt(self.path(), 0, "a page of the filter has no command".to_owned()));
         }
-        if entries != self.entries || last.as_ref().map_or(&[][..], Entry::as_slice) != self.last {
-            let reason = format!("{entries} entries in the blocks, {} in the footer", self.entries);
+        let counted = (entries, commands) == (self.entries, self.commands);
+        if !counted || last.as_ref().map_or(&[][..], Entry::as_slice) != self.last {
+            let reason = format!("{entries} entries, {commands} of them commands: not as its footer says");
             return Err(StoreError::corrupt(self.path(), 0, reason));
         }
         Ok(())
@@ -347,7 +348,7 @@ impl Cursor {
         self.entries.clear();
         let loaded = run.load_block(self.block, &mut self.bytes);
         run.noting_damage(loaded)?;
-        (self.at, self.loaded) = (BLOCK_HEADER_BYTES, true);
+        (self.at, self.loaded) = (CHECKSUM_BYTES, true);
         Ok(())
     }
 
@@ -547,6 +548,7 @@ mod tests {
             }
         };
         verify(&pages(&[(0, None), (1, None)])).expect("the same again");
+        verify(&|footer| footer.commands -= 1).expect_err("another count");
         let others: [&[_]; 4] = [&[], &[(0, None)], &[(1, None)], &[(0, None), (1, None), (1, Some(0xff))]];
         for other in others {
             let error = verify(&pages(other)).expect_err("a key asks the wrong page, or a page is asked by none");

@@ -6,7 +6,7 @@ use super::filter::{PAGE_KEYS, encode_page};
 use super::footer::{Fences, Footer};
 use super::key::{ENTRY_BYTES_MAX, Entry, IdSpans, command_key_of, hash_of};
 use super::piece::{self, CHECKSUM_BYTES, RunMark};
-use super::run::{BLOCK_HEADER_BYTES, MAGIC, Run, RunName};
+use super::run::{MAGIC, Run, RunName};
 use crate::core::codec::Encode as _;
 use crate::store::file::{Access, File};
 use crate::store::{Disk, StoreError};
@@ -148,10 +148,9 @@ impl RunWriter {
         let offset = self.end();
         let start = self.buffer.len();
         self.buffer.extend_from_slice(&[0; CHECKSUM_BYTES]);
-        (self.block.len() as u32).encode(&mut self.buffer);
         self.buffer.extend_from_slice(&self.block);
         piece::seal(&mut self.buffer[start..], self.mark, offset);
-        self.fences.push(offset, (BLOCK_HEADER_BYTES + self.block.len()) as u32, &self.block_key);
+        self.fences.push(offset, (CHECKSUM_BYTES + self.block.len()) as u32, &self.block_key);
         self.block.clear();
         self.block_key.clear();
         if self.buffer.len() >= WRITE_BYTES {

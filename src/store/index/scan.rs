@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::key::Entry;
-use super::run::{BLOCK_HEADER_BYTES, Run};
+use super::piece::CHECKSUM_BYTES;
+use super::run::Run;
 use crate::core::codec::Reader;
 use crate::store::StoreError;
 
@@ -64,7 +65,7 @@ impl Scan {
 
     fn load(&mut self) -> Result<(), StoreError> {
         self.run.load_block(self.block, &mut self.bytes)?;
-        (self.at, self.next) = (BLOCK_HEADER_BYTES, None);
+        (self.at, self.next) = (CHECKSUM_BYTES, None);
         self.decode()
     }
 
