@@ -10,6 +10,8 @@
 //! and unpacks [`SECTION_RAW_BYTES`], not the whole block around it. LZ4, since every node compresses all that it
 //! applies, on the cores that apply it; disk is the cheaper one of the two.
 
+use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
+
 use super::BlockDigest;
 use super::block::{BLOCK_RAW_BYTES, Block};
 use crate::core::codec::{Decode, Encode as _, Reader, record};
@@ -42,7 +44,8 @@ record! {
 /// Packs the block with this digest. The same records give the same bytes on all nodes of one build.
 pub(super) fn pack(block: &Block, digest: &BlockDigest) -> Vec<u8> {
     let mut sections = Vec::with_capacity(SECTIONS_MAX);
-    let mut packed = Vec::with_capacity(block.raw().len() / 2);
+    let mut packed = vec![0; get_maximum_output_size(block.raw().len()) + SECTIONS_MAX * get_maximum_output_size(0)];
+    let mut packed_len = 0;
     let mut begun = 0;
     for place in 0..block.record_count() {
         let begin = block.raw_range(begun).start;
@@ -50,21 +53,24 @@ pub(super) fn pack(block: &Block, digest: &BlockDigest) -> Vec<u8> {
         if end - begin < SECTION_RAW_BYTES && place + 1 < block.record_count() {
             continue;
         }
-        let stored = lz4_flex::block::compress(&block.raw()[begin..end]);
+        // Each as if it stood alone: what was compressed before must not change a section's bytes.
+        let stored_len = compress_into(&block.raw()[begin..end], &mut packed[packed_len..])
+            .expect("there is room for sections that do not compress");
+        let stored = &packed[packed_len..packed_len + stored_len];
         sections.push(Section {
             first: block.first_of(begun),
             raw_len: (end - begin) as u32,
-            stored_len: stored.len() as u32,
-            checksum: crc32c::crc32c(&stored),
+            stored_len: stored_len as u32,
+            checksum: crc32c::crc32c(stored),
         });
-        packed.extend_from_slice(&stored);
+        packed_len += stored_len;
         begun = place + 1;
     }
     let table = sections.to_bytes();
-    let mut out = Vec::with_capacity(u32::BYTES_MIN + table.len() + packed.len());
+    let mut out = Vec::with_capacity(u32::BYTES_MIN + table.len() + packed_len);
     checksum_of(&table, digest).encode(&mut out);
     out.extend_from_slice(&table);
-    out.extend_from_slice(&packed);
+    out.extend_from_slice(&packed[..packed_len]);
     out
 }
 
@@ -182,7 +188,7 @@ impl Section {
         }
         let begin = raw.len();
         raw.resize(begin + raw_len, 0);
-        match lz4_flex::block::decompress_into(stored, &mut raw[begin..]) {
+        match decompress_into(stored, &mut raw[begin..]) {
             Ok(len) if len == raw_len => Ok(()),
             Ok(len) => Err(failed(format!("{len} raw bytes, not {raw_len}"))),
             Err(error) => Err(failed(error.to_string())),
