@@ -129,8 +129,8 @@ impl Default for SequencerConfig {
     fn default() -> Self {
         Self {
             queue_commands_max: 262_144,
-            proposal_commands_max: 400,
-            proposal_bytes_max: 64 << 10,
+            proposal_commands_max: 800,
+            proposal_bytes_max: 128 << 10,
             window: 32,
             window_partial: 4,
         }
