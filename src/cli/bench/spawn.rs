@@ -27,7 +27,8 @@ pub struct NodeCost {
     pub id: u16,
     /// Seconds of one core.
     pub cpu_seconds: f64,
-    /// Bytes that it gave to the disk.
+    /// Bytes that it wrote, to files and to connections. What reaches the disk Linux does not count by process: of its
+    /// `write_bytes` a record of the log that is synced by itself is as much as the page cache holds in one piece there.
     pub written_bytes: u64,
     /// Its memory at the end, in bytes.
     pub memory_bytes: u64,
@@ -97,7 +98,7 @@ fn cost(id: u16, pid: u32) -> NodeCost {
     NodeCost {
         id,
         cpu_seconds: ticks / TICKS_PER_SECOND,
-        written_bytes: field(&read("io"), "write_bytes:"),
+        written_bytes: field(&read("io"), "wchar:"),
         memory_bytes: field(&read("status"), "VmRSS:") * 1024,
     }
 }
