@@ -49,6 +49,14 @@ impl Desk {
     /// A ledger with this many accounts, and markets of as many assets for the first one.
     pub fn new(accounts: u64, markets: u32) -> Self {
         let mut desk = Self::default();
+        for proposal in desk.opening(accounts, markets) {
+            desk.apply(&proposal);
+        }
+        desk
+    }
+
+    /// What makes such a ledger of an empty one.
+    pub fn opening(&mut self, accounts: u64, markets: u32) -> Vec<Proposal> {
         let asset = |id: u32| {
             let code = Code::new(&format!("A{id}")).expect("a code");
             Body::CreateAsset(CreateAsset { asset: AssetId(id), code, scale: 0, kind: AssetKind::Currency })
@@ -63,11 +71,7 @@ impl Desk {
             bodies.extend((1..=markets + 1).map(|asset| Body::Transfer(transfer(ISSUER, id, AssetId(asset), FUNDS))));
         }
         bodies.extend((1..=markets).map(|number| Body::CreateMarket(market(number))));
-        for part in bodies.chunks(PER_PROPOSAL) {
-            let proposal = desk.proposal(part.to_vec());
-            desk.apply(&proposal);
-        }
-        desk
+        bodies.chunks(PER_PROPOSAL).map(|part| self.proposal(part.to_vec())).collect()
     }
 
     /// A proposal of these commands, each with an id of its own.
