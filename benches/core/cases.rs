@@ -21,7 +21,7 @@ pub struct Case {
     pub proposals: Vec<Proposal>,
 }
 
-/// Makes each case, with so many proposals.
+/// Makes each case, with so many proposals, or a tenth of them where a book would soon be another one.
 pub const ALL: [fn(usize) -> Case; 8] = [
     |count| transfers(ACCOUNTS, count),
     |count| transfers(1_000_000, count),
@@ -30,7 +30,7 @@ pub const ALL: [fn(usize) -> Case; 8] = [
     |count| depth(1, count / 10),
     |count| depth(100, count / 10),
     |count| depth(10_000, count / 10),
-    |count| depth(100_000, count / 10),
+    |count| depth(99_000, count / 10),
 ];
 
 fn transfers(accounts: u64, count: usize) -> Case {
@@ -64,7 +64,7 @@ fn orders(markets: u32, count: usize) -> Case {
     Case { group: "orders", name, desk: Box::new(desk), proposals }
 }
 
-/// A book as deep as this many orders, each at a price of its own, to the bottom of which orders are added.
+/// A book with so many prices, to which orders are added at any of them.
 fn depth(depth: u64, count: usize) -> Case {
     let resting = |rng: &mut Rng, away| Body::NewOrder(order(rng, ACCOUNTS, 1, Side::Buy, away));
     let desk = move || {
@@ -72,7 +72,7 @@ fn depth(depth: u64, count: usize) -> Case {
         let mut desk = Desk::new(ACCOUNTS, 1);
         for first in (0..depth).step_by(PER_PROPOSAL) {
             let last = depth.min(first + PER_PROPOSAL as u64);
-            let bodies = (first..last).map(|away| resting(&mut rng, 1 + away as i64 % 99_000)).collect();
+            let bodies = (first..last).map(|away| resting(&mut rng, 1 + away as i64)).collect();
             let proposal = desk.proposal(bodies);
             desk.apply(&proposal);
         }
@@ -82,14 +82,14 @@ fn depth(depth: u64, count: usize) -> Case {
     let mut rng = Rng::new(3);
     let proposals = (0..count).map(|_| {
         let bodies = (0..PER_PROPOSAL).map(|_| {
-            let away = 1 + rng.below(depth.min(99_000)) as i64;
+            let away = 1 + rng.below(depth) as i64;
             resting(&mut rng, away)
         });
         maker.proposal(bodies.collect())
     });
     Case {
-        group: "new order behind",
-        name: format!("{depth} orders"),
+        group: "new order",
+        name: format!("a book of {depth} prices"),
         proposals: proposals.collect(),
         desk: Box::new(desk),
     }

@@ -15,7 +15,7 @@ use counterfoil_core::{History, Ledger, RecordKey, Used};
 
 use super::rng::Rng;
 
-/// Commands of one proposal, as the leader gathers them.
+/// Commands of one proposal.
 pub const PER_PROPOSAL: usize = 100;
 /// What every account has of every asset: more than it can lose here.
 const FUNDS: i64 = 1 << 48;

@@ -5,11 +5,12 @@ use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use counterfoil::core::event::Effects;
+use counterfoil::core::command::{CommandKey, Proposal};
+use counterfoil::core::event::{Effects, Origin};
 use counterfoil::core::types::{LogIndex, Term};
-use counterfoil::core::{Encode, command::Proposal};
+use counterfoil::core::{Encode, History, Used};
 use counterfoil::store::engine::{Engine, EngineOptions, Payload};
-use counterfoil::store::index::{IndexFiles, IndexReader, IndexWriter, MEMTABLE_ENTRIES, Memtable};
+use counterfoil::store::index::{IndexFiles, IndexWriter, MEMTABLE_ENTRIES, Memtable};
 use counterfoil::store::journal::{Journal, JournalOptions};
 use counterfoil::store::log::{Log, LogEntry, LogOptions};
 use counterfoil::store::{Disk, Position, StoreError};
@@ -19,9 +20,6 @@ use super::flow::{Desk, PER_PROPOSAL, any_transfer};
 use super::rng::Rng;
 
 const ACCOUNTS: u64 = 10_000;
-
-/// Entries merged at once, as the persister does.
-const MERGE_ENTRIES: usize = 100_000;
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a scratch folder")
@@ -58,7 +56,7 @@ pub fn transfers(count: usize) -> (Vec<Applied>, Vec<Applied>) {
 }
 
 /// A log, and its thread.
-pub struct Written {
+pub struct RunningLog {
     log: Option<Log>,
     thread: Option<JoinHandle<Result<(), StoreError>>>,
     bytes: Bytes,
@@ -66,7 +64,7 @@ pub struct Written {
     _folder: TempDir,
 }
 
-impl Written {
+impl RunningLog {
     /// An empty log, for entries of so many bytes.
     pub fn new(bytes: usize) -> Self {
         let folder = folder();
@@ -85,7 +83,7 @@ impl Written {
     }
 }
 
-impl Drop for Written {
+impl Drop for RunningLog {
     fn drop(&mut self) {
         drop(self.log.take());
         self.thread.take().expect("joined once").join().expect("no panic").expect("no fault");
@@ -144,20 +142,29 @@ impl Index {
 
     /// Adds what a proposal did.
     pub fn note(&mut self, applied: &Applied) {
-        self.full.extend(applied.effects.records().filter_map(|record| self.writer.note_record(record)));
+        let mut past = self.writer.past();
+        for record in applied.effects.records() {
+            if let Some(Origin { key, fingerprint }) = record.origin {
+                past.remember(key, Used { fingerprint, sequence: record.sequence });
+            }
+        }
+        self.full.extend(past.note(&applied.effects));
     }
 
     /// Writes full tables, and merges what is to be merged.
     pub fn write(&mut self) {
         for table in self.full.drain(..) {
             self.files.write_table(&table).expect("written");
-            while self.files.merge_step(MERGE_ENTRIES).expect("merged") {}
+            while self.files.merge_step(usize::MAX).expect("merged") {}
         }
     }
 
-    /// What reads it.
-    pub fn reader(&self) -> IndexReader {
-        self.writer.reader()
+    /// Asks for a command as the ledger does.
+    pub fn find(&mut self, key: &CommandKey) -> Option<Used> {
+        let mut past = self.writer.past();
+        let found = past.find(key);
+        past.check().expect("readable");
+        found
     }
 }
 

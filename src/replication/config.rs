@@ -22,7 +22,7 @@ pub const SNAPSHOT_PART_BYTES_MAX: usize = 1 << 20;
 pub const JOURNAL_BATCH_BYTES_MAX: usize = 257 << 20;
 
 /// Proposals in flight, in bytes together.
-pub const PROPOSALS_BYTES_MAX: usize = 64 << 20;
+pub const PROPOSALS_BYTES_MAX: usize = 128 << 20;
 
 /// Proposals in flight, in number.
 pub const PROPOSALS_MAX: usize = 1024;

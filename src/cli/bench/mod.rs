@@ -98,7 +98,7 @@ pub struct Args {
     #[arg(long, value_name = "COMMANDS", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     rate: Option<u64>,
     /// Accounts
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(2..=100_000_000))]
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(2..=90_000_000))]
     accounts: u64,
     /// Use some accounts more than others: the n-th in proportion to n to this power, negative; 0 is all alike
     #[arg(long, default_value_t = 0.0, value_name = "EXPONENT", value_parser = exponent)]

@@ -27,8 +27,8 @@ pub struct NodeCost {
     pub id: u16,
     /// Seconds of one core.
     pub cpu_seconds: f64,
-    /// Bytes that it wrote, to files and to connections. What reaches the disk Linux does not count by process: of its
-    /// `write_bytes` a record of the log that is synced by itself is as much as the page cache holds in one piece there.
+    /// Bytes that it wrote, to files and to connections. Not Linux's `write_bytes`, which counts for each record of the log
+    /// that is synced the whole piece of the page cache that it stands in: hundreds of kilobytes.
     pub written_bytes: u64,
     /// Its memory at the end, in bytes.
     pub memory_bytes: u64,

@@ -33,7 +33,7 @@ const WORKS: Works = Works {
 const ISSUER: u64 = 900_000;
 /// The first account of a load.
 const FIRST_ACCOUNT: u64 = 1_000_000;
-/// What every account has, in its smallest unit: 90 million accounts have a sum that an amount can be.
+/// What every account has, in its smallest unit. Of as many accounts as there may be the sum fits an amount.
 const FUNDS: u64 = 100_000_000_000;
 /// The price that orders are placed around.
 const PRICE: u64 = 10_000;

@@ -9,7 +9,7 @@ use crate::core::codec::{Decode as _, DecodeError, Encode as _, Reader};
 pub struct Fence {
     /// Where it begins in the file.
     pub offset: u64,
-    /// Its bytes, header included.
+    /// Its bytes, checksum included.
     pub len: u32,
     key_start: u32,
 }

@@ -272,9 +272,10 @@ impl Entry {
         Self::before(key).with_sequence(sequence)
     }
 
-    /// By which histories stand in order: no key of one is longer than this.
+    /// What histories are sorted by: no key of one is longer.
     pub(super) fn history_order(key: HistoryKey) -> [u64; 3] {
         let before = Self::before_history(key);
+        debug_assert!(before.len() <= size_of::<[u64; 3]>(), "the words hold the key");
         let mut words = before.words();
         std::array::from_fn(|_| words.next().unwrap_or_default())
     }

@@ -311,11 +311,13 @@ mod tests {
             HistoryKey::TradesIn(MarketId(2)),
             HistoryKey::Postings(AccountId(9), AssetId(1)),
             HistoryKey::Postings(AccountId(3), AssetId(7)),
+            HistoryKey::EndOf(CommandId(0x0302)),
+            HistoryKey::EndOf(CommandId(0x0301)),
         ];
         let mut table = Memtable::new(Sequence(40));
         let mut noted = Vec::new();
         for number in 0..200_u64 {
-            let key = keys[(number * number % 7 % 3) as usize];
+            let key = keys[(number * 7 % 11 % 5) as usize];
             let sequence = Sequence(41 + number);
             noted.push(Entry::event(&KeyBytes::from(key), sequence));
             table.note_events(&mut vec![Coming { key, hash: 0, sequence, place: None }]);

@@ -305,12 +305,9 @@ impl Run {
             last = block.last().copied();
             entries += block.len() as u64;
         }
-        if !filter.is_over() {
-            return Err(StoreError::corrupt(self.path(), 0, "a page of the filter has no command".to_owned()));
-        }
-        let counted = (entries, commands) == (self.entries, self.commands);
+        let counted = (entries, commands) == (self.entries, self.commands) && filter.is_over();
         if !counted || last.as_ref().map_or(&[][..], Entry::as_slice) != self.last {
-            let reason = format!("{entries} entries, {commands} of them commands: not as its footer says");
+            let reason = format!("{entries} entries, {commands} of them commands: its footer, or filter, has others");
             return Err(StoreError::corrupt(self.path(), 0, reason));
         }
         Ok(())
