@@ -17,6 +17,9 @@ use crate::replication::Applied;
 use crate::server::errors::Refusal;
 use crate::server::limits::SequencerConfig;
 
+/// Room for what stands before the commands of a proposal.
+const HEAD_BYTES: usize = 64;
+
 /// A request on its way from a client's task.
 #[derive(Debug)]
 pub(super) struct Request {
@@ -138,7 +141,7 @@ impl Gatherer {
     /// The bytes of the next proposal of the leader of `term`, and whose its commands are. Without any
     /// command it is a tick. Requests whose lane is closed are refused on the way.
     pub fn next_proposal(&mut self, time: Timestamp, term: Term, ticket: Ticket) -> (Vec<u8>, Shares) {
-        let mut bytes = Vec::with_capacity(self.config.proposal_bytes_max);
+        let mut bytes = Vec::with_capacity(self.config.proposal_bytes_max.min(HEAD_BYTES + self.unproposed.bytes));
         time.encode(&mut bytes);
         Some(ticket).encode(&mut bytes);
         let count_at = bytes.len();
