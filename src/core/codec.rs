@@ -1,9 +1,11 @@
 //! The canonical bytes of commands, events and state records.
 //!
-//! One value has one encoding: integers are little-endian and of fixed width, an option is a tag
-//! byte, a list is a `u32` count. The log, the journal and the state pages hold these bytes, so a
-//! change here is a change of every file format. Decoding never panics and never allocates more
-//! than the input could fill.
+//! One value has one encoding: fields in order, an option is a tag byte, a list is a `u32` count. Integers
+//! are little-endian and of fixed width, but for [`dense`] bytes, where they are as short as they can be. The
+//! log, the journal and the state pages hold these bytes, so a change here is a change of every file format.
+//! Decoding never panics and never allocates more than the input could fill.
+
+pub mod dense;
 
 /// Why bytes could not be read as a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub enum DecodeError {
     Truncated(&'static str),
     /// A tag or flag of the named type has no meaning.
     UnknownTag(&'static str, u8),
+    /// A dense integer of the named type is longer than it need be, or too large.
+    NotCanonical(&'static str),
     /// Bytes were left over behind the last value.
     TrailingBytes(usize),
 }
@@ -21,6 +25,7 @@ impl std::fmt::Display for DecodeError {
         match self {
             Self::Truncated(what) => write!(f, "input ends inside {what}"),
             Self::UnknownTag(what, tag) => write!(f, "{what} has no variant {tag}"),
+            Self::NotCanonical(what) => write!(f, "{what} is longer than it need be, or too large"),
             Self::TrailingBytes(count) => write!(f, "{count} bytes left over"),
         }
     }
@@ -72,10 +77,85 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Where a value's bytes go: it decides the form of integers, and nothing else. A plain vector makes them of
+/// fixed width.
+pub trait Output {
+    /// Appends bytes as they are.
+    fn put(&mut self, bytes: &[u8]);
+
+    /// Appends an integer.
+    fn put_integer<I: Integer>(&mut self, value: I);
+}
+
+impl Output for Vec<u8> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    #[inline]
+    fn put_integer<I: Integer>(&mut self, value: I) {
+        self.extend_from_slice(value.to_fixed().as_ref());
+    }
+}
+
+/// Where a value's bytes come from, with integers in the form that their [`Output`] gave them.
+pub trait Input {
+    /// The next `count` bytes, of the value called `what`.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`].
+    fn take(&mut self, count: usize, what: &'static str) -> Result<&[u8], DecodeError>;
+
+    /// The next integer.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`], [`DecodeError::NotCanonical`].
+    fn take_integer<I: Integer>(&mut self) -> Result<I, DecodeError>;
+
+    /// How many values of at least so many bytes each can follow at most; a guess where integers are dense.
+    fn room_for(&self, bytes_min: usize) -> usize;
+}
+
+impl Input for Reader<'_> {
+    #[inline]
+    fn take(&mut self, count: usize, what: &'static str) -> Result<&[u8], DecodeError> {
+        Reader::take(self, count, what)
+    }
+
+    #[inline]
+    fn take_integer<I: Integer>(&mut self) -> Result<I, DecodeError> {
+        let mut bytes = I::Fixed::default();
+        bytes.as_mut().copy_from_slice(Reader::take(self, size_of::<I>(), I::NAME)?);
+        Ok(I::from_fixed(bytes))
+    }
+
+    fn room_for(&self, bytes_min: usize) -> usize {
+        Reader::room_for(self, bytes_min)
+    }
+}
+
+/// An integer of more than one byte.
+pub trait Integer: Copy {
+    /// Its type's name.
+    const NAME: &'static str;
+    /// An array of its size.
+    type Fixed: Default + AsRef<[u8]> + AsMut<[u8]>;
+
+    /// Its bytes, the lowest first.
+    fn to_fixed(self) -> Self::Fixed;
+    /// The integer with these bytes.
+    fn from_fixed(bytes: Self::Fixed) -> Self;
+    /// A number without a sign, small when this one is near zero: 0, -1, 1, -2 … are 0, 1, 2, 3 …
+    fn fold(self) -> u128;
+    /// The integer that folds to this, `None` when there is none.
+    fn unfold(folded: u128) -> Option<Self>;
+}
+
 /// A value with canonical bytes.
 pub trait Encode {
     /// Appends the value's bytes.
-    fn encode(&self, out: &mut Vec<u8>);
+    fn encode<O: Output>(&self, out: &mut O);
 
     /// The value's bytes alone.
     fn to_bytes(&self) -> Vec<u8> {
@@ -91,7 +171,10 @@ pub trait Decode: Sized {
     const BYTES_MIN: usize;
 
     /// Reads one value.
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError>;
+    ///
+    /// # Errors
+    /// What keeps the bytes from being one.
+    fn decode<I: Input>(input: &mut I) -> Result<Self, DecodeError>;
 
     /// Reads one value that fills `bytes`.
     fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
@@ -103,37 +186,91 @@ pub trait Decode: Sized {
 }
 
 macro_rules! integers {
-    ($($int:ty),*) => {$(
+    ($($int:ident: $fold:expr, $unfold:expr;)*) => {$(
+        impl Integer for $int {
+            const NAME: &'static str = stringify!($int);
+            type Fixed = [u8; size_of::<$int>()];
+
+            #[inline]
+            fn to_fixed(self) -> Self::Fixed {
+                self.to_le_bytes()
+            }
+
+            #[inline]
+            fn from_fixed(bytes: Self::Fixed) -> Self {
+                Self::from_le_bytes(bytes)
+            }
+
+            #[inline]
+            fn fold(self) -> u128 {
+                let fold: fn(Self) -> u128 = $fold;
+                fold(self)
+            }
+
+            #[inline]
+            fn unfold(folded: u128) -> Option<Self> {
+                let unfold: fn(u128) -> Option<Self> = $unfold;
+                unfold(folded)
+            }
+        }
         impl Encode for $int {
             #[inline]
-            fn encode(&self, out: &mut Vec<u8>) {
-                out.extend_from_slice(&self.to_le_bytes());
+            fn encode<O: Output>(&self, out: &mut O) {
+                out.put_integer(*self);
             }
         }
         impl Decode for $int {
             const BYTES_MIN: usize = size_of::<$int>();
 
             #[inline]
-            fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-                let mut bytes = [0; size_of::<$int>()];
-                bytes.copy_from_slice(input.take(size_of::<$int>(), stringify!($int))?);
-                Ok(<$int>::from_le_bytes(bytes))
+            fn decode<I: Input>(input: &mut I) -> Result<Self, DecodeError> {
+                input.take_integer()
             }
         }
     )*};
 }
-integers!(u8, u16, u32, u64, u128, i32, i64, i128);
+integers! {
+    u16: |value| value.into(), |folded| folded.try_into().ok();
+    u32: |value| value.into(), |folded| folded.try_into().ok();
+    u64: |value| value.into(), |folded| folded.try_into().ok();
+    u128: |value| value, Some;
+    i32: |value| ((value << 1) ^ (value >> 31)) as u32 as u128, |folded| unfold_signed(folded)?.try_into().ok();
+    i64: |value| ((value << 1) ^ (value >> 63)) as u64 as u128, |folded| unfold_signed(folded)?.try_into().ok();
+    i128: |value| ((value << 1) ^ (value >> 127)) as u128, unfold_signed;
+}
+
+/// See [`Integer::unfold`].
+#[inline]
+fn unfold_signed(folded: u128) -> Option<i128> {
+    Some((folded >> 1) as i128 ^ -((folded & 1) as i128))
+}
+
+impl Encode for u8 {
+    #[inline]
+    fn encode<O: Output>(&self, out: &mut O) {
+        out.put(&[*self]);
+    }
+}
+
+impl Decode for u8 {
+    const BYTES_MIN: usize = 1;
+
+    #[inline]
+    fn decode<I: Input>(input: &mut I) -> Result<Self, DecodeError> {
+        Ok(input.take(1, "u8")?[0])
+    }
+}
 
 impl Encode for bool {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(*self));
+    fn encode<O: Output>(&self, out: &mut O) {
+        out.put(&[u8::from(*self)]);
     }
 }
 
 impl Decode for bool {
     const BYTES_MIN: usize = 1;
 
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, DecodeError> {
         match u8::decode(input)? {
             0 => Ok(false),
             1 => Ok(true),
@@ -143,15 +280,15 @@ impl Decode for bool {
 }
 
 impl<const N: usize> Encode for [u8; N] {
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self);
+    fn encode<O: Output>(&self, out: &mut O) {
+        out.put(self);
     }
 }
 
 impl<const N: usize> Decode for [u8; N] {
     const BYTES_MIN: usize = N;
 
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, DecodeError> {
         let mut bytes = [0; N];
         bytes.copy_from_slice(input.take(N, "byte array")?);
         Ok(bytes)
@@ -159,11 +296,11 @@ impl<const N: usize> Decode for [u8; N] {
 }
 
 impl<T: Encode> Encode for Option<T> {
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode<O: Output>(&self, out: &mut O) {
         match self {
-            None => out.push(0),
+            None => out.put(&[0]),
             Some(value) => {
-                out.push(1);
+                out.put(&[1]);
                 value.encode(out);
             }
         }
@@ -173,7 +310,7 @@ impl<T: Encode> Encode for Option<T> {
 impl<T: Decode> Decode for Option<T> {
     const BYTES_MIN: usize = 1;
 
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, DecodeError> {
         match u8::decode(input)? {
             0 => Ok(None),
             1 => Ok(Some(T::decode(input)?)),
@@ -183,7 +320,7 @@ impl<T: Decode> Decode for Option<T> {
 }
 
 impl<T: Encode> Encode for Vec<T> {
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode<O: Output>(&self, out: &mut O) {
         let count = u32::try_from(self.len()).expect("a list is bounded far below 2^32 by the limits of the service");
         count.encode(out);
         for item in self {
@@ -195,7 +332,7 @@ impl<T: Encode> Encode for Vec<T> {
 impl<T: Decode> Decode for Vec<T> {
     const BYTES_MIN: usize = u32::BYTES_MIN;
 
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, DecodeError> {
         let count = u32::decode(input)? as usize;
         let mut items = Self::with_capacity(count.min(input.room_for(T::BYTES_MIN)));
         for _ in 0..count {
@@ -206,7 +343,7 @@ impl<T: Decode> Decode for Vec<T> {
 }
 
 impl<T: Encode> Encode for Box<T> {
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode<O: Output>(&self, out: &mut O) {
         T::encode(self, out);
     }
 }
@@ -214,7 +351,7 @@ impl<T: Encode> Encode for Box<T> {
 impl<T: Decode> Decode for Box<T> {
     const BYTES_MIN: usize = T::BYTES_MIN;
 
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, DecodeError> {
         T::decode(input).map(Self::new)
     }
 }
@@ -229,7 +366,7 @@ macro_rules! newtype {
 
         impl $crate::codec::Encode for $name {
             #[inline]
-            fn encode(&self, out: &mut Vec<u8>) {
+            fn encode<O: $crate::codec::Output>(&self, out: &mut O) {
                 self.0.encode(out);
             }
         }
@@ -237,9 +374,7 @@ macro_rules! newtype {
             const BYTES_MIN: usize = size_of::<$int>();
 
             #[inline]
-            fn decode(
-                input: &mut $crate::codec::Reader<'_>,
-            ) -> Result<Self, $crate::codec::DecodeError> {
+            fn decode<I: $crate::codec::Input>(input: &mut I) -> Result<Self, $crate::codec::DecodeError> {
                 <$int>::decode(input).map(Self)
             }
         }
@@ -263,7 +398,7 @@ macro_rules! record {
 
         impl $crate::codec::Encode for $name {
             #[allow(unused_variables)]
-            fn encode(&self, out: &mut Vec<u8>) {
+            fn encode<O: $crate::codec::Output>(&self, out: &mut O) {
                 $($crate::codec::Encode::encode(&self.$field, out);)*
             }
         }
@@ -271,9 +406,7 @@ macro_rules! record {
             const BYTES_MIN: usize = 0 $(+ <$ty as $crate::codec::Decode>::BYTES_MIN)*;
 
             #[allow(unused_variables)]
-            fn decode(
-                input: &mut $crate::codec::Reader<'_>,
-            ) -> Result<Self, $crate::codec::DecodeError> {
+            fn decode<I: $crate::codec::Input>(input: &mut I) -> Result<Self, $crate::codec::DecodeError> {
                 Ok(Self { $($field: $crate::codec::Decode::decode(input)?,)* })
             }
         }
@@ -312,17 +445,15 @@ macro_rules! numbered {
         }
         impl $crate::codec::Encode for $name {
             #[inline]
-            fn encode(&self, out: &mut Vec<u8>) {
-                out.push(self.number());
+            fn encode<O: $crate::codec::Output>(&self, out: &mut O) {
+                out.put(&[self.number()]);
             }
         }
         impl $crate::codec::Decode for $name {
             const BYTES_MIN: usize = 1;
 
             #[inline]
-            fn decode(
-                input: &mut $crate::codec::Reader<'_>,
-            ) -> Result<Self, $crate::codec::DecodeError> {
+            fn decode<I: $crate::codec::Input>(input: &mut I) -> Result<Self, $crate::codec::DecodeError> {
                 let number = u8::decode(input)?;
                 Self::from_number(number)
                     .ok_or($crate::codec::DecodeError::UnknownTag(stringify!($name), number))
@@ -342,10 +473,10 @@ macro_rules! tagged {
         $vis enum $name { $($(#[$variant_meta])* $variant($ty),)* }
 
         impl $crate::codec::Encode for $name {
-            fn encode(&self, out: &mut Vec<u8>) {
+            fn encode<O: $crate::codec::Output>(&self, out: &mut O) {
                 match self {
                     $(Self::$variant(value) => {
-                        out.push($tag);
+                        out.put(&[$tag]);
                         $crate::codec::Encode::encode(value, out);
                     })*
                 }
@@ -361,9 +492,7 @@ macro_rules! tagged {
                 least
             };
 
-            fn decode(
-                input: &mut $crate::codec::Reader<'_>,
-            ) -> Result<Self, $crate::codec::DecodeError> {
+            fn decode<I: $crate::codec::Input>(input: &mut I) -> Result<Self, $crate::codec::DecodeError> {
                 match u8::decode(input)? {
                     $($tag => Ok(Self::$variant($crate::codec::Decode::decode(input)?)),)*
                     tag => Err($crate::codec::DecodeError::UnknownTag(stringify!($name), tag)),

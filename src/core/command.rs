@@ -7,7 +7,7 @@
 mod plan;
 mod production;
 
-use super::codec::{Decode, DecodeError, Encode, Reader, numbered, record, tagged};
+use super::codec::{Decode, DecodeError, Encode, Input, Output, Reader, numbered, record, tagged};
 use super::digest::hash64;
 use super::types::{
     AccountId, AccountState, Amount, AssetId, AssetKind, Code, CommandId, FeeRate, MarketId, OrderId, Phase, Price,
@@ -249,25 +249,25 @@ pub enum TransferMode {
 }
 
 impl Encode for TransferMode {
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode<O: Output>(&self, out: &mut O) {
         match self {
-            Self::Immediate => out.push(0),
+            Self::Immediate => out.put(&[0]),
             Self::Pending { expires_at } => {
-                out.push(1);
+                out.put(&[1]);
                 expires_at.encode(out);
             }
         }
     }
 }
 
-impl super::codec::Decode for TransferMode {
+impl Decode for TransferMode {
     const BYTES_MIN: usize = 1;
 
-    fn decode(input: &mut super::codec::Reader<'_>) -> Result<Self, super::codec::DecodeError> {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, DecodeError> {
         match u8::decode(input)? {
             0 => Ok(Self::Immediate),
             1 => Ok(Self::Pending { expires_at: Option::decode(input)? }),
-            tag => Err(super::codec::DecodeError::UnknownTag("TransferMode", tag)),
+            tag => Err(DecodeError::UnknownTag("TransferMode", tag)),
         }
     }
 }

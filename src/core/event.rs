@@ -6,11 +6,12 @@
 
 mod plan;
 mod production;
+mod record;
 
-use super::codec::{Decode, DecodeError, Encode, Reader, record, tagged};
+use super::codec::{record, tagged};
 use super::command::{
-    CommandKey, CreateAccount, CreateAsset, CreateMarket, DefineBom, DefineItem, DefinePlant, NewOrder,
-    SetAccountAsset, SetAccountState, SetCalendar, SetMarketPhase, SetPlanLines, Transfer,
+    CreateAccount, CreateAsset, CreateMarket, DefineBom, DefineItem, DefinePlant, NewOrder, SetAccountAsset,
+    SetAccountState, SetCalendar, SetMarketPhase, SetPlanLines, Transfer,
 };
 use super::rejection::Rejection;
 use super::types::{
@@ -24,6 +25,7 @@ pub use production::{
     LotMove, LotsMoved, MaterialMoved, MaterialsIssued, MaterialsReturned, OperationReported, StockMoved,
     WorkOrderChanged, WorkOrderCompleted, WorkOrderCreated, WorkOrderReleased,
 };
+pub use record::{Event, Origin, Record, RecordHead, RecordView};
 
 record! {
     /// One signed change of one balance, and what it left.
@@ -267,173 +269,8 @@ record! {
     }
 }
 
-/// One event of a record: what happened, and where its postings end in the record's list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// What happened.
-    pub body: EventBody,
-    /// The end of this event's postings; they begin where the event before ends.
-    pub postings_end: u32,
-}
-
-impl Event {
-    /// The bytes of its body, and of the list of its postings.
-    const BYTES_MIN: usize = EventBody::BYTES_MIN + Vec::<Posting>::BYTES_MIN;
-}
-
 // Trading makes these by the million: a variant that is larger than a trade belongs in a box.
 const _: () = assert!(size_of::<EventBody>() <= size_of::<Trade>(), "an event is as large as a trade");
-
-record! {
-    /// Which command a record answers.
-    #[derive(Copy)]
-    pub struct Origin {
-        /// Its idempotency key.
-        pub key: CommandKey,
-        /// Its content's digest; see [`Command::fingerprint`](super::Command::fingerprint).
-        pub fingerprint: u64,
-    }
-}
-
-/// All that one command did; a time-out (an expiry) makes a record without an origin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// The number of its first event; the others follow without gaps.
-    pub sequence: Sequence,
-    /// Where in the log, and when.
-    pub stamp: Stamp,
-    /// The command, or `None` for what time brought about.
-    pub origin: Option<Origin>,
-    /// What happened, in order. Never empty.
-    pub events: Vec<Event>,
-    /// The postings of all events, in order.
-    pub postings: Vec<Posting>,
-}
-
-/// A [`Record`] that borrows its lists from the [`Effects`] it is part of.
-#[derive(Debug, Clone, Copy)]
-pub struct RecordView<'a> {
-    /// See [`Record::sequence`].
-    pub sequence: Sequence,
-    /// See [`Record::stamp`].
-    pub stamp: Stamp,
-    /// See [`Record::origin`].
-    pub origin: Option<Origin>,
-    events: &'a [Event],
-    postings: &'a [Posting],
-    postings_start: u32,
-}
-
-impl Record {
-    /// The same record, borrowed.
-    #[must_use]
-    pub fn view(&self) -> RecordView<'_> {
-        RecordView {
-            sequence: self.sequence,
-            stamp: self.stamp,
-            origin: self.origin,
-            events: &self.events,
-            postings: &self.postings,
-            postings_start: 0,
-        }
-    }
-}
-
-impl<'a> RecordView<'a> {
-    /// How many events it holds.
-    #[must_use]
-    pub fn event_count(&self) -> u64 {
-        self.events.len() as u64
-    }
-
-    /// The sequence of its last event.
-    #[must_use]
-    pub fn last_sequence(&self) -> Sequence {
-        Sequence(self.sequence.0 + self.event_count() - 1)
-    }
-
-    /// Each event with its number and its postings.
-    pub fn events(self) -> impl Iterator<Item = (Sequence, &'a EventBody, &'a [Posting])> {
-        let mut start = 0;
-        self.events.iter().zip(self.sequence.0..).map(move |(event, sequence)| {
-            let end = (event.postings_end - self.postings_start) as usize;
-            let postings = &self.postings[start..end];
-            start = end;
-            (Sequence(sequence), &event.body, postings)
-        })
-    }
-
-    /// The event with this number and its postings, without a walk through those before it.
-    #[must_use]
-    pub fn event(&self, sequence: Sequence) -> Option<(&'a EventBody, &'a [Posting])> {
-        let place = usize::try_from(sequence.0.checked_sub(self.sequence.0)?).ok()?;
-        let event = self.events.get(place)?;
-        let before = place.checked_sub(1).map_or(self.postings_start, |before| self.events[before].postings_end);
-        let (start, end) = (before - self.postings_start, event.postings_end - self.postings_start);
-        Some((&event.body, &self.postings[start as usize..end as usize]))
-    }
-
-    /// All postings, in order.
-    #[must_use]
-    pub fn postings(&self) -> &'a [Posting] {
-        self.postings
-    }
-
-    /// An owned copy.
-    #[must_use]
-    pub fn to_record(self) -> Record {
-        let events = self
-            .events
-            .iter()
-            .map(|event| Event { body: event.body.clone(), postings_end: event.postings_end - self.postings_start });
-        Record {
-            sequence: self.sequence,
-            stamp: self.stamp,
-            origin: self.origin,
-            events: events.collect(),
-            postings: self.postings.to_vec(),
-        }
-    }
-}
-
-impl Encode for RecordView<'_> {
-    fn encode(&self, out: &mut Vec<u8>) {
-        self.sequence.encode(out);
-        self.stamp.encode(out);
-        self.origin.encode(out);
-        (self.events.len() as u32).encode(out);
-        for (_, body, postings) in self.events() {
-            body.encode(out);
-            (postings.len() as u32).encode(out);
-            for posting in postings {
-                posting.encode(out);
-            }
-        }
-    }
-}
-
-impl Decode for Record {
-    const BYTES_MIN: usize =
-        Sequence::BYTES_MIN + Stamp::BYTES_MIN + Option::<Origin>::BYTES_MIN + u32::BYTES_MIN + Event::BYTES_MIN;
-
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let sequence = Sequence::decode(input)?;
-        let stamp = Stamp::decode(input)?;
-        let origin = Option::decode(input)?;
-        let count = u32::decode(input)?;
-        if count == 0 || sequence.0.checked_add(u64::from(count)).is_none() {
-            return Err(DecodeError::UnknownTag("Record", 0));
-        }
-        let mut events = Vec::with_capacity((count as usize).min(input.room_for(Event::BYTES_MIN)));
-        let mut postings = Vec::new();
-        for _ in 0..count {
-            let body = EventBody::decode(input)?;
-            postings.append(&mut Vec::decode(input)?);
-            events.push(Event { body, postings_end: postings.len() as u32 });
-        }
-        Ok(Self { sequence, stamp, origin, events, postings })
-    }
-}
 
 /// What became of one command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -462,13 +299,13 @@ pub struct Effects {
     pub outcomes: Vec<Outcome>,
     /// The proposal was void: its predecessor is missing.
     pub void: bool,
-    heads: Vec<RecordHead>,
+    heads: Vec<BegunRecord>,
     events: Vec<Event>,
     postings: Vec<Posting>,
 }
 
 #[derive(Debug, Clone)]
-struct RecordHead {
+struct BegunRecord {
     sequence: Sequence,
     stamp: Stamp,
     origin: Option<Origin>,
@@ -539,7 +376,7 @@ impl Effects {
 
     /// Begins a record; the events pushed from now on are its own. Returns its place.
     pub(crate) fn begin_record(&mut self, sequence: Sequence, stamp: Stamp, origin: Option<Origin>) -> u32 {
-        self.heads.push(RecordHead {
+        self.heads.push(BegunRecord {
             sequence,
             stamp,
             origin,

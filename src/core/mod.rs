@@ -19,7 +19,7 @@ pub(crate) mod table;
 pub mod trading;
 pub mod types;
 
-pub use codec::{Decode, DecodeError, Encode, Reader};
+pub use codec::{Decode, DecodeError, Encode, Input, Output, Reader};
 pub use command::Command;
 pub use digest::StateDigest;
 pub use event::{Effects, Outcome, Record};

@@ -4,7 +4,7 @@
 
 mod production;
 
-use super::codec::{Decode, DecodeError, Encode, Reader, newtype, numbered, record};
+use super::codec::{Decode, DecodeError, Encode, Input, Output, newtype, numbered, record};
 
 pub use production::{
     Attrition, BomVersion, Day, LotRule, OverIssue, PlanId, PlanLineId, PlanState, PlantId, PurchaseId, Source,
@@ -144,7 +144,7 @@ impl std::fmt::Display for Code {
 }
 
 impl Encode for Code {
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode<O: Output>(&self, out: &mut O) {
         self.0.encode(out);
     }
 }
@@ -152,7 +152,7 @@ impl Encode for Code {
 impl Decode for Code {
     const BYTES_MIN: usize = Self::LEN_MAX;
 
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, DecodeError> {
         let bytes = <[u8; Self::LEN_MAX]>::decode(input)?;
         let len = bytes.iter().position(|&b| b == 0).unwrap_or(Self::LEN_MAX);
         let (text, padding) = bytes.split_at(len);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Position;
 use crate::core::StateDigest;
-use crate::core::codec::{Decode, DecodeError, Encode, Reader};
+use crate::core::codec::{Decode, DecodeError, Encode, Input, Output};
 use crate::core::types::{LogIndex, Sequence, Term};
 
 /// How far a state has come, and what its content must add up to.
@@ -38,17 +38,17 @@ impl Checkpoint {
     }
 }
 
-fn encode_position(position: Position, out: &mut Vec<u8>) {
+fn encode_position<O: Output>(position: Position, out: &mut O) {
     position.term.encode(out);
     position.index.encode(out);
 }
 
-fn decode_position(input: &mut Reader<'_>) -> Result<Position, DecodeError> {
+fn decode_position<I: Input>(input: &mut I) -> Result<Position, DecodeError> {
     Ok(Position { term: Term::decode(input)?, index: LogIndex::decode(input)? })
 }
 
 impl Encode for Checkpoint {
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode<O: Output>(&self, out: &mut O) {
         self.position.is_some().encode(out);
         if let Some(position) = self.position {
             encode_position(position, out);
@@ -57,7 +57,7 @@ impl Encode for Checkpoint {
         if let Some((position, bytes)) = &self.membership {
             encode_position(*position, out);
             (bytes.len() as u32).encode(out);
-            out.extend_from_slice(bytes);
+            out.put(bytes);
         }
         self.sequence.encode(out);
         self.digest.to_u128().encode(out);
@@ -68,7 +68,7 @@ impl Encode for Checkpoint {
 impl Decode for Checkpoint {
     const BYTES_MIN: usize = 2 * bool::BYTES_MIN + Sequence::BYTES_MIN + u128::BYTES_MIN + u64::BYTES_MIN;
 
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, DecodeError> {
         let position = if bool::decode(input)? { Some(decode_position(input)?) } else { None };
         let membership = if bool::decode(input)? {
             let set_by = decode_position(input)?;

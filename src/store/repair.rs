@@ -22,7 +22,7 @@ use super::file::{Disk, LOCK_FILE};
 use super::log::Log;
 use super::recovery::Folders;
 use super::{Position, StoreError, state};
-use crate::core::codec::{Decode, DecodeError, Encode, Reader, numbered, record};
+use crate::core::codec::{Decode, DecodeError, Encode, Input, Output, numbered, record};
 use crate::core::types::{LogIndex, Term};
 
 /// The file in the data folder that holds the [`Book`].
@@ -60,7 +60,7 @@ numbered! {
 }
 
 impl Encode for Position {
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode<O: Output>(&self, out: &mut O) {
         self.term.encode(out);
         self.index.encode(out);
     }
@@ -69,7 +69,7 @@ impl Encode for Position {
 impl Decode for Position {
     const BYTES_MIN: usize = Term::BYTES_MIN + LogIndex::BYTES_MIN;
 
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, DecodeError> {
         Ok(Self { term: Term::decode(input)?, index: LogIndex::decode(input)? })
     }
 }

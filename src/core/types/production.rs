@@ -1,6 +1,6 @@
 //! The words of production and inventory.
 
-use crate::codec::{Decode, DecodeError, Encode, Reader, newtype, numbered};
+use crate::codec::{Decode, DecodeError, Encode, Input, Output, newtype, numbered};
 
 use super::Quantity;
 
@@ -78,15 +78,15 @@ pub enum LotRule {
 }
 
 impl Encode for LotRule {
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode<O: Output>(&self, out: &mut O) {
         match self {
-            Self::LotForLot => out.push(1),
+            Self::LotForLot => out.put(&[1]),
             Self::Fixed(quantity) => {
-                out.push(2);
+                out.put(&[2]);
                 quantity.encode(out);
             }
             Self::Multiple { minimum, multiple } => {
-                out.push(3);
+                out.put(&[3]);
                 minimum.encode(out);
                 multiple.encode(out);
             }
@@ -97,7 +97,7 @@ impl Encode for LotRule {
 impl Decode for LotRule {
     const BYTES_MIN: usize = 1;
 
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, DecodeError> {
         match u8::decode(input)? {
             1 => Ok(Self::LotForLot),
             2 => Ok(Self::Fixed(Quantity::decode(input)?)),

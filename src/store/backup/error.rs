@@ -30,14 +30,14 @@ pub enum BackupError {
         /// The object.
         part: String,
     },
-    /// The object was written by a newer version of the program.
-    #[error("{part} has format {found}, this version knows up to {known}")]
-    NewerFormat {
+    /// The object was written by another version of the program.
+    #[error("{part} has format {found}, this version reads format {known}")]
+    OtherFormat {
         /// The object.
         part: String,
         /// Its format.
         found: u32,
-        /// The newest format known here.
+        /// The format read here.
         known: u32,
     },
     /// The key file is not one, or not the one.

@@ -290,7 +290,7 @@ impl Manifest {
     /// Reads the object of this name back.
     ///
     /// # Errors
-    /// [`BackupError::Damaged`], [`BackupError::NewerFormat`]; [`BackupError::Key`] when it is sealed.
+    /// [`BackupError::Damaged`], [`BackupError::OtherFormat`]; [`BackupError::Key`] when it is sealed.
     pub fn decode(object: &str, bytes: &[u8]) -> Result<Self, BackupError> {
         let damaged = |reason: &str| BackupError::Damaged { part: object.to_owned(), reason: reason.to_owned() };
         if is_sealed(bytes) {
@@ -301,7 +301,7 @@ impl Manifest {
         let format = mark.strip_prefix(MARK).and_then(|rest| rest.strip_prefix(' ')).and_then(|rest| rest.parse().ok());
         let found: u32 = format.ok_or_else(|| damaged("it is no manifest"))?;
         if found > FORMAT {
-            return Err(BackupError::NewerFormat { part: object.to_owned(), found, known: FORMAT });
+            return Err(BackupError::OtherFormat { part: object.to_owned(), found, known: FORMAT });
         }
         let (digest, rest) = rest.split_once('\n').ok_or_else(|| damaged("it is cut short"))?;
         let json = rest.strip_suffix('\n').ok_or_else(|| damaged("it is cut short"))?;
@@ -428,6 +428,6 @@ mod tests {
         }
         let newer = String::from_utf8(good.encode()).expect("text").replacen("manifest 1", "manifest 2", 1);
         let decoded = Manifest::decode(&object, newer.as_bytes());
-        assert!(matches!(decoded, Err(BackupError::NewerFormat { found: 2, .. })));
+        assert!(matches!(decoded, Err(BackupError::OtherFormat { found: 2, .. })));
     }
 }

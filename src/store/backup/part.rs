@@ -13,7 +13,7 @@ use super::control::Control;
 use super::manifest::{Holds, Manifest, Part};
 use super::vault::Vault;
 use super::{BackupError, PART_BYTES};
-use crate::core::codec::{Decode, DecodeError, Encode, Reader, record};
+use crate::core::codec::{Decode, DecodeError, Encode, Output, Reader, record};
 use crate::core::event::Record;
 use crate::core::types::{LogIndex, Sequence, Term};
 use crate::store::Position;
@@ -21,7 +21,7 @@ use crate::store::StoreError;
 use crate::store::chunked::{Buffer, CHUNK_BYTES, Chunks, InMemory, Magic, Writer};
 
 const MAGIC: Magic = *b"CFBKPRT1";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// No chunk is longer than this, raw: a chunk, and the largest record that a journal can have.
 const CHUNK_BYTES_MAX: usize = CHUNK_BYTES + (256 << 20);
@@ -40,14 +40,14 @@ pub struct Entry {
 }
 
 impl Encode for Entry {
-    fn encode(&self, out: &mut Vec<u8>) {
+    fn encode<O: Output>(&self, out: &mut O) {
         self.position.term.encode(out);
         self.position.index.encode(out);
         match &self.proposal {
             None => TAG_NOTHING.encode(out),
             Some(proposal) => {
                 TAG_COMMANDS.encode(out);
-                out.extend_from_slice(proposal);
+                out.put(proposal);
             }
         }
     }
@@ -206,7 +206,7 @@ pub(super) fn blame(object: &str, error: StoreError) -> BackupError {
             BackupError::Damaged { part: object.to_owned(), reason: format!("byte {offset}: {reason}") }
         }
         StoreError::NewerFormat { found, known, .. } => {
-            BackupError::NewerFormat { part: object.to_owned(), found, known }
+            BackupError::OtherFormat { part: object.to_owned(), found, known }
         }
         error => error.into(),
     }
@@ -228,8 +228,8 @@ impl Items {
         let (header, chunks) = opened.map_err(|error| blame(&object, error))?;
         let items = Self { object, chunks, raw: Bytes::new() };
         let format = u32::decode(&mut Reader::new(&header)).map_err(|error| items.damaged(&error.to_string()))?;
-        if format > FORMAT {
-            return Err(BackupError::NewerFormat { part: items.object, found: format, known: FORMAT });
+        if format != FORMAT {
+            return Err(BackupError::OtherFormat { part: items.object, found: format, known: FORMAT });
         }
         let header = Header::from_bytes(&header).map_err(|error| items.damaged(&error.to_string()))?;
         if header != Header::new(part.holds, part.first) {

@@ -10,8 +10,8 @@ use std::path::Path;
 use super::BlockDigest;
 use super::packed::{Found, Table};
 use crate::core::codec::{Decode, DecodeError, Encode, Reader, record};
-use crate::core::event::{Origin, Record, RecordView};
-use crate::core::types::{Sequence, Stamp, Timestamp};
+use crate::core::event::{Record, RecordHead, RecordView};
+use crate::core::types::{Sequence, Timestamp};
 use crate::store::StoreError;
 
 /// Raw bytes at which a block is closed.
@@ -20,12 +20,12 @@ pub(super) const BLOCK_RAW_BYTES: usize = 64 << 10;
 pub(super) const BLOCK_RAW_BYTES_MAX: usize = 256 << 20;
 /// Size of a block's header, in bytes.
 pub(super) const BLOCK_HEADER_BYTES: usize = 128;
-/// Room is made for records of at least so many bytes: a transfer's has 230.
-const RECORD_BYTES_USUAL: usize = 128;
+/// Room is made for records of at least so many bytes: a transfer's has 107.
+const RECORD_BYTES_USUAL: usize = 64;
 /// Size of the length before each record, in bytes.
 const LENGTH_BYTES: usize = 4;
 
-const MAGIC: u32 = u32::from_le_bytes(*b"CFJ2");
+const MAGIC: u32 = u32::from_le_bytes(*b"CFJ3");
 
 /// Where a record begins.
 #[derive(Debug, Clone, Copy)]
@@ -43,27 +43,6 @@ pub(super) struct Block {
     last: Sequence,
     first_time: Timestamp,
     last_time: Timestamp,
-}
-
-/// What the first bytes of an encoded record say.
-struct Head {
-    sequence: Sequence,
-    last: Sequence,
-    time: Timestamp,
-}
-
-impl Head {
-    fn read(record: &[u8]) -> Result<Self, DecodeError> {
-        let mut input = Reader::new(record);
-        let sequence = Sequence::decode(&mut input)?;
-        let stamp = Stamp::decode(&mut input)?;
-        Option::<Origin>::decode(&mut input)?;
-        let count = u64::from(u32::decode(&mut input)?);
-        match (sequence.0.checked_add(count), count) {
-            (None, _) | (_, 0) => Err(DecodeError::UnknownTag("Record", 0)),
-            (Some(end), _) => Ok(Self { sequence, last: Sequence(end - 1), time: stamp.time }),
-        }
-    }
 }
 
 impl Block {
@@ -118,11 +97,11 @@ impl Block {
     }
 
     /// Adds an encoded record, which follows the last one.
-    fn push_encoded(&mut self, head: &Head, record: &[u8]) {
+    fn push_encoded(&mut self, head: &RecordHead, record: &[u8]) {
         let offset = self.raw.len();
         self.raw.extend_from_slice(&(record.len() as u32).to_le_bytes());
         self.raw.extend_from_slice(record);
-        self.note(offset, head.sequence, head.last, head.time);
+        self.note(offset, head.sequence, head.last_sequence(), head.stamp.time);
     }
 
     fn note(&mut self, offset: usize, sequence: Sequence, last: Sequence, time: Timestamp) {
@@ -144,12 +123,12 @@ impl Block {
         let mut offset = 0;
         while offset < raw.len() {
             let (record, end) = frame(&raw, offset).map_err(|reason| (offset, reason))?;
-            let head = Head::read(record).map_err(|error| (offset, error.to_string()))?;
+            let head = RecordHead::read(record).map_err(|error| (offset, error.to_string()))?;
             if head.sequence != expected {
                 return Err((offset, format!("record {} stands where {expected} must", head.sequence)));
             }
-            block.note(offset, head.sequence, head.last, head.time);
-            expected = head.last.plus(1);
+            block.note(offset, head.sequence, head.last_sequence(), head.stamp.time);
+            expected = head.last_sequence().plus(1);
             offset = end;
         }
         block.raw = raw;
@@ -200,11 +179,11 @@ impl Block {
     pub(super) fn last_at(&self, time: Timestamp) -> Result<Option<Sequence>, DecodeError> {
         let mut found = None;
         for place in 0..self.starts.len() {
-            let head = Head::read(self.encoded(place))?;
-            if head.time > time {
+            let head = RecordHead::read(self.encoded(place))?;
+            if head.stamp.time > time {
                 break;
             }
-            found = Some(head.last);
+            found = Some(head.last_sequence());
         }
         Ok(found)
     }
@@ -238,8 +217,8 @@ impl Block {
     pub(super) fn up_to(&self, keep: Sequence) -> Self {
         let mut kept = Self::default();
         for place in 0..self.starts.len() {
-            match Head::read(self.encoded(place)) {
-                Ok(head) if head.last <= keep => kept.push_encoded(&head, self.encoded(place)),
+            match RecordHead::read(self.encoded(place)) {
+                Ok(head) if head.last_sequence() <= keep => kept.push_encoded(&head, self.encoded(place)),
                 _ => break,
             }
         }

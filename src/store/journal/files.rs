@@ -13,7 +13,7 @@ pub(super) const BLOCKS_PER_SEGMENT: u64 = 1024;
 /// Size of a segment's header, in bytes.
 pub(super) const SEGMENT_HEADER_BYTES: usize = 32;
 /// The format of the journal's files.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 const SEGMENT_MAGIC: [u8; 8] = *b"CFOILJNL";
 const TAIL_MAGIC: [u8; 8] = *b"CFOILJTL";
 const SEGMENT_SUFFIX: &str = ".journal";

@@ -126,8 +126,6 @@ pub fn mend(disk: &Disk, block: &DamagedBlock, records: &[u8]) -> Result<(), Sto
 mod tests {
     use super::super::{Journal, JournalOptions, segment_path};
     use super::*;
-    use crate::core::Encode as _;
-    use crate::core::codec::Decode as _;
     use crate::core::event::Record;
     use crate::store::fuzzing::seeds;
     use crate::store::testing::SimDisk;

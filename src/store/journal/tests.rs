@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::*;
+use crate::core::codec::dense;
 use crate::core::command::{CommandKey, Scope};
 use crate::core::event::{Event, EventBody, OrderCancelled, Origin, Posting, Record};
 use crate::core::types::{
@@ -141,7 +142,7 @@ fn a_journal_of_an_older_version_is_refused_and_left_as_it_is() {
     let checksum = crc32c::crc32c(&bytes[..files::SEGMENT_HEADER_BYTES - 4]).to_le_bytes();
     bytes[files::SEGMENT_HEADER_BYTES - 4..files::SEGMENT_HEADER_BYTES].copy_from_slice(&checksum);
     fs::write(&path, &bytes).expect("written");
-    let refused = |error: &StoreError| matches!(error, StoreError::OlderFormat { found: 1, known: 2, .. });
+    let refused = |error: &StoreError| matches!(error, StoreError::OlderFormat { found: 1, known: 3, .. });
     for opened in [
         open(dir.path(), Sequence(0)).map(drop),
         open(dir.path(), last_of(&records)).map(drop),
@@ -325,16 +326,17 @@ pub(super) fn long(dir: &Path, options: JournalOptions, blocks: u64) -> Journal 
     let posting = Posting {
         account: AccountId(1),
         asset: AssetId(1),
-        amount: Amount(0),
-        hold: Amount(0),
-        posted: Amount(0),
-        reserved: Amount(0),
+        amount: Amount(i64::MAX),
+        hold: Amount(i64::MIN),
+        posted: Amount(i64::MAX),
+        reserved: Amount(i64::MIN),
     };
+    let count = block::BLOCK_RAW_BYTES / dense::to_dense(&posting).len();
     for _ in 0..blocks {
         let mut heavy = record(journal.last_sequence().0 + 1);
-        heavy.postings = vec![posting; 1500];
+        heavy.postings = vec![posting; count];
         for event in &mut heavy.events {
-            event.postings_end = 1500;
+            event.postings_end = count as u32;
         }
         journal.append(heavy.view());
     }
