@@ -13,7 +13,7 @@ use crate::command::{Body, BuyPurchase, Command, OrderRef};
 use crate::types::{AccountId, AssetId, Side};
 
 /// Balances at which the state outgrows the caches of one core.
-const BALANCES_MIN: u32 = 20_000;
+const BALANCES_MIN: u32 = 4_000;
 
 impl Ledger {
     /// Reads what the commands are about.
