@@ -3,7 +3,7 @@
 //! One value has one encoding: fields in order, an option is a tag byte, a list is a `u32` count. Integers
 //! are little-endian and of fixed width, but for [`dense`] bytes, where they are as short as they can be. The
 //! log, the journal and the state pages hold these bytes, so a change here is a change of every file format.
-//! Decoding never panics and never allocates more than the input could fill.
+//! Decoding never panics, and never makes room for more than the input could fill.
 
 pub mod dense;
 
@@ -167,7 +167,8 @@ pub trait Encode {
 
 /// A value that can be read back from its canonical bytes.
 pub trait Decode: Sized {
-    /// No value has fewer bytes, so that a list's count says how long the input has to be at least.
+    /// No value has fewer bytes where integers are of fixed width, so that a list's count says how long the input has
+    /// to be at least; of dense bytes, about.
     const BYTES_MIN: usize;
 
     /// Reads one value.

@@ -299,7 +299,7 @@ pub struct Effects {
     pub outcomes: Vec<Outcome>,
     /// The proposal was void: its predecessor is missing.
     pub void: bool,
-    heads: Vec<BegunRecord>,
+    begun: Vec<BegunRecord>,
     events: Vec<Event>,
     postings: Vec<Posting>,
 }
@@ -316,7 +316,7 @@ struct BegunRecord {
 /// How much an [`Effects`] held at some point.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EffectsMark {
-    heads: usize,
+    begun: usize,
     events: usize,
     postings: usize,
 }
@@ -324,7 +324,7 @@ pub(crate) struct EffectsMark {
 impl EffectsMark {
     /// The place of the record that is begun next.
     pub(crate) fn record_count(&self) -> u32 {
-        self.heads as u32
+        self.begun as u32
     }
 }
 
@@ -333,7 +333,7 @@ impl Effects {
     pub fn clear(&mut self) {
         self.outcomes.clear();
         self.void = false;
-        self.heads.clear();
+        self.begun.clear();
         self.events.clear();
         self.postings.clear();
     }
@@ -341,7 +341,7 @@ impl Effects {
     /// How many records there are.
     #[must_use]
     pub fn record_count(&self) -> usize {
-        self.heads.len()
+        self.begun.len()
     }
 
     /// The record at this place.
@@ -350,45 +350,45 @@ impl Effects {
     /// When there is no such record.
     #[must_use]
     pub fn record(&self, place: usize) -> RecordView<'_> {
-        let head = &self.heads[place];
-        let next = self.heads.get(place + 1);
+        let record = &self.begun[place];
+        let next = self.begun.get(place + 1);
         let events_end = next.map_or(self.events.len(), |next| next.events_start as usize);
         let postings_end = next.map_or(self.postings.len(), |next| next.postings_start as usize);
         RecordView {
-            sequence: head.sequence,
-            stamp: head.stamp,
-            origin: head.origin,
-            events: &self.events[head.events_start as usize..events_end],
-            postings: &self.postings[head.postings_start as usize..postings_end],
-            postings_start: head.postings_start,
+            sequence: record.sequence,
+            stamp: record.stamp,
+            origin: record.origin,
+            events: &self.events[record.events_start as usize..events_end],
+            postings: &self.postings[record.postings_start as usize..postings_end],
+            postings_start: record.postings_start,
         }
     }
 
     /// The first event of the record at this place.
     pub(crate) fn sequence_of(&self, record: u32) -> Sequence {
-        self.heads[record as usize].sequence
+        self.begun[record as usize].sequence
     }
 
     /// Every record, in order.
     pub fn records(&self) -> impl Iterator<Item = RecordView<'_>> {
-        (0..self.heads.len()).map(|place| self.record(place))
+        (0..self.begun.len()).map(|place| self.record(place))
     }
 
     /// Begins a record; the events pushed from now on are its own. Returns its place.
     pub(crate) fn begin_record(&mut self, sequence: Sequence, stamp: Stamp, origin: Option<Origin>) -> u32 {
-        self.heads.push(BegunRecord {
+        self.begun.push(BegunRecord {
             sequence,
             stamp,
             origin,
             events_start: self.events.len() as u32,
             postings_start: self.postings.len() as u32,
         });
-        (self.heads.len() - 1) as u32
+        (self.begun.len() - 1) as u32
     }
 
     /// A point to [`Self::rewind`] to.
     pub(crate) fn mark(&self) -> EffectsMark {
-        EffectsMark { heads: self.heads.len(), events: self.events.len(), postings: self.postings.len() }
+        EffectsMark { begun: self.begun.len(), events: self.events.len(), postings: self.postings.len() }
     }
 
     /// The postings pushed since the mark, in order.
@@ -398,7 +398,7 @@ impl Effects {
 
     /// Forgets the records, events and postings pushed since the mark.
     pub(crate) fn rewind(&mut self, mark: &EffectsMark) {
-        self.heads.truncate(mark.heads);
+        self.begun.truncate(mark.begun);
         self.events.truncate(mark.events);
         self.postings.truncate(mark.postings);
     }

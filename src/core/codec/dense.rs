@@ -3,9 +3,9 @@
 //! An integer below 240 is one byte. A larger one is a byte of 239 and how many bytes follow, then these, the
 //! lowest first, as few as hold it. One with a sign is [folded](Integer::fold) first. Amounts, slots and
 //! sequences are small numbers in wide types: a transfer's record is less than half as long as with integers
-//! of fixed width, and so takes half the time to compress, to hash and to write.
+//! of fixed width, and so takes about half the time to compress, to hash and to write.
 
-use super::{Decode, DecodeError, Encode, Input, Integer, Output, Reader};
+use super::{DecodeError, Encode, Input, Integer, Output, Reader};
 
 /// An integer below this is one byte; so many bytes less one follow one that is not.
 const INLINE_END: u8 = 240;
@@ -130,20 +130,17 @@ pub fn to_dense(value: &impl Encode) -> Vec<u8> {
     bytes
 }
 
-/// The value with these dense bytes.
-///
-/// # Errors
-/// What keeps them from being those of one.
-pub fn from_dense<T: Decode>(bytes: &[u8]) -> Result<T, DecodeError> {
-    let mut input = DenseReader::new(bytes);
-    let value = T::decode(&mut input)?;
-    input.finish()?;
-    Ok(value)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Decode;
     use super::*;
+
+    fn from_dense<T: Decode>(bytes: &[u8]) -> Result<T, DecodeError> {
+        let mut input = DenseReader::new(bytes);
+        let value = T::decode(&mut input)?;
+        input.finish()?;
+        Ok(value)
+    }
 
     #[test]
     fn an_integer_is_as_short_as_it_can_be() {
@@ -197,6 +194,11 @@ mod tests {
         assert_eq!(from_dense::<i32>(&to_dense(&(1_i64 << 31))), Err(DecodeError::NotCanonical("i32")));
         assert_eq!(from_dense::<i32>(&to_dense(&(-1_i64 << 31))), Ok(i32::MIN));
         assert_eq!(from_dense::<u16>(&[1, 2]), Err(DecodeError::TrailingBytes(1)));
+        assert_eq!(from_dense::<u64>(&to_dense(&(1_u128 << 64))), Err(DecodeError::NotCanonical("u64")));
+        let mut longest = [u8::MAX; 17];
+        assert_eq!(from_dense(&longest), Ok(u128::MAX));
+        longest[16] = 0;
+        assert_eq!(from_dense::<u128>(&longest), Err(DecodeError::NotCanonical("u128")));
     }
 
     #[test]

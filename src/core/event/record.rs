@@ -23,8 +23,8 @@ pub struct Event {
 }
 
 impl Event {
-    /// The bytes of its body, and of the list of its postings.
-    const BYTES_MIN: usize = EventBody::BYTES_MIN + Vec::<Posting>::BYTES_MIN;
+    /// The least dense bytes: those of a body without integers, such as a rejection's, and a count of no postings.
+    const BYTES_MIN: usize = EventBody::BYTES_MIN + 1;
 }
 
 record! {
@@ -33,7 +33,7 @@ record! {
     pub struct Origin {
         /// Its idempotency key.
         pub key: CommandKey,
-        /// Its content's digest; see [`Command::fingerprint`](super::Command::fingerprint).
+        /// Its content's digest; see [`Command::fingerprint`](crate::command::Command::fingerprint).
         pub fingerprint: u64,
     }
 }
@@ -53,7 +53,7 @@ pub struct Record {
     pub postings: Vec<Posting>,
 }
 
-/// A [`Record`] that borrows its lists from the [`Effects`] it is part of.
+/// A [`Record`] that borrows its lists from the [`Effects`](super::Effects) it is part of.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordView<'a> {
     /// See [`Record::sequence`].
@@ -228,6 +228,7 @@ mod tests {
     use super::*;
     use crate::command::{Scope, Transfer, TransferMode};
     use crate::event::Transferred;
+    use crate::rejection::Rejection;
     use crate::types::{AccountId, Amount, AssetId, CommandId, LogIndex, Term, Timestamp};
 
     fn transfer() -> Record {
@@ -278,5 +279,16 @@ mod tests {
         assert!(RecordHead::read(&bytes).is_err());
         (record.events, record.postings) = (Vec::new(), Vec::new());
         assert!(Record::from_bytes(&record.view().to_bytes()).is_err());
+    }
+
+    #[test]
+    fn room_is_made_for_the_events_that_are_there() {
+        let refused = Event { body: EventBody::Rejected(Rejection::UnknownAccount), postings_end: 0 };
+        for count in [1, 2_000] {
+            let record = Record { events: vec![refused.clone(); count], postings: Vec::new(), ..transfer() };
+            let decoded = Record::from_bytes(&record.view().to_bytes()).expect("a record");
+            assert_eq!(decoded.events.capacity(), count);
+            assert_eq!(decoded, record);
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::store::Position;
 use crate::store::identity::ClusterId;
 use crate::store::journal::BlockDigest;
 
-/// The newest format of a manifest that this version reads, and the one it writes.
+/// The format of a manifest that this version reads and writes.
 pub const FORMAT: u32 = 1;
 
 const MARK: &str = "counterfoil backup manifest";
@@ -300,12 +300,12 @@ impl Manifest {
         let (mark, rest) = text.split_once('\n').ok_or_else(|| damaged("it is cut short"))?;
         let format = mark.strip_prefix(MARK).and_then(|rest| rest.strip_prefix(' ')).and_then(|rest| rest.parse().ok());
         let found: u32 = format.ok_or_else(|| damaged("it is no manifest"))?;
-        if found > FORMAT {
+        if found != FORMAT {
             return Err(BackupError::OtherFormat { part: object.to_owned(), found, known: FORMAT });
         }
         let (digest, rest) = rest.split_once('\n').ok_or_else(|| damaged("it is cut short"))?;
         let json = rest.strip_suffix('\n').ok_or_else(|| damaged("it is cut short"))?;
-        if found != FORMAT || digest != blake3::hash(json.as_bytes()).to_hex().as_str() {
+        if digest != blake3::hash(json.as_bytes()).to_hex().as_str() {
             return Err(damaged("its digest differs"));
         }
         let manifest: Self = serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))?;

@@ -390,3 +390,26 @@ impl<'a> Entries<'a> {
         &self.pieces.object
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::sample;
+    use super::super::testing::MemoryVault;
+    use super::*;
+
+    #[test]
+    fn a_part_of_another_format_is_called_that_and_not_damaged() {
+        let vault = MemoryVault::default();
+        let header = Header { format: FORMAT - 1, ..Header::new(Holds::Journal, 1) };
+        let writer = Writer::begin(Buffer::default(), MAGIC, &header.to_bytes()).expect("begun");
+        let (buffer, _) = writer.finish().expect("finished");
+        let digest = blake3::hash(&buffer.bytes).to_hex().to_string();
+        let bytes = buffer.bytes.len() as u64;
+        let part = Part { name: "p".to_owned(), holds: Holds::Journal, first: 1, last: 1, bytes, digest };
+        let manifest = Manifest { parts: vec![part], ..sample("a") };
+        vault.put(&manifest.part_object(&manifest.parts[0]), buffer.bytes.into()).expect("put");
+        let read = Records::new(&vault, &[&manifest], Sequence(1)).next();
+        let other = |error: &BackupError| matches!(error, BackupError::OtherFormat { found: 1, known: 2, .. });
+        assert!(read.as_ref().is_err_and(other), "{read:?}");
+    }
+}

@@ -199,6 +199,7 @@ impl Section {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::codec::dense;
     use crate::store::journal::tests::record;
 
     /// A full block of records with one to three events each.
@@ -238,17 +239,18 @@ mod tests {
 
     #[test]
     fn no_block_has_more_sections_than_its_table_has_room_for() {
-        // Records just short of a section, then one that is longer than a block.
+        // Records just as long as a section, then one that is longer than a block.
         let posting = (1..).find_map(|sequence| record(sequence).postings.pop()).expect("some record has one");
+        let posting_len = dense::to_dense(&posting).len();
         let mut block = Block::default();
         while !block.is_full() {
             let mut long = record(block.last().0 + 1);
             let room =
                 if block.raw().len() < BLOCK_RAW_BYTES - SECTION_RAW_BYTES { SECTION_RAW_BYTES } else { 1 << 20 };
-            while long.view().to_bytes().len() < room {
-                long.postings.push(posting);
-                long.events.last_mut().expect("one event at least").postings_end += 1;
-            }
+            let len = long.view().to_bytes().len();
+            let more = room.saturating_sub(len).div_ceil(posting_len);
+            long.postings.extend(std::iter::repeat_n(posting, more));
+            long.events.last_mut().expect("one event at least").postings_end += more as u32;
             block.push(long.view());
         }
         let bytes = pack(&block, &DIGEST);
