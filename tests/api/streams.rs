@@ -254,7 +254,8 @@ async fn a_reader_that_reads_nothing_loses_its_stream_and_its_place() {
     let cluster = TestCluster::start_with(1, change).await;
     let node = cluster.only();
     super::node::set_up(node).await;
-    let moves = || (0..4_000).map(|_| command(Body::Transfer(transfer(ANN, BOB, USD, 1)))).collect();
+    // More than one answer holds: who left but the last one lying would have been told everything.
+    let moves = || (0..8_000).map(|_| command(Body::Transfer(transfer(ANN, BOB, USD, 1)))).collect();
     node.submit(moves()).await;
 
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", node.endpoint)).expect("an address");
